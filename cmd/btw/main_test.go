@@ -1,0 +1,123 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"backtowork/internal/cli"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	run := map[string]func(){}
+	for _, name := range cli.Names() {
+		run[name] = func() { os.Exit(cli.Main()) }
+	}
+	run["btw"] = func() { os.Exit(cli.Main()) }
+	testscript.Main(m, run)
+}
+
+// TestScripts runs testscripts/*.txtar: one per command, one per story.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	repo, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join(repo, "testscripts"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Condition: func(cond string) (bool, error) {
+			return cond == "root" && os.Getuid() == 0, nil
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("REPO", repo)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"home":       makeHome,
+			"signal":     signalCommand,
+			"eventually": eventually,
+			"status":     exitsWith,
+		},
+	})
+}
+
+// makeHome (home DIR) makes DIR a home like a fresh clone's, with the shipped packages
+// and a lock server port that no other script uses, and sets BTW_HOME to it.
+func makeHome(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: home DIR")
+	}
+	home, repo := ts.MkAbs(args[0]), ts.Getenv("REPO")
+	for _, dir := range []string{"conf", "log", "dex-lock/conf"} {
+		ts.Check(os.MkdirAll(filepath.Join(home, dir), 0o755))
+	}
+	for _, dir := range []string{"packages", "modules", "utils"} {
+		ts.Check(exec.Command("cp", "-a", filepath.Join(repo, dir), filepath.Join(home, dir)).Run())
+	}
+	servers := "localhost:" + freePort(ts)
+	ts.Check(os.WriteFile(filepath.Join(home, "dex-lock/conf/lock_servers"), []byte(servers+"\n"), 0o644))
+	ts.Setenv("BTW_HOME", home)
+	ts.Setenv("LOCK_SERVERS", servers)
+}
+
+// signalCommand (signal NAME CMD) sends a signal to a background command of the script.
+func signalCommand(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]os.Signal{
+		"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL,
+		"USR1": syscall.SIGUSR1, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT,
+	}
+	if neg || len(args) != 2 || signals[args[0]] == nil {
+		ts.Fatalf("usage: signal HUP|INT|TERM|KILL|USR1|STOP|CONT CMD")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		if strings.HasSuffix(cmd.Args[0], "/"+args[1]) || cmd.Args[0] == args[1] {
+			ts.Check(cmd.Process.Signal(signals[args[0]]))
+			return
+		}
+	}
+	ts.Fatalf("no background command %q", args[1])
+}
+
+// eventually FILE REGEXP waits until FILE matches, at most 10 seconds; ! eventually waits until
+// it does not, or is gone.
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] eventually FILE REGEXP")
+	}
+	re, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	var text []byte
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		text, _ = os.ReadFile(ts.MkAbs(args[0]))
+		if re.Match(text) != neg {
+			return
+		}
+	}
+	ts.Fatalf("%s: %q not seen (wanted %v) in 10 s; it says:\n%s", args[0], args[1], !neg, text)
+}
+
+// exitsWith (status N CMD ARG...) runs CMD and wants exit status N.
+func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N CMD [ARG...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if err != nil {
+		got = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("%s: exit status %s, want %s", strings.Join(args[1:], " "), got, args[0])
+	}
+}

@@ -1,0 +1,295 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"backtowork/internal/failover"
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
+	"backtowork/internal/script"
+)
+
+const backToWorkUsage = `Usage: back-to-work { package-name }
+
+Runs a package (or several) on this node, in the foreground: waits for its lock,
+starts it, watches it, and stops it when it fails, when the lock is lost, or at
+HUP, INT or TERM. USR1 makes it read the package's parameters again. With verbose
+set in the environment it tells more.
+
+Example: verbose=1 ./back-to-work dummy
+`
+
+// readyFD is the environment variable that says where a manager in the background tells
+// that it has begun, or why it cannot.
+const readyFD = "BTW_READY_FD"
+
+func backToWork(ctx context.Context, env *Env) error {
+	if len(env.Args) == 0 {
+		fmt.Fprint(env.Stdout, backToWorkUsage)
+		return nil
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)
+	defer signal.Stop(signals)
+	tell := newReady(env)
+	g, err := newGroup(ctx, env)
+	tell(err)
+	var runs alreadyRuns
+	if errors.As(err, &runs) { // in the original's words, where the original says it
+		fmt.Fprintf(env.Stdout, "%s %v\n", date(time.Now()), runs)
+		return exitStatus(1)
+	}
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	return g.run(context.WithoutCancel(ctx), signals) // a signal is an event of the machine, not an end
+}
+
+// A group is the packages of one manager process. They share a session, and so renew their
+// locks in one request.
+type group struct {
+	*site
+	session *lockclient.Session
+	members []*member
+}
+
+// A member is one package of a group.
+type member struct {
+	name    string
+	script  *script.Runner
+	params  failover.Params
+	dir     *lockDir
+	out     io.Writer
+	signals chan os.Signal
+}
+
+// newGroup checks everything that can be checked before a lock is asked for.
+func newGroup(ctx context.Context, env *Env) (_ *group, err error) {
+	s, err := openSite(env)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkPackages(env.Args); err != nil {
+		return nil, err
+	}
+	if err := s.readServers(); err != nil {
+		return nil, err
+	}
+	shell, err := s.Shell()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.startServer(ctx); err != nil {
+		return nil, err
+	}
+	g := &group{site: s}
+	if g.session, err = s.session(); err != nil {
+		return nil, err
+	}
+	for _, name := range env.Args {
+		m, err := g.newMember(ctx, name, shell, len(env.Args) > 1)
+		if err != nil {
+			g.close()
+			return nil, err
+		}
+		g.members = append(g.members, m)
+	}
+	return g, nil
+}
+
+// checkPackages refuses packages that are not there, or named twice.
+func (s *site) checkPackages(names []string) error {
+	seen := map[string]bool{}
+	for _, name := range names {
+		if err := lock.CheckName(name); err != nil {
+			return fmt.Errorf("cannot use this as a package: %w", err)
+		}
+		if seen[name] {
+			return fmt.Errorf("package %q is named twice", name)
+		}
+		seen[name] = true
+		if err := script.Check(s.Home, name); err != nil {
+			return withHint(err, "packages are executable scripts in %s", filepath.Join(s.Home, "packages"))
+		}
+	}
+	return nil
+}
+
+func (g *group) newMember(ctx context.Context, name, shell string, several bool) (_ *member, err error) {
+	m := &member{name: name, out: g.env.Stdout, signals: make(chan os.Signal, 8)}
+	if m.dir, err = takeLockDir(g.Home, name); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	m.script, err = script.New(script.Config{
+		Home: g.Home, Name: name, Node: g.Node, Lock: name, LockDir: g.LockDir,
+		Session: g.session.Owner.Session, Shell: shell, Environ: os.Environ(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if m.params, err = failover.ReadParams(ctx, m.script, g.Node); err != nil {
+		return nil, fmt.Errorf("package %q: %w", name, err)
+	}
+	if several {
+		log, err := openLog(logPath(g.Home, name))
+		if err != nil {
+			return nil, err
+		}
+		m.out = log
+		if g.env.Getenv(readyFD) == "" { // in the foreground
+			m.out = io.MultiWriter(log, prefixed{g.env.Stdout, name + ": "})
+		}
+	}
+	g.files.Init(name, g.Node, len(g.servers), lock.Times{Timeout: m.params.Timeout, Stop: m.params.StopTimeout})
+	return m, nil
+}
+
+// prefixed writes each line with a prefix.
+type prefixed struct {
+	to     io.Writer
+	prefix string
+}
+
+// Write writes one line.
+func (p prefixed) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(p.to, p.prefix+string(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+func logPath(home, name string) string {
+	return filepath.Join(home, "log", "back-to-work."+name+".log")
+}
+
+func (m *member) close() {
+	if m.script != nil {
+		_ = m.script.Close() // nothing is left to do about it
+	}
+	m.dir.remove()
+}
+
+func (g *group) close() {
+	for _, m := range g.members {
+		m.close()
+	}
+}
+
+// run runs all packages until each has ended.
+func (g *group) run(ctx context.Context, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var renewals sync.WaitGroup
+	renewals.Go(func() { g.session.Run(ctx) })
+	renewals.Go(func() { g.share(ctx, signals) })
+	errs := make([]error, len(g.members))
+	var managers sync.WaitGroup
+	for i, m := range g.members {
+		managers.Go(func() { errs[i] = g.runMember(ctx, m) })
+	}
+	managers.Wait()
+	cancel()
+	renewals.Wait()
+	return errors.Join(errs...)
+}
+
+// share gives each signal to every member.
+func (g *group) share(ctx context.Context, signals <-chan os.Signal) {
+	for {
+		select {
+		case sig := <-signals:
+			for _, m := range g.members {
+				select {
+				case m.signals <- sig:
+				default: // it has enough to do, or has ended
+				}
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (g *group) runMember(ctx context.Context, m *member) error {
+	say := func(line string) { fmt.Fprintf(m.out, "%s %s\n", date(time.Now()), line) }
+	for _, w := range m.params.Warnings() {
+		say(w)
+	}
+	manager := failover.New(failover.Config{
+		Package: m.name, Node: g.Node, Scripts: scripts{m.script}, Locker: locker{g.session},
+		Clock: lease.System(), Notes: m.dir.notes, Say: say, Signals: m.signals,
+	}, m.params)
+	status, err := manager.Run(ctx)
+	if err == nil && status != 0 {
+		err = exitStatus(status)
+	}
+	return errors.Join(err, g.files.Sync(), m.dir.notes.Sync())
+}
+
+// locker is the session as the failover machine wants it.
+type locker struct{ session *lockclient.Session }
+
+// Acquire waits for the lock.
+func (l locker) Acquire(ctx context.Context, name string, times lock.Times, pace, delay time.Duration) (failover.Lock, error) {
+	h, err := l.session.Acquire(ctx, lockclient.Wish{Name: name, Times: times, Pace: pace, Delay: delay})
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// scripts is the runner as the failover machine wants it.
+type scripts struct{ *script.Runner }
+
+// Start starts an action.
+func (s scripts) Start(action string, term uint64, previous string) (failover.Action, error) {
+	a, err := s.Runner.Start(action, term, previous)
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// KillAll kills what there is of the package.
+func (s scripts) KillAll(grace time.Duration) (string, error) {
+	left, err := s.Runner.KillAll(grace)
+	var words []string
+	for _, p := range left {
+		words = append(words, fmt.Sprintf("%s (pid %d)", p.Command, p.PID))
+	}
+	return strings.Join(words, ", "), err
+}
+
+// newReady is how a manager in the background tells who started it how that went.
+func newReady(env *Env) func(error) {
+	var fd uintptr
+	if _, err := fmt.Sscan(env.Getenv(readyFD), &fd); err != nil {
+		return func(error) {}
+	}
+	syscall.CloseOnExec(int(fd))
+	to := os.NewFile(fd, "ready")
+	return func(err error) {
+		line := "ok"
+		if err != nil {
+			line = err.Error()
+		}
+		_, _ = io.WriteString(to, line) // who started us may be gone
+		_ = to.Close()
+	}
+}

@@ -1,0 +1,247 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
+)
+
+const dexInitUsage = `Usage: dex-init [LOCK=default [T=30 [T2=0]]]
+
+Prepares this node to use a lock: writes dex-lock/temp/LOCK_htsp, _counter and
+_params. T is how many seconds a holder may act unheard, T2 how long it then needs
+to stop. Starts this host's lock server if it is one and does not run.
+
+Example: dex-lock/dex-init backup 30 10
+`
+
+const dexLockUsage = `Usage: dex-lock [LOCK=default [T=30 [T2=0 [step=1 [prio]]]]]
+
+Tries once to take a lock, or to renew it. The exit status is 0 only for the holder.
+Call it again before T seconds are over. With verbose set in the environment it says
+how it went. step and prio are taken for the sake of old scripts and do nothing:
+time is measured, not counted, and the first to ask is the first to have.
+
+Example: verbose=1 dex-lock/dex-lock backup 30 10
+`
+
+const dexReleaseUsage = `Usage: dex-release [LOCK=default [T=30 [T2=0]]]
+
+Gives a lock back if this node holds it.
+
+Example: dex-lock/dex-release backup
+`
+
+const dexPreviousUsage = `Usage: dex-previous [LOCK=default]
+
+Prints the node that held the lock in the term before, as this node knows it.
+
+Example: dex-lock/dex-previous backup
+`
+
+const dexShowUsage = `Usage: dex-show [LOCK=default]
+
+Shows a lock as this node sees it, and as each lock server does.
+
+Example: dex-lock/dex-show backup
+`
+
+// lockArgs are the arguments of the dex commands.
+type lockArgs struct {
+	name  string
+	times lock.Times
+}
+
+// parseLockArgs reads LOCK, T and T2, of which at most most may be given.
+func parseLockArgs(env *Env, most int) (lockArgs, error) {
+	a := lockArgs{"default", lock.Times{Timeout: 30 * time.Second}}
+	if len(env.Args) > most {
+		return a, usageError(fmt.Sprintf("%d arguments are too many", len(env.Args)))
+	}
+	if len(env.Args) > 0 {
+		a.name = env.Args[0]
+	}
+	if err := lockName(a.name); err != nil {
+		return a, err
+	}
+	for i, value := range []*time.Duration{&a.times.Timeout, &a.times.Stop} {
+		if len(env.Args) < i+2 {
+			break
+		}
+		n, err := strconv.Atoi(env.Args[i+1])
+		if err != nil || n < 0 || n > 1_000_000 || n == 0 && i == 0 {
+			return a, usageError(fmt.Sprintf("cannot use %q as a number of seconds", env.Args[i+1]))
+		}
+		*value = time.Duration(n) * time.Second
+	}
+	return a, nil
+}
+
+func dexInit(ctx context.Context, env *Env) error {
+	a, err := parseLockArgs(env, 3)
+	if err != nil {
+		return err
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return err
+	}
+	if err := s.readServers(); err != nil {
+		fmt.Fprintf(env.Stdout, "%s Error: you cannot use dex-lock without lock servers configured.\n", date(time.Now()))
+		return err
+	}
+	if err := s.startServer(ctx); err != nil {
+		return err
+	}
+	s.files.Init(a.name, s.Node, len(s.servers), a.times)
+	if err := s.files.Sync(); err != nil {
+		return err
+	}
+	line := "Lock initialization done."
+	switch n := len(s.servers); {
+	case n == 1:
+		line = "Warning: with one not fault tolerant lock server you introduce a single point of failure."
+	case n%2 == 0:
+		line = fmt.Sprintf("Warning: an even number of lock servers (%d) tolerates no more failures than one fewer.", n)
+	}
+	fmt.Fprintf(env.Stdout, "%s %s\n", date(time.Now()), line)
+	return nil
+}
+
+// openSingle is what dex-lock and dex-release work with: the lock as this node keeps it
+// between calls.
+func openSingle(env *Env, a lockArgs) (*lockclient.Single, error) {
+	s, err := openSite(env)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.readServers(); err != nil {
+		return nil, err
+	}
+	c, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	return lockclient.OpenSingle(c, s.Node, s.files, a.name, a.times)
+}
+
+func dexLock(ctx context.Context, env *Env) error {
+	a, err := parseLockArgs(env, 5)
+	if err != nil {
+		return err
+	}
+	l, err := openSingle(env, a)
+	if err != nil {
+		return err
+	}
+	result, reason := l.Try(ctx)
+	if env.Getenv("verbose") != "" {
+		line := string(result)
+		if reason != nil {
+			line += " (" + reason.Error() + ")"
+		}
+		fmt.Fprintln(env.Stderr, line)
+	}
+	if !result.Held() {
+		return exitStatus(1)
+	}
+	return nil
+}
+
+func dexRelease(ctx context.Context, env *Env) error {
+	a, err := parseLockArgs(env, 3)
+	if err != nil {
+		return err
+	}
+	l, err := openSingle(env, a)
+	if err != nil {
+		return err
+	}
+	err = l.Release(ctx)
+	if errors.Is(err, lockclient.ErrManaged) {
+		return withHint(err, "use service stop %s", a.name)
+	}
+	if err != nil {
+		return err
+	}
+	if env.Getenv("verbose") != "" {
+		fmt.Fprintln(env.Stderr, "good. lock released")
+	}
+	return nil
+}
+
+func dexPrevious(_ context.Context, env *Env) error {
+	a, err := parseLockArgs(env, 1)
+	if err != nil {
+		return err
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return err
+	}
+	words, err := s.files.HTSP(a.name)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	fmt.Fprintln(env.Stdout, words[3])
+	return nil
+}
+
+func dexShow(ctx context.Context, env *Env) error {
+	a, err := parseLockArgs(env, 1)
+	if err != nil {
+		return err
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return err
+	}
+	if err := s.readServers(); err != nil {
+		return err
+	}
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	s.showLocal(a.name)
+	fmt.Fprintf(env.Stdout, "remote state sequence for %s:\nlock_server holder term seq\n", a.name)
+	for _, server := range s.servers {
+		var state lock.State
+		err := c.Get(ctx, server.Entry, "/v1/locks/"+a.name, &state)
+		line := ""
+		switch k := state.Lock; {
+		case err != nil:
+			fmt.Fprintf(env.Stderr, "%s: %s: %s\n", env.Name, server.Entry, lockclient.Reason(err))
+		case k.Term == 0:
+			line = " lock file not found"
+		case k.Held():
+			line = fmt.Sprintf(" %s %d %d", k.Node, k.Term, k.Seq)
+		default:
+			line = fmt.Sprintf(" %s %d %d", lock.Invalid, k.Term, k.Seq)
+		}
+		fmt.Fprintf(env.Stdout, "%s:%s\n", server.Entry, line)
+	}
+	fmt.Fprintln(env.Stdout)
+	return nil
+}
+
+// showLocal shows the lock as this node sees it.
+func (s *site) showLocal(name string) {
+	words, err := s.files.HTSP(name)
+	counter, err2 := s.files.Counter(name)
+	if errors.Join(err, err2) != nil {
+		fmt.Fprintf(s.env.Stdout, "lock %s not initialized\n\n", name)
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "local term seq for %s:\nholder: %s\nterm: %s\nseq: %s\ncounter: %d\nprevious: %s\n\n",
+		name, words[0], words[1], words[2], counter, words[3])
+	fmt.Fprint(s.env.Stdout, b.String())
+}

@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"backtowork/internal/conf"
+)
+
+const dexServerInitUsage = `Usage: dex-server-init
+
+Starts this host's lock server in the background if it does not run. It does no
+harm at any time. The server's log is log/dex-server.log.
+
+Example: dex-lock/dex-server-init
+`
+
+func dexServerInit(ctx context.Context, env *Env) error {
+	if len(env.Args) > 0 {
+		return usageError("dex-server-init takes no arguments")
+	}
+	s, _, err := openServerSite(env)
+	if err != nil {
+		return err
+	}
+	if err := s.startServer(ctx); err != nil {
+		return err
+	}
+	if env.Getenv("verbose") != "" {
+		fmt.Fprintln(env.Stderr, "good. lock server ready.")
+	}
+	return nil
+}
+
+// startLimit is how long a lock server may take until it listens.
+const startLimit = 10 * time.Second
+
+// startServer starts this host's lock server in the background, if this host is one of the
+// lock servers and its server does not run.
+func (s *site) startServer(ctx context.Context) error {
+	self, ok, errs := s.Self(s.servers)
+	for _, err := range errs {
+		s.log.Warn("a name does not resolve yet", "reason", err)
+	}
+	if !ok {
+		return nil
+	}
+	if err := s.notAlone(self); err != nil {
+		return err
+	}
+	if _, err := s.key(); err != nil || listens(ctx, self) {
+		return err
+	}
+	path := filepath.Join(s.Home, "log/dex-server.log")
+	log, err := openLog(path)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	begin, err := log.Seek(0, 2)
+	if err != nil {
+		return err
+	}
+	cmd, err := s.background(log, nil, "dex-server")
+	if err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // it said why
+		close(ended)
+	}()
+	return awaitServer(ctx, self, path, begin, ended)
+}
+
+// awaitServer waits until the server listens, or its process has ended.
+func awaitServer(ctx context.Context, self conf.Server, path string, begin int64, ended <-chan struct{}) error {
+	for end := time.Now().Add(startLimit); time.Now().Before(end); {
+		if listens(ctx, self) {
+			return nil
+		}
+		select {
+		case <-ended:
+			if listens(ctx, self) { // another process started it in this moment
+				return nil
+			}
+			return fmt.Errorf("the lock server did not start: %s", lastLine(path, begin))
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("the lock server does not listen after %v; see %s", startLimit, path)
+}
+
+// background starts a command of this binary in a session of its own, with its output in log.
+// It may tell on the file ready how its start went.
+func (s *site) background(log, ready *os.File, name string, args ...string) (*exec.Cmd, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(exe, append([]string{name}, args...)...)
+	cmd.Dir = s.Home
+	cmd.Env = append(os.Environ(), "BTW_HOME="+s.Home)
+	if ready != nil {
+		cmd.ExtraFiles = []*os.File{ready}
+		cmd.Env = append(cmd.Env, readyFD+"=3")
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("cannot start %s: %w", name, err)
+	}
+	return cmd, nil
+}
+
+func listens(ctx context.Context, server conf.Server) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	host := server.Host
+	if !server.Loopback() {
+		host = "localhost" // it listens on all addresses
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, server.Port))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// openLog opens a log for appending.
+func openLog(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
+}
+
+// lastLine is the last line of the file at path, of what was written after begin.
+func lastLine(path string, begin int64) string {
+	b, err := os.ReadFile(path)
+	if err != nil || int64(len(b)) <= begin {
+		return "it said nothing"
+	}
+	lines := strings.Split(strings.TrimSpace(string(b[begin:])), "\n")
+	return lines[len(lines)-1]
+}

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"backtowork/internal/notes"
+)
+
+// A lockDir is temp/lockdir_P: role and pkg_state of a package that a manager runs here, and
+// pid, which that manager keeps locked for as long as it lives.
+type lockDir struct {
+	path  string
+	pid   *os.File
+	notes *notes.Dir
+}
+
+const lockDirPrefix = "lockdir_"
+
+func lockDirPath(home, name string) string { return filepath.Join(home, "temp", lockDirPrefix+name) }
+
+// takeLockDir makes this process the package's manager on this node. What a dead one left is
+// taken over.
+func takeLockDir(home, name string) (*lockDir, error) {
+	dir := lockDirPath(home, name)
+	path := filepath.Join(dir, "pid")
+	for range 100 {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("cannot make the state files: %w", err)
+		}
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		if os.IsNotExist(err) {
+			continue // removed this moment
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot make the state files: %w", err)
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			_ = f.Close()
+			return nil, alreadyRuns(name)
+		}
+		if !same(f, path) { // removed between open and flock
+			_ = f.Close()
+			continue
+		}
+		err = f.Truncate(0)
+		if err == nil {
+			_, err = f.WriteAt([]byte(fmt.Sprintln(os.Getpid())), 0)
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return &lockDir{dir, f, notes.In(dir)}, nil
+	}
+	return nil, fmt.Errorf("cannot take %s: it comes and goes", dir)
+}
+
+// alreadyRuns is an error in the original's words.
+type alreadyRuns string
+
+func (p alreadyRuns) Error() string {
+	return fmt.Sprintf("back-to-work is already running for package %s.", string(p))
+}
+
+// same says whether f is still the file at path.
+func same(f *os.File, path string) bool {
+	a, err1 := f.Stat()
+	b, err2 := os.Stat(path)
+	return err1 == nil && err2 == nil && os.SameFile(a, b)
+}
+
+// remove ends it. The directory goes before the lock: who comes next makes a new one.
+func (d *lockDir) remove() {
+	_ = d.notes.Sync() // a note that comes late would make the directory anew
+	_ = os.RemoveAll(d.path)
+	_ = d.pid.Close()
+}
+
+// managerOf is the process that runs the package here, 0 if none does.
+func managerOf(home, name string) (pid int, err error) {
+	f, err := os.Open(filepath.Join(lockDirPath(home, name), "pid"))
+	if os.IsNotExist(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+		return 0, nil // its manager is dead
+	}
+	var b [32]byte
+	n, err := f.Read(b[:])
+	if err != nil {
+		return 0, fmt.Errorf("cannot read who runs package %s: %w", name, err)
+	}
+	return strconv.Atoi(strings.TrimSpace(string(b[:n])))
+}

@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"backtowork/internal/notes"
+)
+
+const serviceUsage = `Usage: btwctl { start | stop | status | check-conf }
+  Main script to init, start or stop the package monitor service.
+
+  start P [Q ...]   run packages in the background, in one process; the output
+                    goes to log/back-to-work.P.log
+  stop P [Q ...]    halt packages on this node, and wait until that is done
+  status [REGEX]    one line for each package that runs here
+  check-conf P      checksums of the lock servers' list and of the package
+
+Example: ./service start dummy
+`
+
+func service(ctx context.Context, env *Env) error {
+	verbs := map[string]func(context.Context, *Env, []string) error{
+		"start": serviceStart, "stop": serviceStop, "status": serviceStatus, "check-conf": serviceCheckConf,
+	}
+	if len(env.Args) == 0 || verbs[env.Args[0]] == nil {
+		fmt.Fprint(env.Stderr, serviceUsage)
+		return exitStatus(2)
+	}
+	return verbs[env.Args[0]](ctx, env, env.Args[1:])
+}
+
+var errNoPackage = errors.New("you need to specify a package name.")
+
+func serviceStart(_ context.Context, env *Env, packages []string) error {
+	if len(packages) == 0 {
+		return errNoPackage
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return err
+	}
+	if err := s.checkPackages(packages); err != nil { // before anything is written
+		return err
+	}
+	log, err := openLog(logPath(s.Home, packages[0]))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	told, ready, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer told.Close()
+	cmd, err := s.background(log, ready, "back-to-work", packages...)
+	if err := errors.Join(err, ready.Close()); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(told) // ends when the manager has told, or has ended
+	if err != nil {
+		return err
+	}
+	if string(answer) != "ok" {
+		_ = cmd.Wait() // the answer says more
+		if len(answer) == 0 {
+			return fmt.Errorf("back-to-work did not start; see %s", logPath(s.Home, packages[0]))
+		}
+		return errors.New(string(answer))
+	}
+	fmt.Fprintln(env.Stdout, "back-to-work started in background. check logs for status.")
+	return nil
+}
+
+func serviceStop(ctx context.Context, env *Env, packages []string) error {
+	if len(packages) == 0 {
+		return errNoPackage
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return err
+	}
+	for _, name := range packages {
+		if err := lockName(name); err != nil {
+			return err
+		}
+	}
+	fmt.Fprint(env.Stdout, "sending TERM signal and waiting for package to halt.")
+	for _, name := range packages {
+		pid, err := managerOf(s.Home, name)
+		if err != nil {
+			return err
+		}
+		if pid != 0 {
+			_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended this moment
+		}
+	}
+	for _, name := range packages {
+		if err := awaitEnd(ctx, env, s.Home, name); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(env.Stdout, " done.")
+	return nil
+}
+
+// awaitEnd waits until no manager runs the package, with a dot a second.
+func awaitEnd(ctx context.Context, env *Env, home, name string) error {
+	for i := 1; ; i++ {
+		pid, err := managerOf(home, name)
+		if pid == 0 || err != nil {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			fmt.Fprintln(env.Stdout)
+			return fmt.Errorf("package %s is still halting (process %d)", name, pid)
+		}
+		if i%10 == 0 {
+			fmt.Fprint(env.Stdout, ".")
+		}
+	}
+}
+
+func serviceStatus(_ context.Context, env *Env, args []string) error {
+	if len(args) > 1 {
+		return usageError("status takes one regular expression")
+	}
+	wanted, err := regexp.Compile(strings.Join(args, ""))
+	if err != nil {
+		return usageError(fmt.Sprintf("cannot use %q: %v", args[0], err))
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return err
+	}
+	dirs, err := filepath.Glob(filepath.Join(s.Home, "temp", lockDirPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	slices.Sort(dirs)
+	for _, dir := range dirs {
+		name := strings.TrimPrefix(filepath.Base(dir), lockDirPrefix)
+		pid, err := managerOf(s.Home, name)
+		if err != nil || pid == 0 || !wanted.MatchString(name) {
+			continue // it has ended, or ends this moment
+		}
+		fmt.Fprintln(env.Stdout, s.statusLine(name, pid))
+	}
+	return nil
+}
+
+func (s *site) statusLine(name string, pid int) string {
+	dir := notes.In(lockDirPath(s.Home, name))
+	role, err1 := dir.Read("role")
+	state, err2 := dir.Read("pkg_state")
+	holder, err3 := s.files.HTSP(name)
+	if errors.Join(err1, err2, err3) != nil {
+		holder[0] = "" // not written yet
+	}
+	return fmt.Sprintf("package=%s; pid=%d; role=%s; pkg_state=%s; lock_holder=%s;", name, pid, role, state, holder[0])
+}

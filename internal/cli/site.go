@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"backtowork/internal/clusterkey"
+	"backtowork/internal/conf"
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
+)
+
+// Version is the version of the program.
+const Version = "0.1.0"
+
+// date is how a log line begins: what date(1) prints, but with the offset from UTC in place
+// of the zone's name.
+func date(t time.Time) string { return t.Format("Mon Jan _2 15:04:05 -07:00 2006") }
+
+// A logger writes log lines for people: "DATE message (key=value, ...)".
+type logger struct {
+	mu  *sync.Mutex
+	to  io.Writer
+	min slog.Level
+}
+
+// newLog logs to w; with $verbose set, everything.
+func newLog(env *Env, w io.Writer) *slog.Logger {
+	l := logger{&sync.Mutex{}, w, slog.LevelInfo}
+	if env.Getenv("verbose") != "" {
+		l.min = slog.LevelDebug
+	}
+	return slog.New(l)
+}
+
+// Enabled says whether lines of that level are written.
+func (l logger) Enabled(_ context.Context, level slog.Level) bool { return level >= l.min }
+
+// Handle writes a line, in one write.
+func (l logger) Handle(_ context.Context, r slog.Record) error {
+	var facts []string
+	r.Attrs(func(a slog.Attr) bool {
+		facts = append(facts, fmt.Sprintf("%s=%v", a.Key, a.Value))
+		return true
+	})
+	line := date(time.Now()) + " " + r.Message
+	if len(facts) > 0 {
+		line += " (" + strings.Join(facts, ", ") + ")"
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := io.WriteString(l.to, line+"\n")
+	return err
+}
+
+// WithAttrs is not used.
+func (l logger) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+// WithGroup is not used.
+func (l logger) WithGroup(string) slog.Handler { return l }
+
+// A site is an installed tree, and what a command needs to talk with its lock servers.
+type site struct {
+	conf.Site
+	env     *Env
+	log     *slog.Logger
+	servers []conf.Server
+	files   *lockclient.Files
+}
+
+// openSite finds the tree's parts. It does not read the list of lock servers yet.
+func openSite(env *Env) (*site, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("cannot learn this host's name: %w", err)
+	}
+	c, err := conf.Load(env.Home, host)
+	if err != nil {
+		return nil, err
+	}
+	return &site{
+		Site: c, env: env, log: newLog(env, env.Stderr),
+		files: lockclient.NewFiles(filepath.Join(c.LockDir, "temp")),
+	}, nil
+}
+
+// readServers reads the list of lock servers.
+func (s *site) readServers() (err error) {
+	s.servers, err = s.LockServers()
+	return err
+}
+
+// key is the cluster's secret. A host that is the only lock server makes it.
+func (s *site) key() (*clusterkey.Key, error) {
+	k, err := clusterkey.Load(s.KeyFile())
+	if !errors.Is(err, fs.ErrNotExist) {
+		return k, err
+	}
+	if _, self, _ := s.Self(s.servers); self && len(s.servers) == 1 {
+		k, err = clusterkey.Create(s.KeyFile())
+		if errors.Is(err, fs.ErrExist) { // another process was faster
+			return clusterkey.Load(s.KeyFile())
+		}
+		return k, err
+	}
+	return nil, withHint(fmt.Errorf("there is no cluster key in %s", s.KeyFile()),
+		"make one with utils/keygen on one host, and copy the file to all hosts")
+}
+
+// client is a client of the lock servers.
+func (s *site) client() (*lockclient.Client, error) {
+	k, err := s.key()
+	if err != nil {
+		return nil, err
+	}
+	tls, err := k.Client(s.Node, "http/1.1")
+	if err != nil {
+		return nil, err
+	}
+	cfg := lockclient.Config{TLS: tls, Clock: lease.System(), Log: s.log, Dial: newResolver().dial}
+	for _, server := range s.servers {
+		cfg.Servers = append(cfg.Servers, lockclient.Server{Entry: server.Entry, Addr: server.Addr()})
+	}
+	return lockclient.NewClient(cfg), nil
+}
+
+// session is a new session of this node, with a client of its own.
+func (s *site) session() (*lockclient.Session, error) {
+	c, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	return lockclient.NewSession(c, s.Node, s.files), nil
+}
+
+// A resolver keeps the last good address of each name: a name service that is down must not
+// cost a lease.
+type resolver struct {
+	mu   sync.Mutex
+	last map[string]string
+}
+
+func newResolver() *resolver { return &resolver{last: map[string]string{}} }
+
+// resolveLimit is how long the name service may take before the last good address is used.
+const resolveLimit = 300 * time.Millisecond
+
+func (r *resolver) dial(ctx context.Context, addr string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	var d net.Dialer
+	if host == "localhost" || net.ParseIP(host) != nil {
+		return d.DialContext(ctx, "tcp", addr)
+	}
+	ip, err := r.resolve(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	return d.DialContext(ctx, "tcp", net.JoinHostPort(ip, port))
+}
+
+func (r *resolver) resolve(ctx context.Context, host string) (string, error) {
+	r.mu.Lock()
+	known := r.last[host]
+	r.mu.Unlock()
+	if known != "" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, resolveLimit)
+		defer cancel()
+	}
+	ips, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil && known != "" {
+		return known, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last[host] = ips[0]
+	return ips[0], nil
+}
+
+// lockName checks the name of a lock, as a user gave it.
+func lockName(name string) error {
+	if err := lock.CheckName(name); err != nil {
+		return usageError(err.Error())
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+// Package conf reads the files in conf/ and dex-lock/conf/. It checks what they say, and
+// prints nothing: every fault is an error that names the file.
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Port is where lock servers listen, unless conf/lock_servers says otherwise.
+const Port = "4114"
+
+// A Site is one installed tree, on one host.
+type Site struct {
+	Home    string // packages/, conf/, log/, temp/ stand in it
+	LockDir string // dex-lock: conf/, state/, temp/ stand in it
+	Node    string // what this host is called in the cluster: conf/node_name, or its host name up to the first dot
+}
+
+// Load reads where things are. host is the host's name.
+func Load(home, host string) (Site, error) {
+	s := Site{Home: home}
+	lockDir, err := firstLine(filepath.Join(home, "conf/lock_path"))
+	if err != nil {
+		return s, err
+	}
+	s.LockDir = findLockDir(home, lockDir)
+	if s.LockDir == "" {
+		return s, errors.New("back-to-work need dex-lock to run. install it and configure its location.")
+	}
+	name, err := firstLine(filepath.Join(home, "conf/node_name"))
+	if err != nil {
+		return s, err
+	}
+	if name == "" {
+		name, _, _ = strings.Cut(host, ".")
+	}
+	if strings.ContainsAny(name, " \t/") || name == "" {
+		return s, fmt.Errorf("%s: cannot use %q as the name of this node", filepath.Join(home, "conf/node_name"), name)
+	}
+	s.Node = name
+	return s, nil
+}
+
+// findLockDir is the directory that conf/lock_path names, or ./dex-lock, or ../dex-lock (the
+// original's place), whichever is there first.
+func findLockDir(home, named string) string {
+	if named != "" {
+		if !filepath.IsAbs(named) {
+			named = filepath.Join(home, named)
+		}
+		if isDir(named) {
+			return named
+		}
+		return ""
+	}
+	for _, dir := range []string{filepath.Join(home, "dex-lock"), filepath.Join(home, "../dex-lock")} {
+		if isDir(dir) {
+			return dir
+		}
+	}
+	return ""
+}
+
+// ClusterNodes is the hosts of the cluster by conf/cluster_nodes: none if there is no such file.
+func (s Site) ClusterNodes() ([]string, error) {
+	return words(filepath.Join(s.Home, "conf/cluster_nodes"))
+}
+
+// Shell is what runs package scripts by conf/shell: "auto", or the path of a shell.
+func (s Site) Shell() (string, error) {
+	path := filepath.Join(s.Home, "conf/shell")
+	shell, err := firstLine(path)
+	switch {
+	case err != nil:
+		return "", err
+	case shell == "" || shell == "auto":
+		return "auto", nil
+	case shell == "embedded":
+		return "", fmt.Errorf("%s: this version has no embedded shell; say auto, or the path of a shell", path)
+	case !filepath.IsAbs(shell):
+		return "", fmt.Errorf("%s: cannot use %q: say auto, or the absolute path of a shell", path, shell)
+	}
+	if info, err := os.Stat(shell); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
+		return "", fmt.Errorf("%s: cannot use %q: it is not an executable file", path, shell)
+	}
+	return shell, nil
+}
+
+// KeyFile is the path of the cluster's secret.
+func (s Site) KeyFile() string { return filepath.Join(s.Home, "conf/cluster_key") }
+
+// A Server is one lock server, as conf/lock_servers names it.
+type Server struct {
+	Entry string // as written: the server's name in the cluster
+	Host  string
+	Port  string
+}
+
+// Addr is where the server listens.
+func (s Server) Addr() string { return net.JoinHostPort(s.Host, s.Port) }
+
+// Loopback says whether the server's name means another host on every host.
+func (s Server) Loopback() bool {
+	ip := net.ParseIP(s.Host)
+	return s.Host == "localhost" || strings.HasPrefix(s.Host, "localhost.") || ip != nil && ip.IsLoopback()
+}
+
+// LockServers is the lock servers by dex-lock/conf/lock_servers. Its errors name every fault.
+func (s Site) LockServers() ([]Server, error) {
+	path := filepath.Join(s.LockDir, "conf/lock_servers")
+	entries, err := words(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("%s: no lock server is named there", path)
+	}
+	var servers []Server
+	var faults []error
+	for _, e := range entries {
+		server, err := parseServer(e)
+		if err == nil && slices.ContainsFunc(servers, func(o Server) bool { return o.Addr() == server.Addr() }) {
+			err = fmt.Errorf("%q is named twice", e)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", path, err))
+		}
+		servers = append(servers, server)
+	}
+	return servers, errors.Join(append(faults, mixed(path, servers))...)
+}
+
+// mixed refuses a list in which some names mean a different host on every host. (All of them
+// may: then the whole cluster is on this host, for a trial.)
+func mixed(path string, servers []Server) error {
+	i := slices.IndexFunc(servers, Server.Loopback)
+	if i < 0 || len(servers) == 1 {
+		return nil
+	}
+	if servers[i].Host == "localhost" || slices.ContainsFunc(servers, func(s Server) bool { return !s.Loopback() }) {
+		return fmt.Errorf("%s: %q among several servers means another host on every host; write its name", path, servers[i].Entry)
+	}
+	return nil
+}
+
+func parseServer(entry string) (Server, error) {
+	host, port := entry, Port
+	if strings.HasPrefix(entry, "[") || strings.Count(entry, ":") == 1 {
+		var err error
+		if host, port, err = net.SplitHostPort(entry); err != nil {
+			return Server{}, fmt.Errorf("cannot parse %q: say host, host:port or [address]:port", entry)
+		}
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return Server{}, fmt.Errorf("cannot parse %q: %q is not a port", entry, port)
+	}
+	if net.ParseIP(host) == nil && !hostName(host) {
+		return Server{}, fmt.Errorf("cannot parse %q: %q is not a host name", entry, host)
+	}
+	return Server{entry, strings.ToLower(host), port}, nil
+}
+
+func hostName(s string) bool {
+	if s == "" || len(s) > 253 || s[0] == '-' || s[0] == '.' {
+		return false
+	}
+	for _, c := range s {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// words is every word of the file at path, comments (#) left out; none if there is no such file.
+func words(path string) ([]string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read %w", err)
+	}
+	var all []string
+	for line := range strings.Lines(string(b)) {
+		line, _, _ = strings.Cut(line, "#")
+		all = append(all, strings.Fields(line)...)
+	}
+	return all, nil
+}
+
+// firstLine is the only word of the file at path; "" if there is no such file.
+func firstLine(path string) (string, error) {
+	all, err := words(path)
+	if err != nil || len(all) == 0 {
+		return "", err
+	}
+	if len(all) > 1 {
+		return "", fmt.Errorf("%s: one word is wanted there, not %d", path, len(all))
+	}
+	return all[0], nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

@@ -1,0 +1,56 @@
+package conf
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+)
+
+// Self is the one of servers that is this host: the one that bears the node's name, or whose
+// name resolves to an address of this host. ok is false where none does. Names that do not
+// resolve are errs: they may be this host yet.
+func (s Site) Self(servers []Server) (self Server, ok bool, errs []error) {
+	host, _ := os.Hostname()
+	for _, server := range servers {
+		if server.Entry == s.Node || server.Host == s.Node || server.Host == strings.ToLower(host) {
+			return server, true, nil
+		}
+	}
+	for _, server := range servers {
+		local, err := localHost(server.Host)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("lock server %q: %w", server.Entry, err))
+		}
+		if local {
+			return server, true, nil
+		}
+	}
+	return Server{}, false, errs
+}
+
+// localHost says whether host is, or resolves to, an address of this host.
+func localHost(host string) (bool, error) {
+	ips := []net.IP{net.ParseIP(host)}
+	if ips[0] == nil {
+		var err error
+		if ips, err = net.LookupIP(host); err != nil {
+			return false, err
+		}
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return false, err
+	}
+	for _, ip := range ips {
+		if ip.IsLoopback() {
+			return true, nil
+		}
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && n.IP.Equal(ip) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,259 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+	"backtowork/internal/notes"
+)
+
+// A Locker gets the lock of a package.
+type Locker interface {
+	// Acquire waits until the lock is this node's, or ctx ends. delay is how long a free
+	// lock is left to others.
+	Acquire(ctx context.Context, name string, times lock.Times, pace, delay time.Duration) (Lock, error)
+}
+
+// A Lock is a lock that is held.
+type Lock interface {
+	Terms() (term uint64, previous string) // the fencing token, and the node that had it before
+	Ends() (end, kill lease.Time)          // L and K of SAFETY.md
+	Lost() <-chan struct{}                 // closed at L, or when the servers say that it is not ours
+	Turn()                                 // the holder's loop has turned: it may be renewed
+	Change(ctx context.Context, times lock.Times) error
+	Release(ctx context.Context) error // returns when the servers have it in their log
+}
+
+// Scripts runs the actions of the package script.
+type Scripts interface {
+	Teller
+	Start(action string, term uint64, previous string) (Action, error)
+	Settle() error // what a start left running is the service
+	// KillAll ends every process of the package: TERM, and KILL after grace. It returns what
+	// is alive for all that, in words.
+	KillAll(grace time.Duration) (alive string, err error)
+}
+
+// An Action is one run of the package script.
+type Action interface {
+	Done() <-chan struct{} // closed when the script has ended
+	Status() int           // its exit status, after that
+	Kill(grace time.Duration)
+}
+
+// A Config is what a manager needs.
+type Config struct {
+	Package string
+	Node    string
+	Scripts Scripts
+	Locker  Locker
+	Clock   lease.Clock
+	Notes   *notes.Dir       // lockdir_P: role and pkg_state
+	Say     func(string)     // one line to the admin
+	Signals <-chan os.Signal // HUP INT TERM: halt. USR1: read the parameters again
+}
+
+// A Manager runs one package.
+type Manager struct {
+	Config
+	params Params
+	state  state
+	lock   Lock
+	acting chan struct{} // closed when the last use of slotAction has ended
+	runs   map[slot]int
+	stops  map[slot]func()
+	inbox  chan posted
+	tasks  sync.WaitGroup
+	began  time.Time // when status was last started
+	ran    time.Time // when the package was last seen to begin running
+	fails  int       // in a row
+	fresh  chan Params
+}
+
+// A slot is something that the manager waits for. What comes from an earlier use of the slot
+// counts for nothing.
+type slot string
+
+const (
+	slotSeek    slot = "seek"
+	slotAction  slot = "action" // status, start, stop, check: one at a time
+	slotSick    slot = "sick"
+	slotKillEnd slot = "kill end"
+	slotRelease slot = "release"
+	slotLost    slot = "lost"
+)
+
+type posted struct {
+	slot  slot
+	run   int
+	event event
+	lock  Lock
+	err   error
+}
+
+// New is a manager that will live by params.
+func New(cfg Config, params Params) *Manager {
+	return &Manager{
+		Config: cfg, params: params, runs: map[slot]int{}, stops: map[slot]func(){},
+		inbox: make(chan posted), fresh: make(chan Params, 1),
+	}
+}
+
+// Run runs the package until a signal ends it, and returns the exit status: 0, or 1 where a
+// stop failed. The error is why it cannot even ask for the lock.
+func (m *Manager) Run(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer m.tasks.Wait()
+	defer cancel()
+	m.Say("Lock initialization done.")
+	m.Say("starting as stand-by node.")
+	m.note()
+	m.perform(ctx, doSeek)
+	turn := time.NewTicker(m.params.turn())
+	defer turn.Stop()
+	for m.state.Pkg != Gone {
+		if m.lock != nil {
+			m.lock.Turn()
+		}
+		select {
+		case <-turn.C:
+		case p := <-m.inbox:
+			if p.run != m.runs[p.slot] {
+				m.discard(p)
+				continue
+			}
+			if p.err != nil {
+				return 1, p.err
+			}
+			if p.lock != nil {
+				m.take(ctx, p.lock)
+			}
+			m.handle(ctx, p.event)
+		case sig := <-m.Signals:
+			m.signal(ctx, sig)
+		case m.params = <-m.fresh:
+			turn.Reset(m.params.turn())
+			m.change(ctx)
+		}
+	}
+	if m.state.stopFailed {
+		return 1, nil
+	}
+	return 0, nil
+}
+
+// discardLimit is how long is tried to give back a lock that came too late.
+const discardLimit = 5 * time.Second
+
+// take begins to hold l.
+func (m *Manager) take(ctx context.Context, l Lock) {
+	m.lock = l
+	m.post(ctx, slotLost, func(ctx context.Context) (event, bool) {
+		select {
+		case <-l.Lost():
+			return event{kind: evLost}, true
+		case <-ctx.Done():
+			return event{}, false
+		}
+	})
+}
+
+// discard gives back a lock that nobody waits for any more.
+func (m *Manager) discard(p posted) {
+	if p.lock == nil {
+		return
+	}
+	m.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), discardLimit)
+		defer cancel()
+		if err := p.lock.Release(ctx); err != nil {
+			m.Say("error: the lock was not given back, and stays taken until its lease ends: " + err.Error())
+		}
+	})
+}
+
+// handle takes e through the machine. It is the one place that changes the state.
+func (m *Manager) handle(ctx context.Context, e event) {
+	was := m.state
+	s := next(was, e)
+	m.state = s.state
+	for _, line := range s.say {
+		m.Say(line)
+	}
+	if s.Pkg != was.Pkg {
+		m.sayState()
+	}
+	if s.Pkg == Running && was.Pkg != Running {
+		m.ran = time.Now()
+	}
+	m.note()
+	for _, d := range s.do {
+		m.perform(ctx, d)
+	}
+}
+
+func (m *Manager) sayState() {
+	switch m.state.Pkg {
+	case Unknown:
+		m.Say("package state initialized to unknown.")
+	case StandBy, Gone:
+	default:
+		m.Say(fmt.Sprintf("package state changes to %s.", m.state.Pkg))
+	}
+}
+
+// note writes the state files.
+func (m *Manager) note() {
+	role := "stand-by"
+	if m.state.active() {
+		role = "active"
+	}
+	m.Notes.Put("role", role+"\n")
+	m.Notes.Put("pkg_state", string(m.state.Pkg)+"\n")
+}
+
+func (m *Manager) signal(ctx context.Context, sig os.Signal) {
+	names := map[os.Signal]string{syscall.SIGHUP: "HUP", syscall.SIGINT: "INT", syscall.SIGTERM: "TERM"}
+	if name, ok := names[sig]; ok {
+		m.handle(ctx, event{kind: evTerm, signal: name})
+		return
+	}
+	m.Say("received signal SIGUSR1. re-reading package parameters.")
+	m.tasks.Go(func() {
+		p, err := ReadParams(ctx, m.Scripts, m.Node)
+		if err != nil {
+			m.Say("error: " + err.Error() + ". the old parameters stay.")
+			return
+		}
+		for _, w := range p.Warnings() {
+			m.Say(w)
+		}
+		select {
+		case m.fresh <- p:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// change makes the held lock's times those of new parameters.
+func (m *Manager) change(ctx context.Context) {
+	if m.lock == nil {
+		if m.state.Pkg == StandBy {
+			m.perform(ctx, doSeek) // with the new times
+		}
+		return
+	}
+	l, times := m.lock, m.params.times()
+	m.tasks.Go(func() {
+		if err := l.Change(ctx, times); err != nil && !errors.Is(err, context.Canceled) {
+			m.Say("error: the lock servers do not know the new parameters: " + err.Error())
+		}
+	})
+}

@@ -1,0 +1,251 @@
+package failover
+
+import (
+	"context"
+	"time"
+
+	"backtowork/internal/lease"
+)
+
+// scriptGrace is how long a script that is killed may take to end by itself.
+const scriptGrace = 500 * time.Millisecond
+
+// post runs wait in a goroutine, with the slot's earlier use cancelled, and posts the event
+// that it returns, if it returns one.
+func (m *Manager) post(ctx context.Context, s slot, wait func(context.Context) (event, bool)) {
+	m.send(ctx, s, func(ctx context.Context) (posted, bool) {
+		e, ok := wait(ctx)
+		return posted{event: e}, ok
+	})
+}
+
+func (m *Manager) send(ctx context.Context, s slot, wait func(context.Context) (posted, bool)) {
+	m.cancel(s)
+	run, all := m.runs[s], ctx
+	ctx, m.stops[s] = context.WithCancel(ctx)
+	m.tasks.Go(func() {
+		p, ok := wait(ctx)
+		if !ok {
+			return
+		}
+		p.slot, p.run = s, run
+		select {
+		case m.inbox <- p:
+		case <-all.Done():
+			m.discard(p)
+		}
+	})
+}
+
+// act is post for what runs scripts: one at a time. It begins when what was there before has
+// been killed, unless it is what kills.
+func (m *Manager) act(ctx context.Context, kills bool, wait func(context.Context) (event, bool)) {
+	before, done := m.acting, make(chan struct{})
+	m.acting = done
+	m.post(ctx, slotAction, func(ctx context.Context) (event, bool) {
+		defer close(done)
+		if !kills && before != nil {
+			<-before
+		}
+		return wait(ctx)
+	})
+}
+
+// cancel ends the slot's use: nothing that it posts counts any more.
+func (m *Manager) cancel(s slot) {
+	m.runs[s]++
+	if stop := m.stops[s]; stop != nil {
+		stop()
+	}
+}
+
+// after posts e in d of package time.
+func (m *Manager) after(ctx context.Context, s slot, d time.Duration, kind eventKind) {
+	m.post(ctx, s, func(ctx context.Context) (event, bool) {
+		return event{kind: kind}, sleep(ctx, d)
+	})
+}
+
+// sleep says whether d passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// perform does one thing that the machine asked for.
+func (m *Manager) perform(ctx context.Context, d do) {
+	switch d {
+	case doSeek:
+		m.seek(ctx)
+	case doGiveUp:
+		m.cancel(slotSeek)
+	case doStatus:
+		m.watch(ctx, 0)
+	case doWatch:
+		m.watch(ctx, m.params.Pace-time.Since(m.began))
+	case doStart:
+		m.run(ctx, "start", 0, m.params.StartTimeout, evStarted, evStartTimeout)
+	case doSettle:
+		if err := m.Scripts.Settle(); err != nil {
+			m.Say("error: " + err.Error())
+		}
+	case doStop:
+		m.stop(ctx)
+	case doCheck:
+		m.check(ctx, 0)
+	case doLater:
+		m.check(ctx, m.params.Pace)
+	case doSick:
+		m.after(ctx, slotSick, m.params.Timeout, evUnhealthy)
+	case doWell:
+		m.cancel(slotSick)
+	case doRelease:
+		m.release(ctx)
+	case doRest:
+		m.rest(ctx)
+	case doKillEnd:
+		m.armKillEnd(ctx)
+	case doExit:
+	}
+}
+
+func (m *Manager) seek(ctx context.Context) {
+	p := m.params
+	m.send(ctx, slotSeek, func(ctx context.Context) (posted, bool) {
+		l, err := m.Locker.Acquire(ctx, m.Package, p.times(), p.Pace, p.Priority)
+		if ctx.Err() != nil && l == nil {
+			return posted{}, false
+		}
+		return posted{event: event{kind: evLocked}, lock: l, err: err}, true
+	})
+}
+
+// script runs an action of the package script, at most for limit. It returns its exit status,
+// or hangs where it had to be killed. ok is false where ctx ended it.
+func (m *Manager) script(ctx context.Context, action string, limit time.Duration) (code int, ok bool) {
+	if ctx.Err() != nil {
+		return 0, false
+	}
+	term, previous := m.lock.Terms()
+	a, err := m.Scripts.Start(action, term, previous)
+	if err != nil {
+		m.Say("error: " + err.Error())
+		return 127, true
+	}
+	over := time.NewTimer(limit)
+	defer over.Stop()
+	select {
+	case <-a.Done():
+		return a.Status(), true
+	case <-over.C:
+		a.Kill(scriptGrace)
+		return hangs, true
+	case <-ctx.Done():
+		a.Kill(scriptGrace)
+		return 0, false
+	}
+}
+
+// run posts how an action ended: as ended with its code, or as hung.
+func (m *Manager) run(ctx context.Context, action string, wait, limit time.Duration, ended, hung eventKind) {
+	m.act(ctx, false, func(ctx context.Context) (event, bool) {
+		if !sleep(ctx, wait) {
+			return event{}, false
+		}
+		code, ok := m.script(ctx, action, limit)
+		if code == hangs {
+			return event{kind: hung}, ok
+		}
+		return event{kind: ended, code: code}, ok
+	})
+}
+
+// watch asks for the status in d.
+func (m *Manager) watch(ctx context.Context, d time.Duration) {
+	d = max(d, 0)
+	m.began = time.Now().Add(d)
+	m.run(ctx, "status", d, m.params.Timeout, evStatus, evStatusHangs)
+}
+
+// stop runs the stop script, unless the kill end is so near that no script may start.
+func (m *Manager) stop(ctx context.Context) {
+	if m.state.lost && m.killTime().Left(m.Clock.Now()) <= 0 {
+		return // evKillTime is on its way
+	}
+	m.run(ctx, "stop", 0, m.params.StopTimeout, evStopped, evStopTimeout)
+}
+
+// killTime is when what is left of a package whose lock is lost gets TERM: k before the kill
+// end, so that all of it, and the last status, are over by then.
+func (m *Manager) killTime() lease.Time {
+	_, kill := m.lock.Ends()
+	return kill.Add(-m.params.killGrace())
+}
+
+func (m *Manager) armKillEnd(ctx context.Context) {
+	at := m.killTime()
+	m.post(ctx, slotKillEnd, func(ctx context.Context) (event, bool) {
+		due := make(chan struct{})
+		defer lease.At(m.Clock, at, func() { close(due) })()
+		select {
+		case <-due:
+			return event{kind: evKillTime}, true
+		case <-ctx.Done():
+			return event{}, false
+		}
+	})
+}
+
+// check kills, in wait, whatever is left of the package, and asks for its status.
+func (m *Manager) check(ctx context.Context, wait time.Duration) {
+	grace, limit := m.params.killGrace()/2, m.params.Timeout
+	if m.state.lost {
+		_, kill := m.lock.Ends()
+		limit = min(limit, max(kill.Left(m.Clock.Now().Add(grace)), grace))
+	}
+	m.act(ctx, true, func(ctx context.Context) (event, bool) {
+		if !sleep(ctx, wait) {
+			return event{}, false
+		}
+		alive, err := m.Scripts.KillAll(grace)
+		if err != nil {
+			m.Say("error: " + err.Error())
+			alive = err.Error()
+		}
+		code, ok := m.script(ctx, "status", limit)
+		return event{kind: evChecked, code: code, alive: alive}, ok
+	})
+}
+
+// release tells the servers, for as long as it takes: the lock is renewed till then.
+func (m *Manager) release(ctx context.Context) {
+	l, lost := m.lock, m.state.lost
+	m.post(ctx, slotRelease, func(ctx context.Context) (event, bool) {
+		return event{kind: evReleased}, lost || l.Release(ctx) == nil
+	})
+}
+
+// rest is the time before this node asks for the lock again: pace, and after failures of the
+// package itself twice as long each time, up to a minute.
+func (m *Manager) rest(ctx context.Context) {
+	m.cancel(slotLost)
+	m.cancel(slotKillEnd)
+	lost := m.state.lost
+	m.lock = nil
+	if !m.ran.IsZero() && time.Since(m.ran) >= m.params.Timeout {
+		m.fails = 0
+	}
+	pause := m.params.Pace
+	if !lost {
+		pause = max(pause, min(pause<<min(m.fails, 10), time.Minute))
+		m.fails++
+	}
+	m.ran = time.Time{}
+	m.after(ctx, slotRelease, pause, evRested)
+}

@@ -1,0 +1,123 @@
+package lock
+
+import (
+	"errors"
+	"time"
+
+	"backtowork/internal/lease"
+)
+
+// What a holder's request can meet.
+var (
+	// ErrNotHolder means that the lock is not, or no longer, held by this session in this term.
+	ErrNotHolder = errors.New("not the holder")
+	// ErrEnded means that the leader has judged the lease over: another may be about to get the lock.
+	ErrEnded = errors.New("the lease has ended")
+	// ErrNotOpen means that the server may not speak for the others now.
+	ErrNotOpen = errors.New("not an open leader")
+)
+
+// Leases is when one leader last heard from each holder, during one raft term (rules 5 and 7).
+// The zero Leases is of no term and acknowledges nothing.
+type Leases struct {
+	raftTerm uint64
+	opened   lease.Time
+	heard    map[string]heard
+}
+
+// heard is what the leader knows about the holder of one lock.
+type heard struct {
+	term    uint64        // of the lock: what is known of an earlier holder does not count
+	last    lease.Time    // when the last acknowledged request was received
+	silence time.Duration // how long after that the lease must be taken to run
+	ended   bool          // judged over: never acknowledged again
+}
+
+// Open begins a fresh table for raftTerm: nobody was heard before now, so each holder has
+// its full time from now. A second Open in the same term changes nothing: it must not undo a
+// judgement on which another's acquire is already on its way.
+func (l *Leases) Open(raftTerm uint64, now lease.Time) {
+	if l.raftTerm == raftTerm {
+		return
+	}
+	*l = Leases{raftTerm, now, map[string]heard{}}
+}
+
+// Void forgets everything: until the next Open nothing is acknowledged.
+func (l *Leases) Void() { *l = Leases{} }
+
+// RaftTerm is the term that the leases were opened for, 0 for none.
+func (l *Leases) RaftTerm() uint64 { return l.raftTerm }
+
+// of is what is known of the holder of k.
+func (l *Leases) of(name string, k Lock) heard {
+	if h, ok := l.heard[name]; ok && h.term == k.Term {
+		return h
+	}
+	return heard{k.Term, l.opened, k.Silence(), false}
+}
+
+// Granted notes that the lock called name, now k, was acquired by a request not later than now.
+func (l *Leases) Granted(name string, k Lock, now lease.Time) {
+	if l.raftTerm != 0 {
+		l.heard[name] = heard{k.Term, now, k.Silence(), false}
+	}
+}
+
+// Changed notes that the times of the holder of k changed. A lease that was given is never
+// made shorter.
+func (l *Leases) Changed(name string, k Lock) {
+	if l.raftTerm == 0 {
+		return
+	}
+	h := l.of(name, k)
+	h.silence = max(h.silence, k.Silence())
+	l.heard[name] = h
+}
+
+// Renew acknowledges a holder's request that was received at received, or says why not. The
+// caller must have the servers' word, asked for after that, that raftTerm still stands.
+func (l *Leases) Renew(raftTerm uint64, name string, k Lock, term uint64, session string, received lease.Time) error {
+	switch {
+	case l.raftTerm == 0 || l.raftTerm != raftTerm:
+		return ErrNotOpen
+	case !k.Held() || k.Term != term || k.Session != session:
+		return ErrNotHolder
+	}
+	h := l.of(name, k)
+	if h.ended {
+		return ErrEnded
+	}
+	l.heard[name] = heard{k.Term, lease.Later(h.last, received), k.Silence(), false}
+	return nil
+}
+
+// Judge says how long it is at the least until the holder of k may be taken for gone. Nought
+// means that it is judged so now, and that none of its requests will be acknowledged again.
+func (l *Leases) Judge(name string, k Lock, now lease.Time) (left time.Duration, err error) {
+	if l.raftTerm == 0 {
+		return 0, ErrNotOpen
+	}
+	if !k.Held() {
+		return 0, nil
+	}
+	h := l.of(name, k)
+	if left := h.silence - now.Shortest(h.last); left > 0 && !h.ended {
+		return left, nil
+	}
+	h.ended = true
+	l.heard[name] = h
+	return 0, nil
+}
+
+// Left is Judge without judging: for showing, and for waiting.
+func (l *Leases) Left(name string, k Lock, now lease.Time) time.Duration {
+	if l.raftTerm == 0 || !k.Held() {
+		return 0
+	}
+	h := l.of(name, k)
+	if h.ended {
+		return 0
+	}
+	return max(0, h.silence-now.Shortest(h.last))
+}

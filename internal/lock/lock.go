@@ -1,0 +1,195 @@
+// Package lock is the rules of a lock: who has it, who may get it next, and when
+// (SAFETY.md rules 5, 7 and 8). It does no I/O and has no clock of its own.
+//
+// Two things are kept apart. A [Table] is what the servers agree on by their log: the
+// holder of each lock, its term, and the times it asked for. [Leases] is what one leader
+// has seen with its own eyes during one raft term: when it last heard from each holder.
+// The table says who holds a lock; the leases say whether that holder may be taken for
+// gone.
+//
+//	         acquire                     acquire, once the holder was silent
+//	free  ------------->  held by A, term n  ------------------> held by B, term n+1
+//	  ^                        |
+//	  +------------------------+
+//	    release by A of term n   (the term stays n until the next acquire)
+package lock
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+)
+
+// Invalid stands for a holder where there is none.
+const Invalid = "-invalid-"
+
+// Version is the newest version of log entries and snapshots that this program knows.
+// A server that meets a newer one stops rather than skip it (rule 14).
+const Version = 1
+
+// ErrVersion is returned for an entry or snapshot of a version that this program does not know.
+var ErrVersion = errors.New("written by a newer version")
+
+// An Owner is who holds a lock: a node, and one manager process of it.
+type Owner struct {
+	Node    string `json:"node,omitempty"`
+	Session string `json:"session,omitempty"` // random per manager
+}
+
+// A Lock is the agreed state of one lock. The zero Lock was never held.
+type Lock struct {
+	Owner           // zero when the lock is free
+	Term     uint64 `json:"term"`               // grows with each acquire, never goes back: the fencing token
+	Seq      uint64 `json:"seq"`                // counts the log entries of this term, from 1
+	Last     string `json:"last,omitempty"`     // the node that holds it, or held it last
+	Previous string `json:"previous,omitempty"` // the node that held it in the term before
+	Times
+}
+
+// Times are how long a holder may act unheard, and how long it then needs to stop.
+type Times struct {
+	Timeout time.Duration `json:"timeout"` // T: length of the lease
+	Stop    time.Duration `json:"stop"`    // S: from the lease's end to the kill end
+}
+
+// Silence is how long a leader must not have heard from a holder before another may have
+// the lock: T + S and a margin of 1 %, at least half a second.
+func (t Times) Silence() time.Duration {
+	span := t.Timeout + t.Stop
+	return span + max(span/100, 500*time.Millisecond)
+}
+
+// Check says whether a holder could live by these times.
+func (t Times) Check() error {
+	const century = 100 * 365 * 24 * time.Hour
+	if t.Timeout < 100*time.Millisecond || t.Timeout > century || t.Stop < 0 || t.Stop > century {
+		return fmt.Errorf("cannot use timeout %v with stop timeout %v", t.Timeout, t.Stop)
+	}
+	return nil
+}
+
+// Held says whether somebody has the lock.
+func (l Lock) Held() bool { return l.Session != "" }
+
+// A Kind is what a log entry does.
+type Kind string
+
+// The kinds of log entries.
+const (
+	Open    Kind = "open"    // a leader begins: see Leases
+	Acquire Kind = "acquire" // Owner takes the lock
+	Release Kind = "release" // Owner gives it back
+	Change  Kind = "change"  // Owner will live by other Times
+)
+
+// An Entry is one change, as it stands in the servers' log. It changes something only if
+// the lock is still at Term and in the hands of Session: so an entry that is late, comes
+// twice, or crosses another changes nothing.
+type Entry struct {
+	Version int    `json:"v"`
+	Kind    Kind   `json:"kind"`
+	Name    string `json:"name,omitempty"`
+	Term    uint64 `json:"term,omitempty"`
+	Session string `json:"if,omitempty"` // "" for a free lock
+	Owner
+	Times
+}
+
+// MarshalJSON keeps Entry's Session and Owner's apart.
+func (e Entry) MarshalJSON() ([]byte, error) { return json.Marshal(e.wire()) }
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (e *Entry) UnmarshalJSON(b []byte) error {
+	var w wireEntry
+	if err := json.Unmarshal(b, &w); err != nil {
+		return err
+	}
+	*e = Entry{w.Version, w.Kind, w.Name, w.Term, w.If, w.Owner, w.Times}
+	return nil
+}
+
+type wireEntry struct {
+	Version int    `json:"v"`
+	Kind    Kind   `json:"kind"`
+	Name    string `json:"name,omitempty"`
+	Term    uint64 `json:"term,omitempty"`
+	If      string `json:"if,omitempty"`
+	Owner   Owner  `json:"owner"`
+	Times   Times  `json:"times"`
+}
+
+func (e Entry) wire() wireEntry {
+	return wireEntry{e.Version, e.Kind, e.Name, e.Term, e.Session, e.Owner, e.Times}
+}
+
+// A Table is the agreed state of all locks.
+type Table struct{ locks map[string]Lock }
+
+// NewTable is a table in which no lock was ever held.
+func NewTable() *Table { return &Table{map[string]Lock{}} }
+
+// Get is the state of the lock called name.
+func (t *Table) Get(name string) Lock { return t.locks[name] }
+
+// All is the state of every lock that was ever held.
+func (t *Table) All() map[string]Lock { return maps.Clone(t.locks) }
+
+// Apply makes the change that e asks for, if its condition holds, and returns the lock as
+// it is then and whether it changed. The error is [ErrVersion] or about an entry that
+// nobody should have logged.
+func (t *Table) Apply(e Entry) (now Lock, changed bool, err error) {
+	if e.Version < 1 || e.Version > Version {
+		return Lock{}, false, fmt.Errorf("log entry of version %d: %w", e.Version, ErrVersion)
+	}
+	l := t.locks[e.Name]
+	conditionHolds := l.Term == e.Term && l.Session == e.Session
+	switch e.Kind {
+	case Open:
+		return l, false, nil
+	case Acquire:
+		if !conditionHolds || e.Owner.Session == "" {
+			return l, false, nil
+		}
+		l = Lock{Owner: e.Owner, Term: l.Term + 1, Last: e.Owner.Node, Previous: l.Last, Times: e.Times}
+	case Release:
+		if !conditionHolds || !l.Held() {
+			return l, false, nil
+		}
+		l.Owner = Owner{}
+	case Change:
+		if !conditionHolds || !l.Held() {
+			return l, false, nil
+		}
+		l.Times = e.Times
+	default:
+		return l, false, fmt.Errorf("log entry of kind %q: %w", e.Kind, ErrVersion)
+	}
+	l.Seq++
+	t.locks[e.Name] = l
+	return l, true, nil
+}
+
+type snapshot struct {
+	Version int             `json:"v"`
+	Locks   map[string]Lock `json:"locks"`
+}
+
+// Snapshot is the whole table, for [Restore].
+func (t *Table) Snapshot() ([]byte, error) { return json.Marshal(snapshot{Version, t.locks}) }
+
+// Restore is the table that b is a snapshot of.
+func Restore(b []byte) (*Table, error) {
+	var s snapshot
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, fmt.Errorf("cannot read snapshot: %w", err)
+	}
+	if s.Version < 1 || s.Version > Version {
+		return nil, fmt.Errorf("snapshot of version %d: %w", s.Version, ErrVersion)
+	}
+	if s.Locks == nil {
+		s.Locks = map[string]Lock{}
+	}
+	return &Table{s.Locks}, nil
+}

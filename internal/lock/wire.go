@@ -1,0 +1,143 @@
+package lock
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"unicode"
+)
+
+// LeaderHeader and ClusterHeader stand in every answer of a server: the lock_servers entry of
+// the leader, as far as that server knows it, and the id of its cluster.
+const (
+	LeaderHeader  = "Btw-Leader"
+	ClusterHeader = "Btw-Cluster"
+)
+
+// What clients and servers say to one another, as JSON under /v1/. Durations are whole
+// nanoseconds, as in Go.
+
+// An AcquireRequest asks for a lock, once.
+type AcquireRequest struct {
+	Name  string `json:"name"`
+	Owner Owner  `json:"owner"`
+	Times Times  `json:"times"`
+}
+
+// An AcquireAnswer says whether the lock was had. Where Granted is false and Owner is who
+// asked, an earlier request whose answer was lost had it: the lock is held, but no lease
+// runs before a renewal is acknowledged (rule 2).
+type AcquireAnswer struct {
+	Granted bool `json:"granted"`
+	State
+}
+
+// A State is a lock as one server sees it.
+type State struct {
+	Lock Lock  `json:"lock"`
+	Left int64 `json:"left_ms,omitempty"` // milliseconds until the holder may be taken for gone; only an open leader knows
+}
+
+// A RenewRequest renews many locks of one session at once.
+type RenewRequest struct {
+	Session string    `json:"session"`
+	Locks   []Renewal `json:"locks"`
+}
+
+// A Renewal is the renewal of one lock.
+type Renewal struct {
+	Name string `json:"name"`
+	Term uint64 `json:"term"`
+}
+
+// A RenewAnswer says for each lock of the request, in order, what stands against it: "" if
+// it is renewed.
+type RenewAnswer struct {
+	Refused []string `json:"refused"`
+}
+
+// A ReleaseRequest gives a lock back.
+type ReleaseRequest struct {
+	Name    string `json:"name"`
+	Term    uint64 `json:"term"`
+	Session string `json:"session"`
+}
+
+// A ChangeRequest changes the times that a holder lives by.
+type ChangeRequest struct {
+	ReleaseRequest
+	Times Times `json:"times"`
+}
+
+// A ChangedAnswer says whether a release or change of times was made, and how the lock is now.
+type ChangedAnswer struct {
+	Changed bool `json:"changed"`
+	Lock    Lock `json:"lock"`
+}
+
+// A WaitRequest asks to be told when it makes sense to ask for a lock.
+type WaitRequest struct {
+	Name string `json:"name"`
+	Term uint64 `json:"term"` // of the holder that is waited for
+}
+
+// A Status is what a server says of itself.
+type Status struct {
+	Entry   string   `json:"entry"`             // as it stands in lock_servers
+	ID      string   `json:"id"`                // of this server in its cluster
+	Cluster string   `json:"cluster"`           // "" while it is in none
+	Marked  bool     `json:"marked"`            // it was in a cluster once
+	List    []string `json:"list"`              // its lock_servers
+	Role    string   `json:"role"`              // leader, follower, candidate, or waiting
+	Leader  string   `json:"leader"`            // entry of the leader, as far as it knows
+	Term    uint64   `json:"raft_term"`         // raft's
+	Applied uint64   `json:"applied"`           // index of the last log entry applied
+	Open    bool     `json:"open"`              // it is the leader, and speaks for the servers
+	Waiting string   `json:"waiting,omitempty"` // what it waits for
+	Birth   []string `json:"birth,omitempty"`   // ids of the servers that its cluster began with
+	Servers []string `json:"servers,omitempty"` // ids of the servers that it has now
+	Version string   `json:"version"`           // of the program
+}
+
+// An ErrorAnswer says why a request was not served.
+type ErrorAnswer struct {
+	Error string `json:"error"`
+	// Unknown is set where the change may or may not have been made.
+	Unknown bool `json:"unknown,omitempty"`
+}
+
+// CheckName says whether name can be the name of a lock or of a package: they are file
+// names, words in log lines and parts of a shell's command line.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the name is empty")
+	case len(name) > 100:
+		return fmt.Errorf("the name has %d characters, 100 are the most", len(name))
+	case name[0] == '.' || name[0] == '-':
+		return fmt.Errorf("the name %q begins with %q", name, name[0])
+	}
+	for _, r := range name {
+		if r == '/' || r == '\\' || unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return fmt.Errorf("the name %q has the character %q in it", name, r)
+		}
+	}
+	return nil
+}
+
+// URL is the URL of a path of the server called entry. Not every entry can stand in a URL
+// (fe80::1), so it stands there in hex.
+func URL(entry, path string) string {
+	return "https://" + hex.EncodeToString([]byte(entry)) + path
+}
+
+// EntryOf is the entry that URL was given, of the host:port to dial.
+func EntryOf(addr string) (string, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	entry, err := hex.DecodeString(host)
+	return string(entry), err
+}

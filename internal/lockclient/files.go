@@ -1,0 +1,79 @@
+package lockclient
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"backtowork/internal/lock"
+	"backtowork/internal/notes"
+)
+
+// Files are the files in dex-lock/temp that say how a node sees its locks. Old scripts read them.
+type Files struct{ notes *notes.Dir }
+
+// NewFiles keeps files in dir.
+func NewFiles(dir string) *Files { return &Files{notes.In(dir)} }
+
+// Note writes how a lock is: its holder, term, seq and previous holder, and the seconds left.
+func (f *Files) Note(name string, l lock.Lock, left time.Duration) {
+	holder, previous := lock.Invalid, l.Previous
+	if l.Held() {
+		holder = l.Node
+	}
+	if previous == "" {
+		previous = lock.Invalid
+	}
+	f.notes.Put(name+"_htsp", fmt.Sprintf("%s %d %d %s\n", holder, l.Term, l.Seq, previous))
+	f.notes.Put(name+"_counter", fmt.Sprintf("%d\n", int(math.Round(left.Seconds()))))
+}
+
+// Free writes that this node does not hold the lock.
+func (f *Files) Free(name string, times lock.Times) {
+	f.Note(name, lock.Lock{}, times.Timeout+times.Stop)
+}
+
+// Init writes the three files of a lock that nothing is known of yet.
+func (f *Files) Init(name, node string, servers int, times lock.Times) {
+	f.Free(name, times)
+	f.notes.Put(name+"_params", fmt.Sprintf("%s %d\n", node, servers/2+1))
+}
+
+// Sync waits until all is written, and returns what went wrong last.
+func (f *Files) Sync() error { return f.notes.Sync() }
+
+// HTSP is the four words of a lock's file: holder, term, seq, previous.
+func (f *Files) HTSP(name string) (words [4]string, err error) {
+	text, err := f.notes.Read(name + "_htsp")
+	if err != nil {
+		return words, err
+	}
+	fields := strings.Fields(text)
+	if len(fields) != len(words) {
+		return words, fmt.Errorf("cannot read %s_htsp: four words are wanted there, not %d", name, len(fields))
+	}
+	return [4]string(fields), nil
+}
+
+// Counter is the seconds that a lock's counter file says.
+func (f *Files) Counter(name string) (int, error) {
+	text, err := f.notes.Read(name + "_counter")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(text)
+}
+
+// Cluster is the id of the cluster that this node knows; "" for none yet.
+func (f *Files) Cluster() string {
+	id, err := f.notes.Read("cluster")
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
+// SetCluster remembers the cluster.
+func (f *Files) SetCluster(id string) error { return f.notes.Write("cluster", id+"\n") }

@@ -1,0 +1,204 @@
+package lockclient
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+)
+
+// A Held is a lock that this session acquired. It is lost when Lost is closed.
+type Held struct {
+	Name     string
+	Term     uint64 // the fencing token
+	Previous string // the node that held it in the term before
+
+	session *Session
+	wish    Wish
+	log     *slog.Logger
+	lost    chan struct{}
+
+	mu       sync.Mutex
+	times    lock.Times // what it lives by
+	sent     lease.Time // of the last acknowledged request
+	seq      uint64
+	turned   bool
+	over     bool // lost or released
+	stopLook func()
+}
+
+// hold begins a lease that counts from begin.
+func (s *Session) hold(w Wish, l lock.Lock, begin lease.Time) *Held {
+	h := &Held{
+		Name: w.Name, Term: l.Term, Previous: l.Previous, session: s, wish: w, log: s.client.Log,
+		lost: make(chan struct{}), times: w.Times, sent: begin, seq: 1, turned: true,
+	}
+	s.mu.Lock()
+	s.held[w.Name] = h
+	s.mu.Unlock()
+	h.mu.Lock()
+	h.look()
+	h.note()
+	h.mu.Unlock()
+	select {
+	case s.due <- struct{}{}:
+	default:
+	}
+	return h
+}
+
+// look makes sure that the end of the lease is seen. The caller holds h.mu.
+func (h *Held) look() {
+	clock := h.session.client.Clock
+	h.stopLook = lease.At(clock, h.end(), func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		switch {
+		case h.over:
+		case h.end().Left(clock.Now()) > 0:
+			h.look() // it was renewed
+		default:
+			h.lose("the lease has ended")
+		}
+	})
+}
+
+// end is L, the end of the lease. The caller holds h.mu.
+func (h *Held) end() lease.Time { return h.sent.Add(h.times.Timeout) }
+
+// lose says that the lock is lost. The caller holds h.mu.
+func (h *Held) lose(why string) {
+	h.log.Debug("lock lost", "lock", h.Name, "term", h.Term, "reason", why)
+	h.finish()
+	close(h.lost)
+}
+
+// finish ends the renewals. The caller holds h.mu.
+func (h *Held) finish() {
+	h.over = true
+	h.stopLook()
+	s := h.session
+	s.mu.Lock()
+	if s.held[h.Name] == h {
+		delete(s.held, h.Name)
+	}
+	s.mu.Unlock()
+}
+
+// Lost is closed when the lock is lost: at the lease's end, or when the servers say so.
+func (h *Held) Lost() <-chan struct{} { return h.lost }
+
+// Ends is the end of the lease, L, and the kill end, K: after K nothing of the package runs.
+func (h *Held) Ends() (end, kill lease.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.end(), h.end().Add(h.times.Stop)
+}
+
+// Turn says that the holder's own loop has turned. Without it the lock is not renewed, so
+// that a manager that hangs does not renew for ever.
+func (h *Held) Turn() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.turned = true
+}
+
+func (h *Held) takeTurn() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	turned := h.turned
+	h.turned = false
+	return turned
+}
+
+// dueIn is how long it is until the lock is to be renewed.
+func (h *Held) dueIn(now lease.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sent.Add(min(h.wish.Pace, h.times.Timeout/3)).Left(now)
+}
+
+// renewed notes the answer to a renewal that was sent at sent. One that comes after the end of
+// the lease changes nothing.
+func (h *Held) renewed(sent lease.Time, refused string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.over:
+	case h.end().Left(h.session.client.Clock.Now()) <= 0:
+		h.lose("the lease has ended")
+	case refused != "":
+		h.lose(refused)
+	default:
+		h.sent = lease.Later(h.sent, sent)
+		h.seq++
+		h.note()
+		h.log.Debug("lock renewed", "lock", h.Name, "term", h.Term, "seq", h.seq)
+	}
+}
+
+// note writes the lock's files. The caller holds h.mu.
+func (h *Held) note() {
+	s := h.session
+	now := lock.Lock{Owner: s.Owner, Term: h.Term, Seq: h.seq, Last: s.Owner.Node, Previous: h.Previous}
+	s.files.Note(h.Name, now, h.end().Left(s.client.Clock.Now()))
+}
+
+// Change makes the holder live by other times: shorter ones from this moment on, longer ones
+// once the servers have them in their log (rule 20).
+func (h *Held) Change(ctx context.Context, times lock.Times) error {
+	h.mu.Lock()
+	h.times = lock.Times{Timeout: min(h.times.Timeout, times.Timeout), Stop: min(h.times.Stop, times.Stop)}
+	h.stopLook()
+	h.look()
+	h.mu.Unlock()
+	q := lock.ChangeRequest{ReleaseRequest: h.releaseRequest(), Times: times}
+	var a lock.ChangedAnswer
+	if _, err := h.session.client.call(ctx, 4*attemptLimit, "/v1/change", q, &a); err != nil {
+		return err
+	}
+	if !a.Changed {
+		return ErrLost
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.times = times
+	return nil
+}
+
+func (h *Held) releaseRequest() lock.ReleaseRequest {
+	return lock.ReleaseRequest{Name: h.Name, Term: h.Term, Session: h.session.Owner.Session}
+}
+
+// Release gives the lock back. It tries until the servers have it in their log, or ctx ends;
+// till then the lock is renewed.
+func (h *Held) Release(ctx context.Context) error {
+	for {
+		var a lock.ChangedAnswer
+		_, err := h.session.client.call(ctx, 4*attemptLimit, "/v1/release", h.releaseRequest(), &a)
+		if err == nil {
+			h.released()
+			h.session.files.Free(h.Name, h.times)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, retryPause)
+	}
+}
+
+// released ends the renewals without a loss.
+func (h *Held) released() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.over {
+		h.finish()
+	}
+}
+
+// Terms is the lock's term, the fencing token, and the node that held it in the term before.
+func (h *Held) Terms() (term uint64, previous string) { return h.Term, h.Previous }

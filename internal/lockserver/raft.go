@@ -1,0 +1,149 @@
+package lockserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"backtowork/internal/lock"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	raftTimeout = time.Second     // heartbeat, election and leader lease: rule 10
+	keptEntries = 1024            // behind a snapshot, for a follower that lags
+	snapshotAt  = 4096            // entries since the last snapshot
+	applyLimit  = 3 * time.Second // then the answer to a change is "unknown"
+	keptSnaps   = 2
+)
+
+func (s *Server) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(s.self.ID)
+	c.HeartbeatTimeout = raftTimeout
+	c.ElectionTimeout = raftTimeout
+	c.LeaderLeaseTimeout = raftTimeout
+	c.CommitTimeout = 200 * time.Millisecond
+	c.ShutdownOnRemove = false
+	c.SnapshotThreshold = snapshotAt
+	c.TrailingLogs = keptEntries
+	c.Logger = raftLogger(s.Log)
+	return c
+}
+
+// startRaft takes part in the cluster that the state is of.
+func (s *Server) startRaft(ctx context.Context) error {
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(s.Dir, keptSnaps, raftLogger(s.Log))
+	if err != nil {
+		return fmt.Errorf("cannot use the snapshots: %w", err)
+	}
+	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream:          s.stream,
+		MaxPool:         3,
+		MaxRPCsInFlight: 1,
+		Timeout:         raftTimeout,
+		Logger:          raftLogger(s.Log),
+	})
+	logs, err := raft.NewLogCache(512, s.store)
+	if err != nil {
+		return err
+	}
+	r, err := raft.NewRaft(s.raftConfig(), s.machine, logs, s.store, snapshots, &transport{network, s.off.heartbeat})
+	if err != nil {
+		return fmt.Errorf("cannot start raft: %w", errors.Join(err, network.Close()))
+	}
+	s.mu.Lock()
+	s.raft = r
+	s.mu.Unlock()
+	s.wait("")
+	s.Log.Info("in the cluster", "cluster", s.self.Cluster, "servers", s.servers())
+	var wg sync.WaitGroup
+	wg.Go(func() { s.openTerms(ctx, r) })
+	<-ctx.Done()
+	wg.Wait()
+	return nil
+}
+
+// openTerms logs an "open" entry for each raft term in which this server leads. LeaderCh
+// says when to look, not what is so: it keeps only its last value, so a leadership that was
+// lost and regained looks like one that never ended. The term tells them apart (rule 7).
+func (s *Server) openTerms(ctx context.Context, r *raft.Raft) {
+	var opened uint64
+	for {
+		select {
+		case leads := <-r.LeaderCh():
+			s.Log.Info("leadership", "leads", leads, "raft_term", r.CurrentTerm())
+		case <-time.After(raftTimeout):
+		case <-ctx.Done():
+			return
+		}
+		term := r.CurrentTerm()
+		if r.State() != raft.Leader || term == opened || s.off.open && opened != 0 {
+			continue
+		}
+		if _, err := s.apply(ctx, lock.Entry{Kind: lock.Open}); err != nil {
+			s.Log.Info("term not opened", "raft_term", term, "reason", err)
+			continue
+		}
+		opened = term
+	}
+}
+
+// An unknownError means that a change may or may not have been made.
+type unknownError struct{ err error }
+
+func (e unknownError) Error() string {
+	return "the change may or may not have been made: " + e.err.Error()
+}
+func (e unknownError) Unwrap() error { return e.err }
+
+// apply has the servers log e, and returns what became of it.
+func (s *Server) apply(ctx context.Context, e lock.Entry) (outcome, error) {
+	r := s.node()
+	if r == nil {
+		return outcome{}, errNoLeader
+	}
+	e.Version = lock.Version
+	b, err := json.Marshal(e)
+	if err != nil {
+		return outcome{}, err
+	}
+	future := r.Apply(b, applyLimit)
+	done := make(chan error, 1)
+	go func() { done <- future.Error() }() // ends when raft does, at the latest
+	ctx, cancel := context.WithTimeout(ctx, applyLimit)
+	defer cancel()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		return outcome{}, unknownError{ctx.Err()}
+	}
+	switch {
+	case errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout):
+		return outcome{}, errNoLeader // it was never in the log
+	case err != nil:
+		return outcome{}, unknownError{err}
+	}
+	return future.Response().(outcome), nil
+}
+
+// servers is the ids of the servers of the cluster.
+func (s *Server) servers() []string {
+	r := s.node()
+	if r == nil {
+		return nil
+	}
+	configuration := r.GetConfiguration()
+	if configuration.Error() != nil {
+		return nil
+	}
+	var ids []string
+	for _, server := range configuration.Configuration().Servers {
+		ids = append(ids, string(server.ID))
+	}
+	return ids
+}

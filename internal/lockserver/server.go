@@ -1,0 +1,205 @@
+// Package lockserver is a lock server: one voter of a small raft cluster that agrees on who
+// holds which lock. The rules themselves are in package lock; this package gives them a log
+// that survives crashes, a majority's word, and one TCP port.
+//
+//	          one port, TLS 1.3, told apart by ALPN
+//	clients --- http/1.1 --> api.go ------.
+//	servers --- btw-raft --> transport.go  +--> machine.go (table and leases)
+//	servers --- btw-ask  --> quorum.go ---'         ^
+//	                                                | log entries, once committed
+//	                              hashicorp/raft ---+--- store.go (bbolt)
+//
+// What is written against the library's own way, and why, is in SAFETY.md rules 6, 7, 9 and
+// 10, and in the tests of the same names.
+package lockserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"backtowork/internal/clusterkey"
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+
+	"github.com/hashicorp/raft"
+)
+
+// A Network is how lock servers reach one another: TCP, or a test's.
+type Network interface {
+	// Listen begins to take connections for this server.
+	Listen() (net.Listener, error)
+	// Dial connects to the server that lock_servers calls entry.
+	Dial(ctx context.Context, entry string) (net.Conn, error)
+}
+
+// A Config is what a lock server needs to know.
+type Config struct {
+	Entry   string   // this server, as lock_servers names it
+	List    []string // all of lock_servers
+	Private bool     // Entry means another host on every host, so the list must be no other node's
+	Dir     string   // state/: the database and the snapshots
+	Mark    string   // file outside Dir that says this server was in a cluster once
+	Version string   // of the program
+
+	Key     *clusterkey.Key
+	Network Network
+	Clock   lease.Clock
+	Log     *slog.Logger
+	Fatal   func(error) // ends the process, at once
+
+	off off
+}
+
+// off switches rules off, to show that a test of theirs can fail.
+type off struct {
+	quorum    bool // rule 6: ask raft.VerifyLeader instead of the majority
+	open      bool // rule 7: go by LeaderCh, begin no table of leases for a term
+	identity  bool // rule 9: take every raft connection, whoever it is meant for
+	heartbeat bool // rule 10: let heartbeats overtake the other messages
+}
+
+// A Server is a running lock server.
+type Server struct {
+	Config
+	self    identity
+	store   *store
+	machine *machine
+	asker   *asker
+	http    *http.Client // to the other servers
+
+	mu      sync.Mutex
+	raft    *raft.Raft // nil while the server waits to be in a cluster
+	stream  *streamLayer
+	waiting string // what it waits for
+}
+
+// Open reads the server's state and takes hold of it. Run does the rest.
+func Open(cfg Config) (*Server, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the state directory: %w", err)
+	}
+	if fs, ok := networkFS(cfg.Dir); ok {
+		return nil, fmt.Errorf("cannot use %s: it is on a network file system (%s); state must be on a disk of this host", cfg.Dir, fs)
+	}
+	db, err := openStore(filepath.Join(cfg.Dir, "raft.db"), cfg.Fatal)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Config: cfg, store: db, machine: newMachine(cfg.Clock, cfg.Fatal)}
+	s.asker = newAsker(s)
+	if err := s.identify(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	tlsConfig, err := cfg.Key.Client(cfg.Entry, "http/1.1")
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.http = &http.Client{Transport: &http.Transport{
+		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			entry, err := lock.EntryOf(addr)
+			if err != nil {
+				return nil, err
+			}
+			return s.dialTLS(ctx, entry, tlsConfig)
+		},
+		MaxIdleConnsPerHost: 100,
+		IdleConnTimeout:     time.Minute,
+	}}
+	return s, nil
+}
+
+// Run serves until ctx ends; then it hands leadership over and closes everything.
+func (s *Server) Run(ctx context.Context) error {
+	listener, err := s.Network.Listen()
+	if err != nil {
+		return errors.Join(err, s.store.Close())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	front, err := newFront(s, listener)
+	if err != nil {
+		cancel()
+		return errors.Join(err, listener.Close(), s.store.Close())
+	}
+	wg.Go(func() { front.serve(ctx) })
+	api := s.newAPI(ctx)
+	wg.Go(func() { _ = api.Serve(front.http) }) // ends by Close, with ErrServerClosed
+	wg.Go(func() { s.asker.run(ctx) })
+
+	s.Log.Info("lock server ready", "name", s.Entry, "id", s.self.ID, "address", listener.Addr().String())
+	err = s.join(ctx)
+	if err == nil {
+		<-ctx.Done()
+	}
+	s.leave()
+	cancel()
+	front.close()
+	_ = api.Close()
+	s.http.CloseIdleConnections()
+	wg.Wait()
+	return errors.Join(err, s.store.Close())
+}
+
+// join waits until this server is in a cluster, and starts raft.
+func (s *Server) join(ctx context.Context) error {
+	if s.self.Cluster == "" {
+		if err := s.awaitBirth(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+	if s.lost() {
+		s.wait("it has lost its state: it does not vote, and passes requests on")
+		s.Log.Error("this server was in a cluster and its state is gone: it does not vote", "state", s.Dir)
+		<-ctx.Done()
+		return nil
+	}
+	if err := s.sameList(); err != nil {
+		return err
+	}
+	return s.startRaft(ctx)
+}
+
+// leave ends raft, after handing over leadership, so that nobody waits for an election.
+func (s *Server) leave() {
+	r := s.node()
+	if r == nil {
+		return
+	}
+	if r.State() == raft.Leader && len(s.servers()) > 1 {
+		if err := r.LeadershipTransfer().Error(); err != nil {
+			s.Log.Info("leadership not handed over", "reason", err)
+		}
+	}
+	if err := r.Shutdown().Error(); err != nil {
+		s.Log.Error("raft did not end well", "reason", err)
+	}
+}
+
+// node is the raft node, nil while the server waits to be in a cluster.
+func (s *Server) node() *raft.Raft {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.raft
+}
+
+// wait notes what the server waits for, and logs it when it changes.
+func (s *Server) wait(what string) {
+	s.mu.Lock()
+	changed := s.waiting != what
+	s.waiting = what
+	s.mu.Unlock()
+	if changed && what != "" {
+		s.Log.Info("waiting", "for", what)
+	}
+}

@@ -1,0 +1,311 @@
+package lockserver
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// The protocols of the one port, by ALPN.
+const (
+	protoHTTP = "http/1.1"
+	protoRaft = "btw-raft"
+	protoAsk  = "btw-ask"
+)
+
+const (
+	handshakeLimit = 5 * time.Second
+	dialLimit      = time.Second
+)
+
+// A hello begins every connection between two servers: a server refuses what is meant for
+// another cluster, or for an id that it no longer has (rule 9). Raft's messages carry neither.
+type hello struct {
+	Cluster string `json:"cluster"`
+	From    string `json:"from"`
+	To      string `json:"to"`
+}
+
+// dialTLS connects to entry and makes sure that it has a key of this cluster.
+func (s *Server) dialTLS(ctx context.Context, entry string, config *tls.Config) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	raw, err := s.Network.Dial(ctx, entry)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock server %q: %w", entry, err), raw.Close())
+	}
+	return conn, nil
+}
+
+// dialServer connects to the server with that id, for proto.
+func (s *Server) dialServer(ctx context.Context, proto, id string) (net.Conn, error) {
+	config, err := s.Key.Client(s.Entry, proto)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := s.dialTLS(ctx, entryOf(id), config)
+	if err != nil {
+		return nil, err
+	}
+	if err := introduce(conn, hello{s.self.Cluster, s.self.ID, id}); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock server %q: %w", id, err), conn.Close())
+	}
+	return conn, nil
+}
+
+// introduce says hello on a new connection and waits for "ok".
+func introduce(conn net.Conn, h hello) error {
+	_ = conn.SetDeadline(time.Now().Add(dialLimit)) // a conn without deadlines fails at the read below
+	b, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(append(b, '\n')); err != nil {
+		return err
+	}
+	answer, err := readLine(conn)
+	if err != nil {
+		return err
+	}
+	if answer != "ok" {
+		return errors.New(answer)
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// receive hears a hello and answers it.
+func (s *Server) receive(conn net.Conn) error {
+	line, err := readLine(conn)
+	if err != nil {
+		return err
+	}
+	var h hello
+	if err := json.Unmarshal([]byte(line), &h); err != nil {
+		return fmt.Errorf("cannot read hello: %w", err)
+	}
+	if refusal := s.refusal(h); refusal != "" {
+		_, _ = conn.Write([]byte(refusal + "\n")) // it is closed anyway
+		return errors.New(refusal)
+	}
+	_, err = conn.Write([]byte("ok\n"))
+	return err
+}
+
+// refusal is why this server does not talk with who says h: "" if it does.
+func (s *Server) refusal(h hello) string {
+	switch {
+	case s.node() == nil:
+		return fmt.Sprintf("%s is in no cluster", s.Entry)
+	case s.off.identity:
+		return ""
+	case h.Cluster != s.self.Cluster:
+		return fmt.Sprintf("%s is in another cluster (%.8s, not %.8s)", s.Entry, s.self.Cluster, h.Cluster)
+	case h.To != s.self.ID:
+		return fmt.Sprintf("%s is not %q any more", s.Entry, h.To)
+	case h.From == s.self.ID:
+		return fmt.Sprintf("two live servers have the id %q", h.From)
+	}
+	return ""
+}
+
+// readLine reads up to a newline and not a byte more.
+func readLine(conn net.Conn) (string, error) {
+	var line []byte
+	var b [1]byte
+	for len(line) < 1000 {
+		if _, err := conn.Read(b[:]); err != nil {
+			return "", err
+		}
+		if b[0] == '\n' {
+			return string(line), nil
+		}
+		line = append(line, b[0])
+	}
+	return "", errors.New("the line is too long")
+}
+
+// A front takes the connections of the one port and hands each to its protocol.
+type front struct {
+	server   *Server
+	listener net.Listener
+	http     *queue
+	raft     *streamLayer
+	mu       sync.Mutex
+	open     map[net.Conn]bool
+	wg       sync.WaitGroup
+}
+
+func newFront(s *Server, l net.Listener) (*front, error) {
+	config, err := s.Key.Server(s.Entry, protoHTTP, protoRaft, protoAsk)
+	if err != nil {
+		return nil, err
+	}
+	s.stream = &streamLayer{newQueue(l.Addr()), s}
+	return &front{
+		server: s, listener: tls.NewListener(l, config), http: newQueue(l.Addr()),
+		raft: s.stream, open: map[net.Conn]bool{},
+	}, nil
+}
+
+func (f *front) serve(ctx context.Context) {
+	for {
+		conn, err := f.listener.Accept()
+		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
+			return
+		}
+		if err != nil { // out of descriptors, most likely
+			f.server.Log.Error("cannot take a connection", "reason", err)
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		f.track(conn, true)
+		f.wg.Go(func() { f.dispatch(ctx, conn.(*tls.Conn)) })
+	}
+}
+
+// dispatch finds out what conn is for. It returns when conn is somebody else's, or done with.
+func (f *front) dispatch(ctx context.Context, conn *tls.Conn) {
+	defer f.track(conn, false)
+	limited, cancel := context.WithTimeout(ctx, handshakeLimit)
+	defer cancel()
+	if err := conn.HandshakeContext(limited); err != nil {
+		f.server.Log.Debug("connection refused", "from", conn.RemoteAddr().String(), "reason", err)
+		_ = conn.Close()
+		return
+	}
+	proto := conn.ConnectionState().NegotiatedProtocol
+	if proto != protoRaft && proto != protoAsk {
+		f.http.put(conn)
+		return
+	}
+	_ = conn.SetDeadline(time.Now().Add(handshakeLimit)) // the read below fails where this did
+	if err := f.server.receive(conn); err != nil {
+		f.server.Log.Debug("server refused", "from", conn.RemoteAddr().String(), "reason", err)
+		_ = conn.Close()
+		return
+	}
+	_ = conn.SetDeadline(time.Time{})
+	if proto == protoRaft {
+		f.raft.put(conn)
+		return
+	}
+	f.server.answerQuestions(conn)
+}
+
+// track keeps the connections that are this front's own, so that close can end them.
+func (f *front) track(conn net.Conn, mine bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if mine {
+		f.open[conn] = true
+	} else {
+		delete(f.open, conn)
+	}
+}
+
+func (f *front) close() {
+	_ = f.listener.Close()
+	f.mu.Lock()
+	for conn := range f.open {
+		_ = conn.Close()
+	}
+	f.mu.Unlock()
+	f.wg.Wait()
+	_ = f.http.Close()
+	_ = f.raft.Close()
+}
+
+// A queue is a net.Listener of connections that were taken elsewhere.
+type queue struct {
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newQueue(addr net.Addr) *queue {
+	return &queue{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (q *queue) put(conn net.Conn) {
+	select {
+	case q.conns <- conn:
+	case <-q.done:
+		_ = conn.Close()
+	}
+}
+
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case conn := <-q.conns:
+		return conn, nil
+	case <-q.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (q *queue) Close() error {
+	q.once.Do(func() { close(q.done) })
+	return nil
+}
+
+func (q *queue) Addr() net.Addr { return q.addr }
+
+// A streamLayer is what raft's own transport talks through. To raft, a server's address is
+// its id, because raft ties votes to addresses; host and port are looked up here.
+type streamLayer struct {
+	*queue
+	server *Server
+}
+
+type idAddr string
+
+func (a idAddr) Network() string { return "btw" }
+func (a idAddr) String() string  { return string(a) }
+
+// Addr is the server's id.
+func (l *streamLayer) Addr() net.Addr { return idAddr(l.server.self.ID) }
+
+// Dial connects to the server whose id address is.
+func (l *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return l.server.dialServer(ctx, protoRaft, string(address))
+}
+
+// A transport is raft's, but for heartbeats: they wait their turn. On the library's fast path
+// a heartbeat can overtake a vote and lower the current term (hashicorp/raft issue 695).
+type transport struct {
+	*raft.NetworkTransport
+	fast bool // the library's own way
+}
+
+// SetHeartbeatHandler does nothing, so that heartbeats come to the consumer.
+func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
+	if t.fast {
+		t.NetworkTransport.SetHeartbeatHandler(handle)
+	}
+}
+
+// entryOf is the lock_servers entry in a server's id.
+func entryOf(id string) string {
+	if i := strings.LastIndex(id, "/"); i >= 0 {
+		return id[:i]
+	}
+	return id
+}

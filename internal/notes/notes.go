@@ -1,0 +1,97 @@
+// Package notes writes small files that say how things are now, for scripts and people to
+// read: each is replaced whole. Notes are written by a goroutine of their own, since a disk
+// that hangs must not hold up who writes them; of several to come for one file only the last
+// is written.
+package notes
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// A Dir is a directory of notes. It is made when the first is written.
+type Dir struct {
+	path string
+
+	mu      sync.Mutex
+	pending map[string]string // file name to text
+	failed  error
+	writing bool
+	idle    *sync.Cond
+}
+
+// In is the notes in the directory at path.
+func In(path string) *Dir {
+	d := &Dir{path: path, pending: map[string]string{}}
+	d.idle = sync.NewCond(&d.mu)
+	return d
+}
+
+// Put has a note written soon.
+func (d *Dir) Put(name, text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pending[name] = text
+	if !d.writing {
+		d.writing = true
+		go d.writeAll()
+	}
+}
+
+func (d *Dir) writeAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for len(d.pending) > 0 {
+		todo := d.pending
+		d.pending = map[string]string{}
+		d.mu.Unlock()
+		var errs []error
+		for name, text := range todo {
+			errs = append(errs, d.Write(name, text))
+		}
+		d.mu.Lock()
+		d.failed = errors.Join(errs...)
+	}
+	d.writing = false
+	d.idle.Broadcast()
+}
+
+// Sync waits until all notes are written, and returns what went wrong last.
+func (d *Dir) Sync() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.writing {
+		d.idle.Wait()
+	}
+	return d.failed
+}
+
+// Write writes a note now. It need not survive a crash of the host.
+func (d *Dir) Write(name, text string) error {
+	path := filepath.Join(d.path, name)
+	temp := path + ".new"
+	err := os.WriteFile(temp, []byte(text), 0o644)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(d.path, 0o755); err == nil {
+			err = os.WriteFile(temp, []byte(text), 0o644)
+		}
+	}
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}
+
+// Read is the text of a note, without white space around it.
+func (d *Dir) Read(name string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(d.path, name))
+	return strings.TrimSpace(string(b)), err
+}
