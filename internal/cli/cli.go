@@ -52,12 +52,14 @@ func commands() []command {
 		{[]string{"arping"}, arpingUsage, arping},
 		{[]string{"gethexip"}, getHexIPUsage, getHexIP},
 		{[]string{"gethostip"}, getHostIPUsage, getHostIP},
+		{[]string{"keygen"}, keygenUsage, keygen},
 		{[]string{"od"}, odUsage, od},
 		{[]string{"pgrep"}, pgrepUsage, pgrep},
 		{[]string{"pkill"}, pkillUsage, pkill},
 		{[]string{"set-shell"}, setShellUsage, setShell},
 		{[]string{"setsid"}, setsidUsage, setsid},
 		{[]string{"sleep"}, sleepUsage, sleep},
+		{[]string{"store-check"}, storeCheckUsage, storeCheck},
 	}
 }
 

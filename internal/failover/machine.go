@@ -249,6 +249,7 @@ func inEnding(s step, e event) step {
 // afterCheck lets go of a package that is shown to be down, and of no other. One that merely
 // cannot work here (critical before any start) has left nothing to be afraid of (rule 16).
 func afterCheck(s step, e event) step {
+	s.tried = s.tried || e.code == up || e.code == degraded
 	isDown := e.code == down || e.code > degraded && !s.tried
 	if !isDown || e.alive != "" {
 		if s.phase != keeping {
@@ -324,6 +325,9 @@ func onSignal(s step, e event) step {
 }
 
 func onLost(s step) step {
+	if !s.active() {
+		return s // nothing is held
+	}
 	wasLost := s.lost
 	s.lost = true
 	switch s.Pkg {
@@ -338,7 +342,6 @@ func onLost(s step) step {
 			return afterRelease(s)
 		}
 	case StandBy, Gone:
-		s.lost = false
 	}
 	return s
 }

@@ -72,7 +72,8 @@ type Manager struct {
 	inbox  chan posted
 	tasks  sync.WaitGroup
 	began  time.Time // when status was last started
-	ran    time.Time // when the package was last seen to begin running
+	since  time.Time // when the package began to run
+	ran    bool      // it ran for timeout, since the lock was taken
 	fails  int       // in a row
 	fresh  chan Params
 }
@@ -190,8 +191,11 @@ func (m *Manager) handle(ctx context.Context, e event) {
 	if s.Pkg != was.Pkg {
 		m.sayState()
 	}
-	if s.Pkg == Running && was.Pkg != Running {
-		m.ran = time.Now()
+	switch {
+	case s.Pkg == Running && was.Pkg != Running:
+		m.since = time.Now()
+	case s.Pkg != Running && was.Pkg == Running:
+		m.ran = time.Since(m.since) >= m.params.Timeout
 	}
 	m.note()
 	for _, d := range s.do {

@@ -238,7 +238,7 @@ func (m *Manager) rest(ctx context.Context) {
 	m.cancel(slotKillEnd)
 	lost := m.state.lost
 	m.lock = nil
-	if !m.ran.IsZero() && time.Since(m.ran) >= m.params.Timeout {
+	if m.ran {
 		m.fails = 0
 	}
 	pause := m.params.Pace
@@ -246,6 +246,6 @@ func (m *Manager) rest(ctx context.Context) {
 		pause = max(pause, min(pause<<min(m.fails, 10), time.Minute))
 		m.fails++
 	}
-	m.ran = time.Time{}
+	m.ran = false
 	m.after(ctx, slotRelease, pause, evRested)
 }

@@ -17,6 +17,9 @@ import (
 // hosts have nothing to do with each other. The zero Time is the boot.
 type Time struct{ boot, raw time.Duration }
 
+// Reading is the Time at which the two clocks show boot and raw.
+func Reading(boot, raw time.Duration) Time { return Time{boot, raw} }
+
 // Add is the time d after t.
 func (t Time) Add(d time.Duration) Time { return Time{t.boot + d, t.raw + d} }
 

@@ -223,3 +223,18 @@ func Reason(err error) string {
 	}
 	return text
 }
+
+// RenewOnce renews one lock of a session, once, and returns when that was asked: only then
+// begins, or goes on, its lease.
+func (c *Client) RenewOnce(ctx context.Context, session, name string, term uint64) (lease.Time, error) {
+	q := lock.RenewRequest{Session: session, Locks: []lock.Renewal{{Name: name, Term: term}}}
+	var a lock.RenewAnswer
+	at, err := c.call(ctx, attemptLimit, "/v1/renew", q, &a)
+	if err != nil {
+		return lease.Time{}, err
+	}
+	if len(a.Refused) != 1 || a.Refused[0] != "" {
+		return lease.Time{}, ErrLost
+	}
+	return at.sent, nil
+}

@@ -143,7 +143,8 @@ func (s *Session) ask(ctx context.Context, w Wish) (lock.State, *Held, error) {
 	}
 	begin := at.sent
 	if !a.Granted || begin.Add(w.Times.Timeout).Left(s.client.Clock.Now()) <= 0 {
-		if begin, err = s.confirm(unbroken, w.Name, a.Lock.Term); err != nil {
+		// Held already, by an acquire whose answer was lost: only a renewal begins a lease.
+		if begin, err = s.client.RenewOnce(unbroken, s.Owner.Session, w.Name, a.Lock.Term); err != nil {
 			return a.State, nil, err
 		}
 	}
@@ -154,21 +155,6 @@ func (s *Session) ask(ctx context.Context, w Wish) (lock.State, *Held, error) {
 		return a.State, nil, errors.Join(ctx.Err(), h.Release(limited))
 	}
 	return a.State, h, nil
-}
-
-// confirm renews a lock that is held already, by an acquire whose answer was lost, and returns
-// when it was asked: only that begins a lease.
-func (s *Session) confirm(ctx context.Context, name string, term uint64) (lease.Time, error) {
-	q := lock.RenewRequest{Session: s.Owner.Session, Locks: []lock.Renewal{{Name: name, Term: term}}}
-	var a lock.RenewAnswer
-	at, err := s.client.call(ctx, attemptLimit, "/v1/renew", q, &a)
-	if err != nil {
-		return lease.Time{}, err
-	}
-	if len(a.Refused) != 1 || a.Refused[0] != "" {
-		return lease.Time{}, ErrLost
-	}
-	return at.sent, nil
 }
 
 // sameCluster waits, on meeting another cluster than the one that this node knows, until no

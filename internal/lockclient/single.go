@@ -104,20 +104,18 @@ func (s *Single) Try(ctx context.Context) (Result, error) {
 }
 
 func (s *Single) renew(ctx context.Context) (Result, error) {
-	q := lock.RenewRequest{Session: s.owner.Session, Locks: []lock.Renewal{{Name: s.name, Term: s.kept.term}}}
-	var a lock.RenewAnswer
-	at, err := s.client.call(ctx, attemptLimit, "/v1/renew", q, &a)
+	sent, err := s.client.RenewOnce(ctx, s.owner.Session, s.name, s.kept.term)
 	left := s.kept.end.Left(s.client.Clock.Now())
 	switch {
 	case left <= 0: // whatever the answer: it came too late
 		return TimedOut, errors.Join(err, s.forget())
+	case errors.Is(err, ErrLost):
+		return OtherHas, s.forget()
 	case err != nil:
 		s.note(left)
 		return TimingOut, errors.Join(err, s.files.Sync())
-	case len(a.Refused) != 1 || a.Refused[0] != "":
-		return OtherHas, s.forget()
 	}
-	return s.got(at.sent)
+	return s.got(sent)
 }
 
 // got keeps a lease that counts from begin.

@@ -142,21 +142,40 @@ func (s *Server) reply(w http.ResponseWriter, answer any, err error) {
 	_, _ = w.Write(append(b, '\n')) // a client that is gone needs no answer
 }
 
+// speaks returns the raft term in which this server speaks for the others: the one that it
+// leads in and has opened a table of leases for (rule 7). Both terms are the same, unless the
+// rule is off.
+func (s *Server) speaks() (leaseTerm, raftTerm uint64, err error) {
+	s.machine.mu.Lock()
+	leaseTerm = s.machine.leases.RaftTerm()
+	s.machine.mu.Unlock()
+	raftTerm = s.node().CurrentTerm()
+	if leaseTerm == 0 || leaseTerm != raftTerm && !s.off.open {
+		return 0, 0, errNoLeader
+	}
+	return leaseTerm, raftTerm, nil
+}
+
 // acquire grants a lock that is free, or whose holder was silent for long enough.
 func (s *Server) acquire(ctx context.Context, received lease.Time, q lock.AcquireRequest) (lock.AcquireAnswer, error) {
 	if err := checkAcquire(q); err != nil {
 		return lock.AcquireAnswer{}, badRequest{err}
 	}
+	leaseTerm, raftTerm, err := s.speaks()
+	if err != nil {
+		return lock.AcquireAnswer{}, err
+	}
 	m := s.machine
 	m.mu.Lock()
-	k, raftTerm := m.table.Get(q.Name), m.leases.RaftTerm()
+	k := m.table.Get(q.Name)
 	if k.Session == q.Owner.Session { // an earlier answer was lost
 		m.mu.Unlock()
 		return lock.AcquireAnswer{State: lock.State{Lock: k}}, nil
 	}
 	left, err := m.leases.Judge(q.Name, k, s.Clock.Now())
+	opened := m.leases.RaftTerm() == leaseTerm
 	m.mu.Unlock()
-	if err != nil || raftTerm != s.node().CurrentTerm() {
+	if err != nil || !opened {
 		return lock.AcquireAnswer{}, errNoLeader
 	}
 	if left > 0 {
@@ -191,21 +210,19 @@ func checkAcquire(q lock.AcquireRequest) error {
 
 // renew acknowledges those of a session's locks that it still holds. It touches no disk.
 func (s *Server) renew(ctx context.Context, received lease.Time, q lock.RenewRequest) (lock.RenewAnswer, error) {
-	m := s.machine
-	m.mu.Lock()
-	raftTerm := m.leases.RaftTerm()
-	m.mu.Unlock()
-	if raftTerm == 0 || raftTerm != s.node().CurrentTerm() {
-		return lock.RenewAnswer{}, errNoLeader
+	leaseTerm, raftTerm, err := s.speaks()
+	if err != nil {
+		return lock.RenewAnswer{}, err
 	}
 	if err := s.asker.ask(ctx, s.node(), raftTerm); err != nil {
 		return lock.RenewAnswer{}, err
 	}
 	answer := lock.RenewAnswer{Refused: make([]string, len(q.Locks))}
+	m := s.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, l := range q.Locks {
-		err := m.leases.Renew(raftTerm, l.Name, m.table.Get(l.Name), l.Term, q.Session, received)
+		err := m.leases.Renew(leaseTerm, l.Name, m.table.Get(l.Name), l.Term, q.Session, received)
 		if errors.Is(err, lock.ErrNotOpen) {
 			return lock.RenewAnswer{}, errNoLeader
 		}

@@ -148,6 +148,9 @@ func (s *Server) sameList() error {
 	if err != nil {
 		return err
 	}
+	if record == nil {
+		return errors.New("how the cluster began is not known")
+	}
 	var entries []string
 	for _, id := range record.IDs {
 		entries = append(entries, entryOf(id))

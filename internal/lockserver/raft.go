@@ -57,7 +57,7 @@ func (s *Server) startRaft(ctx context.Context) error {
 		return fmt.Errorf("cannot start raft: %w", errors.Join(err, network.Close()))
 	}
 	s.mu.Lock()
-	s.raft = r
+	s.raft, s.network = r, network
 	s.mu.Unlock()
 	s.wait("")
 	s.Log.Info("in the cluster", "cluster", s.self.Cluster, "servers", s.servers())

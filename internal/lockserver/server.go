@@ -77,6 +77,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	raft    *raft.Raft // nil while the server waits to be in a cluster
+	network *raft.NetworkTransport
 	stream  *streamLayer
 	waiting string // what it waits for
 }
@@ -158,13 +159,13 @@ func (s *Server) join(ctx context.Context) error {
 			return nil
 		}
 	}
-	if s.lost() {
+	if s.lost() && !s.off.identity {
 		s.wait("it has lost its state: it does not vote, and passes requests on")
 		s.Log.Error("this server was in a cluster and its state is gone: it does not vote", "state", s.Dir)
 		<-ctx.Done()
 		return nil
 	}
-	if err := s.sameList(); err != nil {
+	if err := s.sameList(); err != nil && !s.off.identity {
 		return err
 	}
 	return s.startRaft(ctx)
@@ -184,6 +185,7 @@ func (s *Server) leave() {
 	if err := r.Shutdown().Error(); err != nil {
 		s.Log.Error("raft did not end well", "reason", err)
 	}
+	s.network.CloseStreams()
 }
 
 // node is the raft node, nil while the server waits to be in a cluster.

@@ -180,7 +180,8 @@ func (f *front) serve(ctx context.Context) {
 
 // dispatch finds out what conn is for. It returns when conn is somebody else's, or done with.
 func (f *front) dispatch(ctx context.Context, conn *tls.Conn) {
-	defer f.track(conn, false)
+	keep := false
+	defer func() { f.track(conn, keep) }()
 	limited, cancel := context.WithTimeout(ctx, handshakeLimit)
 	defer cancel()
 	if err := conn.HandshakeContext(limited); err != nil {
@@ -201,10 +202,23 @@ func (f *front) dispatch(ctx context.Context, conn *tls.Conn) {
 	}
 	_ = conn.SetDeadline(time.Time{})
 	if proto == protoRaft {
-		f.raft.put(conn)
+		keep = true // raft forgets what it has accepted
+		f.raft.put(tracked{conn, func() { f.track(conn, false) }})
 		return
 	}
 	f.server.answerQuestions(conn)
+}
+
+// A tracked connection tells when it is closed.
+type tracked struct {
+	net.Conn
+	closed func()
+}
+
+// Close closes the connection.
+func (t tracked) Close() error {
+	t.closed()
+	return t.Conn.Close()
 }
 
 // track keeps the connections that are this front's own, so that close can end them.

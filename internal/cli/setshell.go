@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+)
+
+var setShellUsage = `Usage: set-shell [auto | SHELL]
+
+Sets what the package scripts are run by; without an argument it prints what is set.
+  auto   the shell that each script's first line names
+  SHELL  this shell: a path, or a name that is found in PATH
+
+Example: set-shell /bin/dash
+`
+
+// setShell writes conf/shell.
+func setShell(ctx context.Context, env *Env) error {
+	_, args, err := options(env.Args, "", nil)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(env.Home, "conf", "shell")
+	switch {
+	case len(args) > 1:
+		return usageError("one shell only")
+	case len(args) == 0:
+		return showShell(env, file)
+	}
+	shell, err := shellPath(ctx, args[0], env.Getenv("PATH"))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("cannot make conf: %w", err)
+	}
+	if err := renameio.WriteFile(file, []byte(shell+"\n"), 0o644); err != nil {
+		return fmt.Errorf("cannot write conf/shell: %w", err)
+	}
+	return nil
+}
+
+func showShell(env *Env, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot read conf/shell: %w", err)
+	}
+	shell := strings.TrimSpace(string(text))
+	if shell == "" {
+		shell = "auto"
+	}
+	fmt.Fprintln(env.Stdout, shell)
+	return nil
+}
+
+// shellPath is what is to be written for the shell that was asked for.
+func shellPath(ctx context.Context, name, path string) (string, error) {
+	switch name {
+	case "auto":
+		return name, nil
+	case "embedded":
+		return "", withHint(errors.New("cannot set embedded: the embedded shell is not in this version"), "use auto, or the path of a shell")
+	case "":
+		return "", usageError("the name of the shell is empty")
+	}
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return "", fmt.Errorf("cannot use %q as a shell: the name has a control character in it", name)
+	}
+	file, err := executable(name, path)
+	if err != nil {
+		return "", fmt.Errorf("cannot use %q as a shell: %w", name, err)
+	}
+	if err := isShell(ctx, file); err != nil {
+		return "", fmt.Errorf("cannot use %q as a shell: %w", name, err)
+	}
+	return file, nil
+}
+
+// executable is the absolute path of a program, looked for in path if it has no slash.
+func executable(name, path string) (string, error) {
+	if strings.Contains(name, "/") {
+		file, err := filepath.Abs(name)
+		if err != nil {
+			return "", err
+		}
+		return file, canExecute(file)
+	}
+	for _, dir := range filepath.SplitList(path) {
+		file, err := filepath.Abs(filepath.Join(dir, name))
+		if err == nil && canExecute(file) == nil {
+			return file, nil
+		}
+	}
+	return "", exec.ErrNotFound
+}
+
+func canExecute(file string) error {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return reason(err)
+	case !info.Mode().IsRegular():
+		return errors.New("not a file")
+	}
+	// For root access(2) is content with one x, and so is execve.
+	return unix.Access(file, unix.X_OK)
+}
+
+// isShell tries a command that a shell must understand: with a program that is none every
+// package would fail, and only at its next start.
+func isShell(ctx context.Context, file string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, file, "-c", "exit 42")
+	cmd.Env = []string{}
+	if err := cmd.Run(); err == nil || cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 42 {
+		return errors.New("it does not do what a shell does with -c 'exit 42'")
+	}
+	return nil
+}

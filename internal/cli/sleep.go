@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+var sleepUsage = `Usage: sleep NUMBER[smhd]...
+
+Waits for so many seconds, minutes, hours or days; several are added up.
+
+Example: sleep 1.5
+`
+
+// sleep waits.
+func sleep(ctx context.Context, env *Env) error {
+	d, err := duration(env.Args)
+	if err != nil {
+		return err
+	}
+	defaultSignals()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// duration is the sum of args.
+func duration(args []string) (time.Duration, error) {
+	if len(args) == 0 {
+		return 0, usageError("how long? a number is missing")
+	}
+	var sum time.Duration
+	for _, arg := range args {
+		number, unit := arg, time.Second
+		if arg != "" {
+			units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}
+			if u, ok := units[arg[len(arg)-1]]; ok {
+				number, unit = arg[:len(arg)-1], u
+			}
+		}
+		d, err := seconds(number)
+		if err != nil {
+			return 0, usageError(fmt.Sprintf("not a length of time: %q", arg))
+		}
+		times := time.Duration(unit / time.Second)
+		if d > (math.MaxInt64-sum)/times {
+			return math.MaxInt64, nil
+		}
+		sum += d * times
+	}
+	return sum, nil
+}
+
+// defaultSignals lets signals do what they do to a program that asks for none, those that
+// were ignored when this one started staying so. It is for the small commands that a signal
+// just ends, and for those that become another program.
+func defaultSignals() { signal.Reset(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM) }

@@ -1,0 +1,140 @@
+package clusterkey
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+)
+
+// An OtherKeyError is the reason why a handshake failed with a member of another cluster, or
+// with a host that was left out when the key was changed. It names both keys by fingerprint.
+//
+// A client's Handshake returns it, as itself: [errors.As] finds it there, and behind
+// tls.Dialer, net/http and the like. A server's handshake returns it by [Key.Handshake] only:
+// in TLS 1.3 a client looks at the server first, and hangs up without having shown anything.
+type OtherKeyError struct {
+	Theirs string // what the peer's certificate, or only its greeting, says that it is signed by
+	Ours   string // what signs here
+}
+
+func (e *OtherKeyError) Error() string {
+	return fmt.Sprintf("the other end has another cluster key: theirs is %s, ours %s", e.Theirs, e.Ours)
+}
+
+// Server is what a server speaks TLS with, under the name node: TLS 1.3 only, and only with
+// clients that have a certificate by a key that is trusted. protos are its ALPN protocols.
+// Handshakes are best done by [Key.Handshake].
+func (k *Key) Server(node string, protos ...string) (*tls.Config, error) {
+	c, err := k.config(node, x509.ExtKeyUsageClientAuth, protos)
+	if err != nil {
+		return nil, err
+	}
+	c.ClientAuth = tls.RequireAnyClientCert // verified by VerifyConnection
+	return c, nil
+}
+
+// Client is what a client speaks TLS with, under the name node. It verifies that the server has a
+// certificate by a key that is trusted, whatever the server's name.
+//
+// In TLS 1.3 a client's handshake is over before the server has looked at the client's
+// certificate. If the server refuses that, the client learns it from its first read: see
+// [Refused].
+func (k *Key) Client(node string, protos ...string) (*tls.Config, error) {
+	c, err := k.config(node, x509.ExtKeyUsageServerAuth, protos)
+	if err != nil {
+		return nil, err
+	}
+	c.InsecureSkipVerify = true // verified by VerifyConnection, which can say whose key it is
+	c.ServerName = greeting(k.Fingerprint())
+	return c, nil
+}
+
+// config is what the two ends have in common. usage is what the peer's certificate must be for.
+func (k *Key) config(node string, usage x509.ExtKeyUsage, protos []string) (*tls.Config, error) {
+	leaf, err := k.issue(node)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{leaf},
+		MinVersion:   tls.VersionTLS13,
+		NextProtos:   slices.Clone(protos),
+		Time:         func() time.Time { return someTime },
+		// No tickets: connections are kept, and a resumed session would save no more than
+		// two signatures.
+		SessionTicketsDisabled: true,
+		VerifyConnection:       k.verifier(usage), // runs for every connection, resumed ones too
+	}, nil
+}
+
+// verifier checks that the peer's certificate is by a key that is trusted.
+func (k *Key) verifier(usage x509.ExtKeyUsage) func(tls.ConnectionState) error {
+	roots := x509.NewCertPool()
+	for _, ca := range k.cas {
+		roots.AddCert(ca.cert)
+	}
+	options := x509.VerifyOptions{
+		Roots:       roots,
+		CurrentTime: someTime,
+		KeyUsages:   []x509.ExtKeyUsage{usage},
+	}
+	return func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return errors.New("the other end shows no certificate")
+		}
+		_, err := state.PeerCertificates[0].Verify(options)
+		if err == nil {
+			return nil
+		}
+		if theirs := signer(state.PeerCertificates); theirs != "" && !slices.Contains(k.Fingerprints(), theirs) {
+			return &OtherKeyError{Theirs: theirs, Ours: k.Fingerprint()}
+		}
+		return fmt.Errorf("cannot verify the certificate of the other end: %w", err)
+	}
+}
+
+// signer is the fingerprint of the authority that chain carries and its first certificate is
+// signed by, or "" if it carries none.
+func signer(chain []*x509.Certificate) string {
+	for _, ca := range chain[1:] {
+		public, ok := ca.PublicKey.(ed25519.PublicKey)
+		if ok && chain[0].CheckSignatureFrom(ca) == nil {
+			return fingerprint(public)
+		}
+	}
+	return ""
+}
+
+// greeting is the server name that a client with that key asks for. It is the only thing that a
+// server hears from a client that then hangs up; it proves nothing, and only words an error.
+func greeting(fingerprint string) string { return fingerprint + "." + Host }
+
+// Handshake does the server's handshake of conn, whose configuration is by [Key.Server]. If it
+// fails because the client has another key, the error is an [OtherKeyError], also when it was
+// the client that hung up.
+func (k *Key) Handshake(ctx context.Context, conn *tls.Conn) error {
+	err := conn.HandshakeContext(ctx)
+	if !Refused(err) {
+		return err
+	}
+	theirs, ok := strings.CutSuffix(conn.ConnectionState().ServerName, "."+Host)
+	if ok && isFingerprint(theirs) && theirs != k.Fingerprint() {
+		return &OtherKeyError{Theirs: theirs, Ours: k.Fingerprint()}
+	}
+	return err
+}
+
+// Refused says whether err, of a handshake or of the first read after it, means that the other
+// end ended the conversation for a reason of TLS: it does not like our certificate, most often
+// because it has another key; it says no more.
+func Refused(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}

@@ -1,0 +1,420 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+)
+
+// A journal is what happened, each line with the seconds since the test began.
+type journal struct {
+	mu    sync.Mutex
+	begin time.Time
+	lines []string
+}
+
+func (j *journal) add(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := strconv.FormatFloat(time.Since(j.begin).Seconds(), 'f', -1, 64)
+	j.lines = append(j.lines, s+" "+fmt.Sprintf(format, args...))
+}
+
+// with is the lines that have one of words in them; all lines if there are no words.
+func (j *journal) with(words ...string) []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var some []string
+	for _, line := range j.lines {
+		keep := len(words) == 0
+		for _, w := range words {
+			keep = keep || strings.Contains(line, w)
+		}
+		if keep {
+			some = append(some, line)
+		}
+	}
+	return some
+}
+
+// memServers is lock servers that never fail and take no time, for one lock.
+type memServers struct {
+	mu      sync.Mutex
+	holder  *memLocker // a session; nil while the lock is free
+	term    uint64
+	node    string // that has it or had it last
+	prev    string
+	times   lock.Times
+	last    time.Time // of the holder's last request
+	changed chan struct{}
+}
+
+func newServers() *memServers { return &memServers{changed: make(chan struct{})} }
+
+// wake tells who waits. The caller holds s.mu.
+func (s *memServers) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// acquire gives l the lock, or says how long to wait, and what may end that.
+func (s *memServers) acquire(l *memLocker, times lock.Times) (got bool, term uint64, prev string, wait time.Duration, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder == l { // an earlier answer was lost
+		s.last = time.Now()
+		return true, s.term, s.prev, 0, nil
+	}
+	if left := s.times.Silence() - time.Since(s.last); s.holder != nil && left > 0 {
+		return false, 0, "", left, s.changed
+	}
+	s.prev, s.node = s.node, l.node
+	s.holder, s.times, s.last = l, times, time.Now()
+	s.term++
+	return true, s.term, s.prev, 0, nil
+}
+
+// ask does f if l still holds the lock in that term.
+func (s *memServers) ask(l *memLocker, term uint64, f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder != l || s.term != term {
+		return false
+	}
+	f()
+	return true
+}
+
+// memLocker is the Locker of one node.
+type memLocker struct {
+	*journal
+	node    string
+	servers *memServers
+	clock   lease.Clock
+	takes   time.Duration // from asking for the lock to the answer
+	lateBy  time.Duration // how late the end of a lease is noticed
+
+	mu   sync.Mutex
+	cut  bool
+	lock *memLock // the last one
+}
+
+func (l *memLocker) setCut(cut bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = cut
+}
+
+func (l *memLocker) isCut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cut
+}
+
+// Acquire waits for the lock. A request that is on its way is not broken off by ctx.
+func (l *memLocker) Acquire(ctx context.Context, _ string, times lock.Times, pace, delay time.Duration) (Lock, error) {
+	l.add("seeks (T=%v S=%v pace=%v delay=%v)", times.Timeout, times.Stop, pace, delay)
+	for {
+		sent := l.clock.Now()
+		sleep(context.Background(), l.takes)
+		wait, changed := time.Second, (<-chan struct{})(nil)
+		if !l.isCut() {
+			var k memLock
+			var got bool
+			got, k.term, k.previous, wait, changed = l.servers.acquire(l, times)
+			if got {
+				return l.hold(&k, times, pace, sent), nil
+			}
+		}
+		select {
+		case <-time.After(wait):
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (l *memLocker) hold(k *memLock, times lock.Times, pace time.Duration, sent lease.Time) *memLock {
+	k.locker, k.times, k.pace, k.sent, k.turned, k.lost = l, times, pace, sent, true, make(chan struct{})
+	k.lastTurn = time.Now()
+	l.mu.Lock()
+	l.lock = k
+	l.mu.Unlock()
+	k.watch()
+	k.renewLater()
+	return k
+}
+
+// memLock is a lock that a node holds.
+type memLock struct {
+	locker   *memLocker
+	term     uint64
+	previous string
+	pace     time.Duration
+	lost     chan struct{}
+
+	mu       sync.Mutex
+	times    lock.Times
+	sent     lease.Time
+	over     bool
+	turned   bool
+	lastTurn time.Time
+	longest  time.Duration // between two turns
+}
+
+func (k *memLock) Terms() (uint64, string) { return k.term, k.previous }
+func (k *memLock) Lost() <-chan struct{}   { return k.lost }
+
+func (k *memLock) Ends() (end, kill lease.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	end = k.sent.Add(k.times.Timeout)
+	return end, end.Add(k.times.Stop)
+}
+
+func (k *memLock) Turn() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.turned = true
+	k.longest = max(k.longest, time.Since(k.lastTurn))
+	k.lastTurn = time.Now()
+}
+
+func (k *memLock) longestTurn() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.longest
+}
+
+// watch loses the lock at the lease's end.
+func (k *memLock) watch() {
+	end, _ := k.Ends()
+	lease.At(k.locker.clock, end.Add(k.locker.lateBy), func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.over {
+			return
+		}
+		if k.sent.Add(k.times.Timeout+k.locker.lateBy).Left(k.locker.clock.Now()) > 0 {
+			go k.watch()
+			return
+		}
+		k.lose()
+	})
+}
+
+// lose says that the lock is lost. The caller holds k.mu.
+func (k *memLock) lose() {
+	k.over = true
+	close(k.lost)
+}
+
+func (k *memLock) renewLater() {
+	time.AfterFunc(min(k.pace, k.times.Timeout/3), func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.over {
+			return
+		}
+		if k.turned && !k.locker.isCut() {
+			k.turned = false
+			s := k.locker.servers
+			if s.ask(k.locker, k.term, func() { s.last = time.Now() }) {
+				k.sent = k.locker.clock.Now()
+			} else {
+				k.lose()
+				return
+			}
+		}
+		k.renewLater()
+	})
+}
+
+var errNoServers = errors.New("no lock server answers")
+
+func (k *memLock) Change(_ context.Context, times lock.Times) error {
+	k.locker.add("change to T=%v S=%v", times.Timeout, times.Stop)
+	s := k.locker.servers
+	if k.locker.isCut() || !s.ask(k.locker, k.term, func() { s.times = times }) {
+		return errNoServers
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.times = times
+	return nil
+}
+
+// Release gives the lock back, once the servers answer.
+func (k *memLock) Release(ctx context.Context) error {
+	sleep(context.Background(), k.locker.takes)
+	for k.locker.isCut() {
+		if !sleep(ctx, 100*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	s := k.locker.servers
+	did := s.ask(k.locker, k.term, func() { s.holder = nil; s.wake() })
+	k.mu.Lock()
+	k.over = true
+	k.mu.Unlock()
+	k.locker.add("released: %v", did)
+	return nil
+}
+
+// An act is what an action of the script does. A status of 0 means 0 if the package is up, else 1.
+type act struct {
+	code  int
+	takes time.Duration // hang: for ever
+	deaf  bool          // it ends by KILL only
+}
+
+const hang = 1000 * time.Hour
+
+// memScripts is a package that starts, runs and stops in memory. Any trace of a start is up.
+type memScripts struct {
+	*journal
+	t         *testing.T
+	node      string
+	elsewhere func() string // where else the package is up; "" for nowhere
+
+	mu      sync.Mutex
+	echoes  map[string]string
+	acts    map[string]act
+	running *memAction
+	up      bool
+	deaf    bool   // what is up ends by KILL only
+	sticky  bool   // status says up though nothing is left to kill
+	tough   string // what cannot be killed
+}
+
+// set changes how the package behaves.
+func (s *memScripts) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+func (s *memScripts) isUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.up
+}
+
+// Echo answers for a parameter.
+func (s *memScripts) Echo(_ context.Context, name string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.echoes[name], nil
+}
+
+// Settle says that the start is over.
+func (s *memScripts) Settle() error { s.add("settle"); return nil }
+
+// Start begins an action.
+func (s *memScripts) Start(action string, _ uint64, _ string) (Action, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running != nil {
+		s.t.Errorf("%s: %s begins while %s runs", s.node, action, s.running.action)
+	}
+	s.add("> %s", action)
+	a := &memAction{s: s, action: action, act: s.acts[action], done: make(chan struct{})}
+	s.running = a
+	if action == "start" {
+		s.up = true
+		if other := s.elsewhere(); other != "" {
+			s.t.Errorf("%s starts the package, which is up on %s", s.node, other)
+		}
+	}
+	if a.takes == 0 {
+		a.end(a.result())
+		return a, nil
+	}
+	time.AfterFunc(a.takes, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a.end(a.result())
+	})
+	return a, nil
+}
+
+// KillAll ends what runs and what is up.
+func (s *memScripts) KillAll(grace time.Duration) (string, error) {
+	s.add("kill all")
+	s.mu.Lock()
+	a, deaf := s.running, s.up && s.deaf
+	s.mu.Unlock()
+	if deaf || a != nil && a.deaf {
+		sleep(context.Background(), grace)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a != nil {
+		a.end(137)
+	}
+	if s.tough == "" && !s.sticky {
+		s.up = false
+	}
+	return s.tough, nil
+}
+
+// memAction is one run of the script.
+type memAction struct {
+	act
+	s      *memScripts
+	action string
+	done   chan struct{}
+	ended  bool
+	status int
+}
+
+// result is the exit status at the action's own end. The caller holds s.mu.
+func (a *memAction) result() int {
+	if a.action == "status" && a.code == 0 && !a.s.up {
+		return down
+	}
+	return a.code
+}
+
+// end ends the action. The caller holds s.mu.
+func (a *memAction) end(status int) {
+	if a.ended {
+		return
+	}
+	a.ended, a.status, a.s.running = true, status, nil
+	if a.action == "stop" && status == 0 && !a.s.sticky {
+		a.s.up = false
+	}
+	a.s.add("< %s %d", a.action, status)
+	close(a.done)
+}
+
+func (a *memAction) Done() <-chan struct{} { return a.done }
+func (a *memAction) Status() int           { return a.status }
+
+// Kill ends the action: at once, or after grace if it is deaf.
+func (a *memAction) Kill(grace time.Duration) {
+	status := 143
+	if a.deaf {
+		status = 137
+		select {
+		case <-time.After(grace):
+		case <-a.done:
+		}
+	}
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	a.end(status)
+}

@@ -1,0 +1,369 @@
+package failover
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// variants is every event that the machine can tell from others, by name.
+func variants() map[string]event {
+	all := map[string]event{
+		"TERM":            {kind: evTerm, signal: "TERM"},
+		"checked 1 alive": {kind: evChecked, code: down, alive: "sleep (pid 7)"},
+		"checked 3 alive": {kind: evChecked, code: 3, alive: "sleep (pid 7)"},
+		"checked hangs":   {kind: evChecked, code: hangs},
+	}
+	for _, kind := range events {
+		switch kind {
+		case evTerm:
+		case evStatus, evChecked:
+			for _, code := range []int{up, down, degraded, 3, 127} {
+				all[fmt.Sprint(kind, " ", code)] = event{kind: kind, code: code}
+			}
+		case evStarted, evStopped:
+			all[string(kind)+" 0"] = event{kind: kind}
+			all[string(kind)+" 1"] = event{kind: kind, code: 1}
+		default:
+			all[string(kind)] = event{kind: kind}
+		}
+	}
+	return all
+}
+
+// A row is one pair of a state and an event in which something happens.
+type row struct {
+	from state
+	on   string // events, separated by commas
+	to   state
+	do   string
+	say  string
+}
+
+const (
+	sickLine   = "error: timeout waiting for package good health."
+	haltLine   = "received signal SIGTERM. starting halt sequence."
+	stopBad    = "stop script exited with error."
+	stopLate   = "timeout waiting for package to stop."
+	failedLine = "package failed. restarting as stand-by."
+	haltedLine = "package halted. exit."
+	lostLine   = "error: lock lost. failing package."
+)
+
+func keepLineOf(why string) string {
+	return "error: the package cannot be shown to be down (" + why + "). keeping the lock: no other node starts it. " +
+		"stop it by hand; it is looked at again every pace, and TERM runs the stop script again."
+}
+
+func lostLineOf(why string) string {
+	return "error: the package cannot be shown to be down (" + why + "), and the lock is lost! stop it by hand, now."
+}
+
+// before a package runs, while it runs.
+func upRows() []row {
+	unknown := state{Pkg: Unknown}
+	starting := state{Pkg: Starting, tried: true}
+	running := state{Pkg: Running, tried: true}
+	sick := state{Pkg: Running, tried: true, degraded: true}
+	failing := state{Pkg: Failing, phase: stopping, tried: true}
+	lost := state{Pkg: Failing, phase: stopping, tried: true, lost: true}
+	halting := state{Pkg: Halting, phase: stopping, tried: true}
+	const stop, arm = "well stop", "arm well stop"
+	return []row{
+		{state{}, "lock taken", unknown, "status", "got lock. switch to active node."},
+		{state{}, "TERM", state{Pkg: Gone}, "give up exit", haltLine},
+
+		{unknown, "status 1", starting, "start", ""},
+		{unknown, "status 0, status 2", failing, stop, "package status is not down."},
+		{unknown, "status 3, status 127", state{Pkg: Halting, phase: stopping}, stop, criticalLine},
+		{unknown, "status hangs", state{Pkg: Failing, phase: stopping}, stop, "error: timeout waiting for package status."},
+		{unknown, "lock lost", state{Pkg: Failing, phase: stopping, lost: true}, arm, lostLine},
+		{unknown, "TERM", state{Pkg: Halting, phase: stopping}, stop, haltLine},
+
+		{starting, "start ended 0", running, "settle status", ""},
+		{starting, "start ended 1", failing, stop, "start script exited with error."},
+		{starting, "start timeout", failing, stop, "timeout waiting for package to start."},
+		{starting, "lock lost", lost, arm, lostLine},
+		{starting, "TERM", halting, stop, haltLine},
+
+		{running, "status 0", running, "watch", ""},
+		{running, "status 1", failing, stop, "package status is unexpectedly down!"},
+		{running, "status 2", sick, "sick watch", "package status degraded..."},
+		{running, "status 3, status 127", halting, stop, criticalLine},
+		{running, "status hangs, unhealthy", failing, stop, sickLine},
+		{running, "lock lost", lost, arm, lostLine},
+		{running, "TERM", halting, stop, haltLine},
+		{sick, "status 0", running, "well watch", "package status is healthy again."},
+		{sick, "status 2", sick, "watch", "package status degraded..."},
+		{sick, "unhealthy", state{Pkg: Failing, phase: stopping, tried: true, degraded: true}, stop, sickLine},
+	}
+}
+
+// endingRows is failing and halting, after a start was tried.
+func endingRows(p PkgState) []row {
+	stops := state{Pkg: p, phase: stopping, tried: true}
+	checks := state{Pkg: p, phase: checking, tried: true}
+	keeps := state{Pkg: p, phase: keeping, tried: true}
+	bad := state{Pkg: Halting, phase: checking, tried: true, stopFailed: true}
+	release := state{Pkg: Failed, phase: releasing, tried: true}
+	haltLineHere := haltLine
+	if p == Halting {
+		release.Pkg = Halted
+		haltLineHere = "" // it is halting already
+	}
+	lost := func(s state) state { s.lost = true; return s }
+	halting := func(s state) state { s.Pkg = Halting; return s }
+	kept := func(s state) []row {
+		return []row{
+			{s, "checked 0", keeps, "later", keepLineOf("its status is 0, not 1")},
+			{s, "checked 2", keeps, "later", keepLineOf("its status is 2, not 1")},
+			{s, "checked 3", keeps, "later", keepLineOf("its status is 3, not 1")},
+			{s, "checked 127", keeps, "later", keepLineOf("its status is 127, not 1")},
+			{s, "checked hangs", keeps, "later", keepLineOf("its status hangs")},
+			{s, "checked 1 alive, checked 3 alive", keeps, "later", keepLineOf("still alive: sleep (pid 7)")},
+		}
+	}
+	var again []row // what was said once is not said again
+	for _, r := range kept(keeps) {
+		r.say = ""
+		again = append(again, r)
+	}
+	return append(append(kept(checks), again...), []row{
+		{stops, "stop ended 0", checks, "check", ""},
+		{stops, "stop ended 1", bad, "check", stopBad},
+		{stops, "stop timeout, kill time", bad, "check", stopLate},
+		{stops, "lock lost", lost(stops), "arm", "error: lock lost."},
+		{stops, "TERM", halting(stops), "", haltLineHere},
+		{checks, "checked 1", release, "release", ""},
+		{checks, "lock lost", lost(checks), "arm", "error: lock lost."},
+		{checks, "TERM", halting(checks), "", haltLineHere},
+		{keeps, "checked 1", release, "release", ""},
+		{keeps, "kill time", checks, "check", ""},
+		{keeps, "lock lost", lost(keeps), "arm", "error: lock lost."},
+		{keeps, "TERM", state{Pkg: Halting, phase: stopping, tried: true}, "stop", haltLine},
+		{lost(checks), "checked 0", lost(keeps), "later", lostLineOf("its status is 0, not 1")},
+		{lost(checks), "checked 1", lost(release), "release", ""},
+		{lost(keeps), "TERM", lost(halting(keeps)), "", haltLineHere}, // no stop script: the kill end may be past
+	}...)
+}
+
+// freshRows is an end before any start: critical is as good as down (rule 16).
+func freshRows(p PkgState) []row {
+	checks := state{Pkg: p, phase: checking}
+	release := state{Pkg: Failed, phase: releasing}
+	if p == Halting {
+		release.Pkg = Halted
+	}
+	return []row{
+		{checks, "checked 1, checked 3, checked 127", release, "release", ""},
+		{checks, "checked 3 alive", state{Pkg: p, phase: keeping}, "later", keepLineOf("still alive: sleep (pid 7)")},
+		{checks, "checked hangs", state{Pkg: p, phase: keeping}, "later", keepLineOf("its status hangs")},
+		// It ran, whoever started it: from now on critical is not down.
+		{checks, "checked 0", state{Pkg: p, phase: keeping, tried: true}, "later", keepLineOf("its status is 0, not 1")},
+		{checks, "checked 2", state{Pkg: p, phase: keeping, tried: true}, "later", keepLineOf("its status is 2, not 1")},
+	}
+}
+
+func endedRows() []row {
+	failed := state{Pkg: Failed, phase: releasing, tried: true}
+	rests := state{Pkg: Failed, phase: resting, tried: true}
+	halted := state{Pkg: Halted, phase: releasing, tried: true}
+	gone := state{Pkg: Gone, phase: releasing, tried: true}
+	lost := func(s state) state { s.lost = true; return s }
+	return []row{
+		{failed, "lock released", rests, "rest", failedLine},
+		{failed, "lock lost", lost(rests), "rest", failedLine},
+		{failed, "TERM", halted, "", haltLine},
+		{rests, "rested", state{}, "seek", ""},
+		{rests, "TERM", state{Pkg: Gone, phase: resting, tried: true}, "exit", haltLine},
+		{halted, "lock released", gone, "exit", haltedLine},
+		{halted, "lock lost", lost(gone), "exit", haltedLine},
+	}
+}
+
+func allRows() []row {
+	rows := slices.Concat(upRows(), endedRows())
+	for _, p := range []PkgState{Failing, Halting} {
+		rows = append(rows, endingRows(p)...)
+		rows = append(rows, freshRows(p)...)
+	}
+	return rows
+}
+
+// A place is where the machine is, whatever else it remembers.
+type place struct {
+	pkg   PkgState
+	phase phase
+}
+
+func (s state) place() place {
+	if s.Pkg == Gone {
+		return place{pkg: Gone}
+	}
+	return place{s.Pkg, s.phase}
+}
+
+// quiet is the events that change nothing in a place, and say nothing.
+var quiet = map[place]string{
+	{}: "lock lost, status 0, status 1, status 2, status 3, status 127, status hangs, unhealthy, start ended 0, start ended 1, start timeout, " +
+		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested",
+	{pkg: Unknown}: "lock taken, unhealthy, start ended 0, start ended 1, start timeout, " +
+		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested",
+	{pkg: Starting}: "lock taken, status *, unhealthy, stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested",
+	{pkg: Running}: "lock taken, start ended 0, start ended 1, start timeout, " +
+		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested",
+	{Failing, stopping}: quietStopping,
+	{Halting, stopping}: quietStopping,
+	{Failing, checking}: quietChecking + ", kill time",
+	{Halting, checking}: quietChecking + ", kill time",
+	{Failing, keeping}:  quietChecking,
+	{Halting, keeping}:  quietChecking,
+	{Failed, releasing}: quietEnded + ", rested",
+	{Failed, resting}:   quietEnded + ", lock lost, lock released",
+	{Halted, releasing}: quietEnded + ", rested, TERM",
+	{pkg: Gone}:         quietEnded + ", TERM, lock lost, lock released, rested",
+}
+
+const (
+	quietUp       = "lock taken, status *, unhealthy, start ended 0, start ended 1, start timeout, lock released, rested"
+	quietStopping = quietUp + ", checked *"
+	quietChecking = quietUp + ", stop ended 0, stop ended 1, stop timeout"
+	quietEnded    = "lock taken, status *, unhealthy, start ended 0, start ended 1, start timeout, " +
+		"stop ended 0, stop ended 1, stop timeout, kill time, checked *"
+)
+
+// names is the events that list names; "status *" is all that begin with it.
+func names(t *testing.T, list string) []string {
+	t.Helper()
+	var all []string
+	for name := range strings.SplitSeq(list, ", ") {
+		before := len(all)
+		for v := range variants() {
+			if v == name || strings.HasSuffix(name, "*") && strings.HasPrefix(v, strings.TrimSuffix(name, "*")) {
+				all = append(all, v)
+			}
+		}
+		if len(all) == before {
+			t.Fatalf("there is no event %q", name)
+		}
+	}
+	return all
+}
+
+func TestNext(t *testing.T) {
+	t.Parallel()
+	for _, r := range allRows() {
+		for _, on := range names(t, r.on) {
+			got := next(r.from, variants()[on])
+			var did []string
+			for _, d := range got.do {
+				did = append(did, string(d))
+			}
+			if got.state != r.to || strings.Join(did, " ") != r.do || strings.Join(got.say, "\n") != r.say {
+				t.Errorf("next(%+v, %s) =\n%+v, do %q, say %q, want\n%+v, do [%s], say %q", r.from, on, got.state, did, got.say, r.to, r.do, r.say)
+			}
+		}
+	}
+}
+
+// reachable is every state that events can lead to.
+func reachable() []state {
+	seen := map[state]bool{{}: true}
+	for todo := []state{{}}; len(todo) > 0; {
+		s := todo[0]
+		todo = todo[1:]
+		for _, e := range variants() {
+			to := next(s, e).state
+			if !seen[to] {
+				seen[to] = true
+				todo = append(todo, to)
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(seen))
+}
+
+// Every place and event has a row, or is said to be quiet; not both. What is quiet is so in
+// each state that can be reached.
+func TestNextIsWhole(t *testing.T) {
+	t.Parallel()
+	rows := map[place]map[string]bool{}
+	for _, r := range allRows() {
+		p := r.from.place()
+		if rows[p] == nil {
+			rows[p] = map[string]bool{}
+		}
+		for _, on := range names(t, r.on) {
+			rows[p][on] = true
+		}
+	}
+	states := reachable()
+	for _, s := range states {
+		p := s.place()
+		if _, ok := quiet[p]; !ok {
+			t.Fatalf("nothing is said about %+v", p)
+		}
+		none := names(t, quiet[p])
+		for on, e := range variants() {
+			isQuiet := slices.Contains(none, on)
+			if rows[p][on] == isQuiet {
+				t.Errorf("%+v, %s: has a row: %v, is quiet: %v", p, on, rows[p][on], isQuiet)
+			}
+			if got := next(s, e); isQuiet && (got.state != s || got.do != nil || got.say != nil) {
+				t.Errorf("next(%+v, %s) = %+v, want nothing", s, on, got)
+			}
+		}
+	}
+	for p := range quiet {
+		if !slices.ContainsFunc(states, func(s state) bool { return s.place() == p }) {
+			t.Errorf("%+v is not reached by any events", p)
+		}
+	}
+}
+
+// What must hold in every state that can be reached, whatever happens.
+func TestNextIsSafe(t *testing.T) {
+	t.Parallel()
+	for _, s := range reachable() {
+		for on, e := range variants() {
+			to := next(s, e)
+			has := func(d do) bool { return slices.Contains(to.do, d) }
+			fail := func(why string) { t.Errorf("next(%+v, %s) = %+v: %s", s, on, to, why) }
+			shownDown := e.kind == evChecked && e.alive == "" && (e.code == down || e.code > degraded && !s.tried)
+			if has(doRelease) && !shownDown {
+				fail("it lets go of a package that is not shown to be down")
+			}
+			if s.active() && to.phase == resting && s.phase != releasing || has(doExit) && s.active() && s.phase != releasing {
+				fail("it ends without releasing")
+			}
+			if has(doStop) && s.lost {
+				fail("a stop script begins after the lock was lost")
+			}
+			if has(doStart) && (s.Pkg != Unknown || e.kind != evStatus || e.code != down) {
+				fail("it starts what is not down")
+			}
+			if s.tried && !to.tried && to.Pkg != StandBy {
+				fail("it forgets that something may be left")
+			}
+			if e.kind == evLost && s.active() && !s.lost && to.active() && !has(doKillEnd) {
+				fail("it has no kill end")
+			}
+			if s.stopFailed && !to.stopFailed && to.Pkg != StandBy {
+				fail("it forgets that a stop failed")
+			}
+		}
+	}
+}
+
+func TestSignalNames(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"HUP", "INT", "TERM"} {
+		got := next(state{Pkg: Running, tried: true}, event{kind: evTerm, signal: name})
+		want := "received signal SIG" + name + ". starting halt sequence."
+		if len(got.say) != 1 || got.say[0] != want {
+			t.Errorf("%s: said %q, want %q", name, got.say, want)
+		}
+	}
+}

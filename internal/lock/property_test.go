@@ -1,0 +1,222 @@
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"math/rand"
+	"testing"
+	"time"
+
+	"backtowork/internal/lease"
+)
+
+// world is a servers' log with one leader at a time, and holders whose requests and entries
+// take random time on their way: they come late, twice, out of order. Beside it stands a naive
+// model that knows the true time.
+type world struct {
+	*rand.Rand
+	t                *testing.T
+	now              time.Duration // true time, which no clock shows
+	bootRate, rawOff float64       // the leader's clocks: raw is exact at the least, or slower
+	table            *Table
+	leases           Leases
+	raftTerm         uint64
+	flying           []Entry
+	asked            []asked
+
+	safe     time.Duration // the model: before this nobody but holder may get the lock
+	holder   string
+	term     uint64
+	judgedIn uint64 // raft term in which the holder was judged gone
+	grants   int
+	takeOver int
+}
+
+// asked is a renewal that waits for the servers' word.
+type asked struct {
+	raftTerm uint64
+	term     uint64
+	session  string
+	received lease.Time
+	at       time.Duration
+}
+
+// clock is the leader's: both its clocks run at most as fast as true time, one of them slower.
+func (w *world) clock() lease.Time {
+	return lease.Reading(time.Duration(float64(w.now)*w.bootRate), time.Duration(float64(w.now)*(1-w.rawOff)))
+}
+
+func (w *world) wait(most time.Duration) { w.now += time.Duration(w.Int63n(int64(most))) }
+
+func TestNobodyGetsALockTooEarly(t *testing.T) {
+	t.Parallel()
+	grants, takeOvers := 0, 0
+	for seed := range int64(200) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			w := &world{Rand: rand.New(rand.NewSource(seed)), t: t, table: NewTable(), bootRate: 1}
+			if w.Intn(2) == 0 {
+				w.bootRate = 1.08 // slewed by chrony: raw is right
+			} else {
+				w.rawOff = w.Float64() * 0.5 // suspended half of the time: boot is right
+			}
+			w.elect()
+			for range 600 {
+				w.step()
+			}
+			grants += w.grants
+			takeOvers += w.takeOver
+		})
+	}
+	if grants < 1000 || takeOvers < 500 {
+		t.Errorf("%d grants, %d of them from a silent holder: too few to mean anything", grants, takeOvers)
+	}
+}
+
+func (w *world) step() {
+	w.wait(4 * second)
+	owners := []Owner{anna, bert, clara}
+	switch w.Intn(12) {
+	case 0, 1, 2, 3:
+		w.acquire(owners[w.Intn(3)])
+	case 4, 5:
+		w.renew(w.table.Get("P"))
+	case 6:
+		k := w.table.Get("P")
+		w.asked = append(w.asked, asked{w.raftTerm, k.Term, k.Session, w.clock(), w.now})
+	case 7:
+		w.word()
+	case 8, 9:
+		w.deliver()
+	case 10:
+		if k := w.table.Get("P"); k.Held() && w.Intn(4) == 0 {
+			w.propose(release(k.Term, k.Session))
+		}
+	case 11:
+		switch w.Intn(8) {
+		case 0:
+			w.elect()
+		case 1:
+			w.table = restored(w.t, w.table)
+			w.leases.Void() // as the servers do
+			w.elect()
+		case 2:
+			w.leases.Open(w.raftTerm, w.clock()) // the entry is applied again
+		}
+	}
+}
+
+// elect begins a raft term. What the leader before it proposed stands before its open entry in
+// the log, or nowhere.
+func (w *world) elect() {
+	for len(w.flying) > 0 {
+		if w.Intn(2) == 0 {
+			w.deliver()
+		} else {
+			w.flying = w.flying[1:]
+		}
+	}
+	w.raftTerm++
+	w.leases.Open(w.raftTerm, w.clock())
+}
+
+// acquire asks for the lock as a server does: an entry only once the holder is judged gone.
+func (w *world) acquire(o Owner) {
+	k := w.table.Get("P")
+	left, err := w.leases.Judge("P", k, w.clock())
+	if err != nil || left > 0 {
+		return
+	}
+	if k.Held() {
+		w.judgedIn = w.raftTerm
+		if w.now < w.safe {
+			w.t.Fatalf("at %v the holder %s is judged gone, %v too early", w.now, w.holder, w.safe-w.now)
+		}
+	}
+	e := acquire(k.Term, k.Session, o)
+	if w.Intn(2) == 0 {
+		e.Times = short
+	}
+	w.propose(e)
+}
+
+func (w *world) renew(k Lock) {
+	w.answer(asked{w.raftTerm, k.Term, k.Session, w.clock(), w.now})
+}
+
+// word lets the servers answer one of the renewals that wait.
+func (w *world) word() {
+	if len(w.asked) > 0 {
+		i := w.Intn(len(w.asked))
+		w.answer(w.asked[i])
+		w.asked = append(w.asked[:i], w.asked[i+1:]...)
+	}
+}
+
+func (w *world) answer(a asked) {
+	k := w.table.Get("P")
+	err := w.leases.Renew(a.raftTerm, "P", k, a.term, a.session, a.received)
+	if err != nil {
+		if errors.Is(err, ErrEnded) && w.judgedIn != w.raftTerm {
+			w.t.Fatalf("at %v %s is refused, and nobody judged it", w.now, k.Session)
+		}
+		return
+	}
+	if w.judgedIn == w.raftTerm {
+		w.t.Fatalf("at %v %s is acknowledged after it was judged gone", w.now, k.Session)
+	}
+	if k.Session != w.holder || k.Term != w.term {
+		w.t.Fatalf("at %v %s of term %d is acknowledged, the holder is %s of %d", w.now, k.Session, k.Term, w.holder, w.term)
+	}
+	w.safe = max(w.safe, a.at+k.Silence())
+}
+
+// propose sends an entry on its way, sometimes twice.
+func (w *world) propose(e Entry) {
+	w.flying = append(w.flying, e)
+	if w.Intn(4) == 0 {
+		w.flying = append(w.flying, e)
+	}
+	if w.Intn(2) == 0 {
+		w.deliver()
+	}
+}
+
+// deliver applies any of the entries that are on their way.
+func (w *world) deliver() {
+	if len(w.flying) == 0 {
+		return
+	}
+	i := w.Intn(len(w.flying))
+	e := w.flying[i]
+	w.flying = append(w.flying[:i], w.flying[i+1:]...)
+	was := w.table.Get("P")
+	k, changed, err := w.table.Apply(e)
+	switch {
+	case err != nil:
+		w.t.Fatal(err)
+	case !changed:
+		if k != was {
+			w.t.Fatalf("unchanged, but %+v is %+v now", was, k)
+		}
+	case e.Kind == Release:
+		w.holder, w.safe = "", 0
+	case e.Kind == Acquire:
+		w.grant(was, k)
+	}
+}
+
+func (w *world) grant(was, k Lock) {
+	if was.Held() {
+		w.takeOver++
+		if w.now < w.safe && k.Session != w.holder {
+			w.t.Fatalf("at %v %s gets the lock, %v too early for %s", w.now, k.Session, w.safe-w.now, w.holder)
+		}
+	}
+	if k.Term <= w.term {
+		w.t.Fatalf("term %d follows %d", k.Term, w.term)
+	}
+	w.grants++
+	w.holder, w.term, w.judgedIn = k.Session, k.Term, 0
+	w.safe = w.now + k.Silence()
+	w.leases.Granted("P", k, w.clock())
+}

@@ -1,0 +1,261 @@
+package lockserver
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
+)
+
+// storeLimit is how long a call of the store may take. A leader that hangs in one does not step
+// down by itself.
+const storeLimit = 2 * time.Second
+
+// The buckets of the file, and the only key of the second one.
+var (
+	logBucket   = []byte("log")
+	stateBucket = []byte("state")
+	stateKey    = []byte("state")
+)
+
+// termKey is where raft keeps its current term.
+const termKey = "CurrentTerm"
+
+// errNotFound is what raft compares the text of, when a value was never set.
+var errNotFound = errors.New("not found")
+
+// errNotStore is of a bbolt file that something else wrote, or that lost a bucket.
+var errNotStore = errors.New("it is not the store of a lock server")
+
+// A store keeps raft's log and its vote in one bbolt file.
+//
+// What is wrong with the store ends the process, by fatal, rather than let raft go on: a write
+// that fails, a call that takes longer than storeLimit, and a current term lower than one that
+// was set before. From then on no call that touches the file returns; in tests, where fatal
+// returns, they do nothing and return its error.
+//
+// The log has no gaps. An entry beyond the end drops what is before it: raft leaves those out
+// only when a snapshot has them. Keeping them (as a store that allows gaps does) would let raft
+// find entries there that the cluster may never have agreed on. The store must not say that it
+// IsMonotonic: then a late snapshot makes raft delete entries that follow it, which it has
+// already confirmed.
+type store struct {
+	path  string
+	db    *bbolt.DB
+	fatal func(error)
+	stall func() // in tests: runs in every call, to hang there
+
+	first, last atomic.Uint64 // as in state
+
+	mu    sync.RWMutex // held over every write
+	state state        // what the file says; its map is never changed, only replaced
+	buf   []byte       // for codes
+
+	dying sync.Mutex // held while fatal runs
+	dead  error
+}
+
+var (
+	_ raft.LogStore    = (*store)(nil)
+	_ raft.StableStore = (*store)(nil)
+)
+
+// openStore opens the file at path, making it if there is none. It should have been checked
+// before: bbolt panics on some kinds of damage. fatal is told, as one line, why the process must
+// end; except in tests it does not return. It must not call the store, nor wait for who does.
+func openStore(path string, fatal func(error)) (*store, error) {
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := createStore(path); err != nil {
+			return nil, fmt.Errorf("cannot create %s: %s", path, reason(err))
+		}
+	} else if err == nil && info.Size() == 0 { // bbolt would take it for a new one
+		return nil, fmt.Errorf("cannot use %s: it is empty", path)
+	}
+	db, err := bbolt.Open(path, 0o600, boltOptions())
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %s: %s", path, reason(err))
+	}
+	s := &store{path: path, db: db, fatal: fatal}
+	if err := s.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot use %s: %w", path, err), db.Close())
+	}
+	return s, nil
+}
+
+func boltOptions() *bbolt.Options {
+	return &bbolt.Options{
+		Timeout:        time.Second,
+		NoFreelistSync: true, // found again at open; the file stays small by snapshots
+		FreelistType:   bbolt.FreelistMapType,
+		NoStatistics:   true,
+	}
+}
+
+// createStore makes an empty store at path, whole or not at all.
+func createStore(path string) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	db, err := bbolt.Open(f.Name(), 0o600, boltOptions())
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err1 := tx.CreateBucket(logBucket)
+		b, err2 := tx.CreateBucket(stateBucket)
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		return b.Put(stateKey, appendState(nil, state{}))
+	})
+	if err := errors.Join(err, f.Sync(), f.Close(), db.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// load reads the state of a file that was just opened.
+func (s *store) load() error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(stateBucket)
+		if b == nil || tx.Bucket(logBucket) == nil {
+			return errNotStore
+		}
+		var err error
+		s.state, err = decodeState(b.Get(stateKey))
+		s.first.Store(s.state.first)
+		s.last.Store(s.state.last)
+		return err
+	})
+}
+
+// Close closes the file.
+func (s *store) Close() error { return s.db.Close() }
+
+// FirstIndex is the index of the oldest entry, or 0.
+func (s *store) FirstIndex() (uint64, error) { return s.first.Load(), nil }
+
+// LastIndex is the index of the newest entry, or 0.
+func (s *store) LastIndex() (uint64, error) { return s.last.Load(), nil }
+
+// GetLog reads the entry at index into l.
+func (s *store) GetLog(index uint64, l *raft.Log) error {
+	if index == 0 || index < s.first.Load() || index > s.last.Load() {
+		return raft.ErrLogNotFound
+	}
+	return s.call("read", func() error { return s.read(index, l) })
+}
+
+func (s *store) read(index uint64, l *raft.Log) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		v := tx.Bucket(logBucket).Get(indexKey(index))
+		if v == nil { // deleted just now
+			return raft.ErrLogNotFound
+		}
+		return decodeEntry(v, l)
+	})
+}
+
+// Get reads a value of raft's own.
+func (s *store) Get(key []byte) ([]byte, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	v, ok := s.state.values[string(key)]
+	if !ok {
+		return nil, errNotFound
+	}
+	return append([]byte(nil), v...), nil
+}
+
+// GetUint64 reads a number.
+func (s *store) GetUint64(key []byte) (uint64, error) {
+	v, err := s.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	if len(v) != 8 {
+		return 0, fmt.Errorf("cannot read %q from %s: not a number", key, s.path)
+	}
+	return binary.BigEndian.Uint64(v), nil
+}
+
+// SetUint64 keeps a number.
+func (s *store) SetUint64(key []byte, v uint64) error { return s.Set(key, indexKey(v)) }
+
+// call runs f, which is what the store is asked to do, and ends the process if it fails or for
+// as long as it hangs.
+func (s *store) call(what string, f func() error) error {
+	if err := s.end(nil); err != nil {
+		return err
+	}
+	hangs := func() error {
+		return s.end(fmt.Errorf("cannot %s %s: the disk has not answered for %v", what, s.path, storeLimit))
+	}
+	slow := time.AfterFunc(storeLimit, func() { _ = hangs() })
+	if s.stall != nil {
+		s.stall()
+	}
+	err := f()
+	switch {
+	case !slow.Stop():
+		return hangs()
+	case err == nil || errors.Is(err, raft.ErrLogNotFound):
+		return err
+	case errors.Is(err, berrors.ErrDatabaseNotOpen):
+		return fmt.Errorf("cannot %s %s: it is closed", what, s.path)
+	}
+	return s.end(fmt.Errorf("cannot %s %s: %s", what, s.path, reason(err)))
+}
+
+// end ends the process for the first err that is not nil, and is that err after it.
+func (s *store) end(err error) error {
+	s.dying.Lock()
+	defer s.dying.Unlock()
+	if s.dead == nil && err != nil {
+		s.dead = err
+		s.fatal(err)
+	}
+	return s.dead
+}
+
+// reason says in a few words why a file cannot be used. bbolt passes on some errors of the
+// system only by their text.
+func reason(err error) string {
+	for _, full := range []syscall.Errno{unix.ENOSPC, unix.EDQUOT} {
+		if errors.Is(err, full) || strings.Contains(err.Error(), full.Error()) {
+			return "disk full (" + full.Error() + ")"
+		}
+	}
+	if errors.Is(err, berrors.ErrTimeout) {
+		return "another process uses it"
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
+}
+
+func indexKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

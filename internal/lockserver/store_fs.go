@@ -1,0 +1,25 @@
+package lockserver
+
+import "golang.org/x/sys/unix"
+
+// networkFS says whether dir is on a file system of the network, and which. What is written there
+// may not be there when it matters, and its locks may be lost. (A cluster file system on a shared
+// disk is none.)
+func networkFS(dir string) (string, bool) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return "", false
+	}
+	name, ok := networkFSByMagic[uint32(st.Type)] // 32 bits, whatever the type of the field
+	return name, ok
+}
+
+var networkFSByMagic = map[uint32]string{
+	unix.NFS_SUPER_MAGIC:  "nfs",
+	unix.SMB_SUPER_MAGIC:  "smb",
+	unix.CIFS_SUPER_MAGIC: "cifs",
+	unix.SMB2_SUPER_MAGIC: "smb2",
+	unix.CEPH_SUPER_MAGIC: "ceph",
+	unix.AFS_SUPER_MAGIC:  "afs",
+	unix.AFS_FS_MAGIC:     "afs",
+}

@@ -1,0 +1,248 @@
+package script
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Exit statuses of a script that never ran, as shells have them.
+const (
+	notExecutable = 126
+	notFound      = 127
+)
+
+// Action is one run of the script.
+type Action struct {
+	r    *Runner
+	proc *os.Process
+	pid  int
+	mark []byte // in the environment of every process of this action
+
+	done   chan struct{}
+	status int // valid when done is closed
+
+	// guarded by r.mu
+	ended  bool
+	reaped bool
+	kills  int            // kills at work: they need the leader unreaped
+	known  map[int]uint64 // start times, by pid, of what is known to belong to it
+}
+
+// Start runs `packages/NAME action`. A script that cannot be executed gives an Action that has
+// ended with 126 or 127, and a line in the log; an error means that nothing can be started now.
+func (r *Runner) Start(action string, term uint64, previous string) (*Action, error) {
+	a, err := r.launch([]string{action}, r.log,
+		"BTW_TERM="+strconv.FormatUint(term, 10), "BTW_PREVIOUS="+previous)
+	if status := statusOf(err); status != 0 {
+		r.Logf("back-to-work: %v", err)
+		a = &Action{r: r, done: make(chan struct{}), status: status, ended: true, reaped: true}
+		close(a.done)
+		return a, nil
+	}
+	return a, err
+}
+
+// statusOf is the exit status that a shell would make of a failed exec; 0 if it is another failure.
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+		return notFound
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOEXEC),
+		errors.Is(err, unix.EISDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ETXTBSY):
+		return notExecutable
+	}
+	return 0
+}
+
+// launch starts the script with args; env is added to the environment that all actions have.
+func (r *Runner) launch(args []string, stdout *os.File, env ...string) (*Action, error) {
+	id := rand.Text()
+	a := &Action{r: r, mark: mark("BTW_ACTION", id), done: make(chan struct{}), known: make(map[int]uint64)}
+	path := "packages/" + r.cfg.Name
+	argv := append([]string{path}, args...)
+	if sh := r.cfg.Shell; sh != "" && sh != "auto" {
+		// A shell's own status for a script that it cannot read may be 2, which means degraded.
+		if err := runnable(filepath.Join(r.cfg.Home, path)); err != nil {
+			return nil, fmt.Errorf("cannot run %s: %w", path, err)
+		}
+		argv = append([]string{sh}, argv...)
+	}
+	attr := &os.ProcAttr{
+		Dir:   r.cfg.Home,
+		Env:   append(slices.Clone(r.env), append(env, "BTW_ACTION="+id)...),
+		Files: []*os.File{r.null, stdout, r.log},
+	}
+	expected.begin()
+	proc, err := r.exec(argv, attr)
+	expected.end(proc)
+	if err != nil {
+		if _, e := os.Stat(filepath.Join(r.cfg.Home, path)); e == nil && errors.Is(err, unix.ENOENT) {
+			return nil, fmt.Errorf("cannot run %s: the interpreter that is to run it is missing: %w", path, err)
+		}
+		return nil, fmt.Errorf("cannot run %s: %w", path, err)
+	}
+	a.proc, a.pid = proc, proc.Pid
+	if r.tree != nil && !r.inTree() {
+		_ = r.tree.act.add(a.pid) // late, but better than not: its children follow it
+	}
+	r.mu.Lock()
+	r.running[a] = struct{}{}
+	r.mu.Unlock()
+	go a.wait()
+	return a, nil
+}
+
+// exec starts argv, in the cgroup if that can be.
+func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
+	if r.inTree() {
+		attr.Sys = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: true, CgroupFD: int(r.tree.act.dir.Fd())}
+		proc, err := execPatiently(argv, attr)
+		if err == nil || !refused(err) {
+			return proc, err
+		}
+		// Either clone or exec refused; exec will do it again.
+		attr.Sys = &syscall.SysProcAttr{Setpgid: true}
+		if proc, err = execPatiently(argv, attr); err == nil {
+			r.mu.Lock()
+			r.forkIn = false
+			r.mu.Unlock()
+			r.Logf("back-to-work: cannot start scripts inside a cgroup here; moving them there afterwards")
+			return proc, becomeReaper()
+		}
+		return proc, err
+	}
+	attr.Sys = &syscall.SysProcAttr{Setpgid: true}
+	return execPatiently(argv, attr)
+}
+
+func (r *Runner) inTree() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.forkIn
+}
+
+// refused lists what an old kernel or a container says to a clone into a cgroup.
+func refused(err error) bool {
+	return slices.ContainsFunc([]error{
+		unix.ENOSYS, unix.EPERM, unix.EACCES, unix.EINVAL, unix.E2BIG,
+		unix.EOPNOTSUPP, unix.EBUSY, unix.EBADF, unix.ENODEV,
+	}, func(e error) bool { return errors.Is(err, e) })
+}
+
+// execPatiently waits a little for a script that is being written, and gives one without a first
+// line to /bin/sh, as a shell would.
+func execPatiently(argv []string, attr *os.ProcAttr) (*os.Process, error) {
+	for end := now() + 500*time.Millisecond; ; {
+		proc, err := os.StartProcess(argv[0], argv, attr)
+		switch {
+		case errors.Is(err, unix.ENOEXEC) && argv[0] != "/bin/sh":
+			argv = append([]string{"/bin/sh"}, argv...)
+		case errors.Is(err, unix.ETXTBSY) && now() < end:
+			pause(5 * time.Millisecond)
+		default:
+			return proc, err
+		}
+	}
+}
+
+// Done is closed when the script's own process has ended.
+func (a *Action) Done() <-chan struct{} { return a.done }
+
+// Status is the exit status after Done; 128 + n if signal n ended it.
+func (a *Action) Status() int { return a.status }
+
+// wait learns of the script's end without reaping it, then reaps it unless a kill needs its number.
+func (a *Action) wait() {
+	a.status = awaitEnd(a.pid)
+	a.r.mu.Lock()
+	a.ended = true
+	a.r.mu.Unlock()
+	close(a.done)
+	a.r.mu.Lock()
+	orphans := a.reap()
+	a.r.mu.Unlock()
+	if orphans {
+		a.r.reapOrphans()
+	}
+}
+
+// reap lets the leader go if nobody needs it any more; r.mu is held. It says whether there are
+// zombies that this process may have inherited.
+func (a *Action) reap() bool {
+	if !a.ended || a.kills > 0 || a.reaped {
+		return false
+	}
+	orphans := !a.r.forkIn && a.noteLeft()
+	expected.reap(a.proc)
+	a.reaped = true
+	delete(a.r.running, a)
+	return orphans
+}
+
+// noteLeft remembers what the script left behind, while it still stands in the script's group or
+// has an environment that tells whose it is. It says whether other children are zombies.
+func (a *Action) noteLeft() (zombies bool) {
+	procs, err := processes()
+	if err != nil {
+		return true
+	}
+	left := make(map[int]proc)
+	for pid, p := range procs {
+		child := p.ppid == os.Getpid()
+		switch {
+		case pid == a.pid:
+		case p.zombie:
+			zombies = zombies || child
+		case p.pgrp == a.pid, child && a.marked(pid):
+			left[pid] = p
+			a.known[pid] = p.start
+		}
+	}
+	a.r.remember(left, procs)
+	return zombies
+}
+
+// marked says whether process pid comes from this action by its environment.
+func (a *Action) marked(pid int) bool {
+	ok, _ := marked(pid, [][]byte{a.mark})
+	return ok
+}
+
+// siginfo is the kernel's siginfo_t as waitid fills it.
+type siginfo struct {
+	signo, errno, code int32
+	child              struct {
+		_      [0]uintptr // aligned as the kernel's union is
+		pid    int32
+		uid    uint32
+		status int32
+	}
+	_ [128]byte
+}
+
+// awaitEnd waits until child pid has ended and leaves it unreaped.
+func awaitEnd(pid int) int {
+	var info siginfo
+	for {
+		err := unix.Waitid(unix.P_PID, pid, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOWAIT, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return 255 // somebody else took it; the worst that a script can say
+		case info.code == 1: // CLD_EXITED
+			return int(info.child.status)
+		}
+		return 128 + int(info.child.status)
+	}
+}

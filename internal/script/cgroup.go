@@ -1,0 +1,237 @@
+package script
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tree is the package's part of the cgroup tree. What a kill needs is opened beforehand.
+type tree struct {
+	base, path string
+	act        *cgroup // what actions run in
+	svc        *cgroup // what a successful start left
+}
+
+type cgroup struct {
+	root *os.Root
+	dir  *os.File
+	kill *os.File // nil before Linux 5.14
+}
+
+// findTree makes the package's cgroups; nil where there can be none.
+func findTree(cfg Config) *tree {
+	bases := []string{cfg.Cgroup}
+	switch cfg.Cgroup {
+	case "none":
+		return nil
+	case "":
+		data, _ := os.ReadFile("/proc/self/mountinfo")
+		bases = cgroupMounts(string(data))
+	}
+	sum := sha256.Sum256([]byte(cfg.Home + "\x00" + cfg.Node))
+	sub := filepath.Join("back-to-work", hex.EncodeToString(sum[:8]), cfg.Name)
+	for _, base := range bases {
+		// Another manager that ends may remove a directory that we have just made.
+		for range 10 {
+			t, err := openTree(base, filepath.Join(base, sub))
+			if err == nil {
+				return t
+			}
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// cgroupMounts takes the mount points of cgroup2 out of mountinfo.
+func cgroupMounts(mountinfo string) []string {
+	var points []string
+	for line := range strings.Lines(mountinfo) {
+		head, tail, _ := strings.Cut(line, " - ")
+		if fields := strings.Fields(head); strings.HasPrefix(tail, "cgroup2 ") && len(fields) > 4 {
+			points = append(points, unescape.Replace(fields[4]))
+		}
+	}
+	return points
+}
+
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+func openTree(base, path string) (_ *tree, err error) {
+	// Nothing is to be made in another directory, or in a cgroup of version 1.
+	if _, err := os.Stat(filepath.Join(base, "cgroup.controllers")); err != nil {
+		return nil, fmt.Errorf("cannot use %q: not a cgroup2 directory", base)
+	}
+	t := &tree{base: base, path: path}
+	defer func() {
+		if err != nil {
+			t.close()
+		}
+	}()
+	if t.act, err = openCgroup(filepath.Join(path, "act")); err != nil {
+		return nil, err
+	}
+	if t.svc, err = openCgroup(filepath.Join(path, "svc")); err != nil {
+		return nil, err
+	}
+	for _, c := range []*cgroup{t.act, t.svc} {
+		pids, err := c.pids()
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(pids, os.Getpid()) {
+			return nil, fmt.Errorf("cannot use cgroup %q: it would kill this process too", path)
+		}
+	}
+	return t, nil
+}
+
+func openCgroup(path string) (*cgroup, error) {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &cgroup{root: root}
+	if c.dir, err = root.Open("."); err != nil {
+		c.close()
+		return nil, err
+	}
+	procs, err := root.OpenFile("cgroup.procs", os.O_RDWR, 0)
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	procs.Close()
+	c.kill, _ = root.OpenFile("cgroup.kill", os.O_WRONLY, 0)
+	return c, nil
+}
+
+// pids is every process in c and in the cgroups that its processes have made below it.
+func (c *cgroup) pids() ([]int, error) {
+	var pids []int
+	err := fs.WalkDir(c.root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case exhausted(err):
+			return err
+		case err != nil || !d.IsDir():
+			return nil // gone
+		}
+		data, err := c.root.ReadFile(filepath.Join(path, "cgroup.procs"))
+		if exhausted(err) {
+			return err
+		}
+		for _, field := range strings.Fields(string(data)) {
+			if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
+				pids = append(pids, pid)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the processes of a cgroup: %w", err)
+	}
+	return pids, nil
+}
+
+// pids is every process in t.
+func (t *tree) pids() ([]int, error) {
+	act, err := t.act.pids()
+	if err != nil {
+		return nil, err
+	}
+	svc, err := t.svc.pids()
+	return append(act, svc...), err
+}
+
+func (c *cgroup) add(pid int) error {
+	return c.root.WriteFile("cgroup.procs", []byte(strconv.Itoa(pid)), 0)
+}
+
+// killAll sends SIGKILL to all in c and below at once; nothing can fork itself out of it.
+func (c *cgroup) killAll() {
+	if c.kill != nil {
+		_, _ = c.kill.WriteAt([]byte("1"), 0)
+	}
+}
+
+func (c *cgroup) close() {
+	if c == nil {
+		return
+	}
+	c.root.Close()
+	if c.dir != nil {
+		c.dir.Close()
+	}
+	if c.kill != nil {
+		c.kill.Close()
+	}
+}
+
+// close removes what is empty; other packages of this home may still be in the upper directories.
+func (t *tree) close() {
+	t.act.close()
+	t.svc.close()
+	for _, path := range []string{filepath.Join(t.path, "act"), filepath.Join(t.path, "svc")} {
+		_ = os.Remove(path)
+	}
+	for path := t.path; path != t.base; path = filepath.Dir(path) {
+		_ = os.Remove(path)
+	}
+}
+
+// Settle is called after a successful start: what it left running is the service now, and is no
+// longer killed with an action.
+func (r *Runner) Settle() error {
+	if !r.inTree() {
+		// Remember them while they can be told by their environment.
+		if _, err := r.findAll(); err != nil {
+			return err
+		}
+	}
+	if r.tree == nil {
+		return nil
+	}
+	failed := errors.New("it forks without end")
+	for end := now() + time.Second; ; {
+		busy, err := r.busy(nil)
+		if err != nil {
+			return err
+		}
+		pids, err := r.tree.act.pids()
+		if err != nil {
+			return err
+		}
+		left := 0
+		for _, pid := range pids {
+			if _, ok := busy[pid]; ok {
+				continue
+			}
+			left++
+			if err := r.tree.svc.add(pid); err != nil && !errors.Is(err, unix.ESRCH) {
+				failed = err
+			}
+		}
+		if left == 0 {
+			return nil
+		}
+		if now() > end {
+			return fmt.Errorf("cannot keep apart what package %q left running: %w", r.cfg.Name, failed)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package script
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A manager that comes after a crashed one has another session, and finds what that left.
+func TestSuccessorFindsTheService(t *testing.T) {
+	t.Parallel()
+	needCgroup(t)
+	s := newSite(t, "", `setsid sleep 60 & echo $! >>pids`)
+	s.run("start")
+	if err := s.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	next := s.runner("")
+	if got := alivePIDs(t, next); !slices.Contains(got, s.pid("pids")) {
+		t.Errorf("Alive = %v, want %d", got, s.pid("pids"))
+	}
+	if left, err := next.KillAll(0); len(left) > 0 || err != nil || lives(s.pid("pids")) {
+		t.Errorf("KillAll = %v, %v", left, err)
+	}
+}
+
+// Cgroups that a service makes below its own are the package's too.
+func TestCgroupsBelow(t *testing.T) {
+	t.Parallel()
+	needCgroup(t)
+	s := newSite(t, "", `env -i setsid sleep 60 & echo $! >>pids`)
+	below := filepath.Join(s.Cgroup(), "act", "below")
+	if err := os.Mkdir(below, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(below)
+	s.run("start")
+	pid := s.pid("pids")
+	if err := os.WriteFile(filepath.Join(below, "cgroup.procs"), []byte(itoa(pid)), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := alivePIDs(t, s.Runner); !slices.Equal(got, []int{pid}) {
+		t.Errorf("Alive = %v, want %d", got, pid)
+	}
+	if err := s.Settle(); err != nil || !slices.Equal(cgroupPIDs(t, s.tree.svc), []int{pid}) {
+		t.Errorf("Settle: %v; svc = %v, want %d", err, cgroupPIDs(t, s.tree.svc), pid)
+	}
+	if _, err := s.KillAll(0); err != nil || lives(pid) {
+		t.Errorf("KillAll: %v; lives: %v", err, lives(pid))
+	}
+}
+
+// A directory that is no cgroup has no processes, so it must not be believed.
+func TestPlainDirectoryIsNoCgroup(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, t.TempDir(), "sleep 60\n")
+	if dir := s.Cgroup(); dir != "" {
+		t.Errorf("Cgroup = %q, want none", dir)
+	}
+	if _, err := openTree(s.cfg.Cgroup, s.cfg.Cgroup+"/x"); err == nil || !strings.Contains(err.Error(), "not a cgroup2 directory") {
+		t.Errorf("openTree = %v", err)
+	}
+	s.start("start")
+	if got := alivePIDs(t, s.Runner); len(got) == 0 {
+		t.Error("Alive sees nothing")
+	}
+}
+
+// Where clone cannot start into a cgroup the script runs all the same and is moved there.
+func TestCloneIntoCgroupRefused(t *testing.T) {
+	t.Parallel()
+	needCgroup(t)
+	s := newSite(t, "", "sleep 60\n")
+	dir, err := os.Open(s.home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tree.act.dir.Close()
+	s.tree.act.dir = dir
+	a := s.start("start")
+	if got := cgroupPIDs(t, s.tree.act); !slices.Contains(got, a.pid) {
+		t.Errorf("act = %v, want %d in it", got, a.pid)
+	}
+	if s.inTree() {
+		t.Error("the next script will be tried that way again")
+	}
+	a.Kill(0)
+	if got := s.end(a); got != 137 {
+		t.Errorf("status = %d, want 137", got)
+	}
+}
+
+func cgroupPIDs(t *testing.T, c *cgroup) []int {
+	t.Helper()
+	pids, err := c.pids()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pids
+}

@@ -1,0 +1,132 @@
+package script
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	longestAnswer = 64 << 10
+	lastWords     = 100 * time.Millisecond // to read what an ended script has written
+)
+
+// answers keeps what the script said to `echo NAME`, as long as its files are the same.
+type answers struct {
+	mu     sync.Mutex
+	files  string
+	values map[string]string
+}
+
+func (c *answers) get(files, name string) (string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	value, ok := c.values[name]
+	return value, ok && c.files == files
+}
+
+func (c *answers) put(files, name, value string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.files != files || c.values == nil {
+		c.files, c.values = files, make(map[string]string)
+	}
+	c.values[name] = value
+}
+
+// Echo is what the script answers to `echo name`, without blanks around it. It is asked again only when
+// it or a module was changed (path, size, time). The exit status does not matter, as in the
+// original, unless the script was not run or was killed.
+func (r *Runner) Echo(ctx context.Context, name string) (string, error) {
+	if !variable(name) {
+		return "", fmt.Errorf("cannot ask package %q for %q: not a parameter's name", r.cfg.Name, name)
+	}
+	files, err := r.files()
+	if err != nil {
+		return "", fmt.Errorf("cannot ask package %q for %q: %w", r.cfg.Name, name, err)
+	}
+	if value, ok := r.answers.get(files, name); ok {
+		return value, nil
+	}
+	value, err := r.ask(ctx, name)
+	if err != nil {
+		return "", fmt.Errorf("cannot ask package %q for %q: %w", r.cfg.Name, name, err)
+	}
+	r.answers.put(files, name, value)
+	return value, nil
+}
+
+// ask runs the script once.
+func (r *Runner) ask(ctx context.Context, name string) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer pr.Close()
+	a, err := r.launch([]string{"echo", name}, pw)
+	pw.Close()
+	if err != nil {
+		return "", err
+	}
+	var out []byte
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		out, _ = io.ReadAll(io.LimitReader(pr, longestAnswer+1))
+	}()
+	select {
+	case <-a.Done():
+	case <-ctx.Done():
+		a.end(0, false)
+		pr.Close()
+		<-read
+		return "", fmt.Errorf("it does not answer: %w", context.Cause(ctx))
+	}
+	// Something that it left running may keep the pipe open.
+	_ = pr.SetReadDeadline(time.Now().Add(lastWords))
+	<-read
+	switch status := a.Status(); {
+	case status >= notExecutable:
+		return "", fmt.Errorf("exit status %d", status)
+	case len(out) > longestAnswer:
+		return "", fmt.Errorf("the answer is longer than %d bytes", longestAnswer)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// files tells the script and its modules from later versions of them.
+func (r *Runner) files() (string, error) {
+	packages := filepath.Join(r.cfg.Home, "packages")
+	modules, _ := filepath.Glob(filepath.Join(escape.Replace(packages), "modules", "*"))
+	var sum strings.Builder
+	for i, path := range append([]string{filepath.Join(packages, r.cfg.Name)}, modules...) {
+		info, err := os.Stat(path)
+		if err == nil {
+			fmt.Fprintf(&sum, "%q %d %d\n", path, info.Size(), info.ModTime().UnixNano())
+		} else if i == 0 {
+			return "", err
+		}
+	}
+	return sum.String(), nil
+}
+
+var escape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
+
+// variable says whether name is one that a shell can have: many scripts give it to eval.
+func variable(name string) bool {
+	for i, c := range []byte(name) {
+		letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return name != ""
+}

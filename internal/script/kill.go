@@ -1,0 +1,332 @@
+package script
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	afterKill = time.Second           // how long what was sent SIGKILL may take to be gone
+	firstLook = time.Millisecond      // pauses between two looks at what is left,
+	lastLook  = 50 * time.Millisecond // doubling
+)
+
+// target tells which processes belong to something.
+type target struct {
+	pids    []int          // of its cgroups
+	marks   [][]byte       // all of them in the environment
+	leaders []int          // processes, and their groups
+	known   map[int]uint64 // start times, by pid
+}
+
+// findAll looks for all that belongs to the package.
+func (r *Runner) findAll() (map[int]proc, error) {
+	t := target{marks: r.marks}
+	if r.tree != nil {
+		var err error
+		if t.pids, err = r.tree.pids(); err != nil {
+			return nil, err
+		}
+	}
+	r.mu.Lock()
+	t.known = maps.Clone(r.seen)
+	for a := range r.running {
+		t.leaders = append(t.leaders, a.pid)
+	}
+	r.mu.Unlock()
+	return r.find(t)
+}
+
+// target is what belongs to the action: without the cgroup, which other actions share.
+func (a *Action) target() target {
+	a.r.mu.Lock()
+	defer a.r.mu.Unlock()
+	t := target{marks: [][]byte{a.mark}, known: maps.Clone(a.known)}
+	if !a.reaped {
+		t.leaders = []int{a.pid}
+	}
+	return t
+}
+
+// find looks for all that belongs to t and is alive, descendants included.
+func (r *Runner) find(t target) (map[int]proc, error) {
+	procs, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	kids := make(map[int][]int)
+	for pid, p := range procs {
+		kids[p.ppid] = append(kids[p.ppid], pid)
+	}
+	found := make(map[int]proc)
+	var add func(p proc)
+	add = func(p proc) {
+		if _, ok := found[p.pid]; ok || p.zombie || p.pid == os.Getpid() || p.pid == 1 {
+			return
+		}
+		found[p.pid] = p
+		for _, kid := range kids[p.pid] {
+			add(procs[kid])
+		}
+	}
+	for _, pid := range t.pids {
+		if p, ok := procs[pid]; ok {
+			add(p)
+		} else if p, err := readProc(pid); err == nil {
+			add(p) // too young for the list
+		}
+	}
+	for pid, p := range procs {
+		start, known := t.known[pid]
+		if known && start == p.start || slices.Contains(t.leaders, pid) || slices.Contains(t.leaders, p.pgrp) {
+			add(p)
+		}
+	}
+	for pid, p := range procs { // last, because it reads a file for each that is left
+		if _, ok := found[pid]; ok || p.zombie {
+			continue
+		}
+		ok, err := marked(pid, t.marks)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			add(p)
+		}
+	}
+	r.mu.Lock()
+	r.remember(found, procs)
+	r.mu.Unlock()
+	return found, nil
+}
+
+// remember keeps what belongs to the package, for a later look at which it may be an orphan with
+// nothing left to tell it by, and forgets the dead. r.mu is held.
+func (r *Runner) remember(found, procs map[int]proc) {
+	for pid, p := range found {
+		r.seen[pid] = p.start
+	}
+	maps.DeleteFunc(r.seen, func(pid int, start uint64) bool {
+		if procs[pid].start == start {
+			return false
+		}
+		p, err := readProc(pid) // it may be younger than procs
+		return err != nil || p.start != start
+	})
+}
+
+// busy is all that belongs to running actions other than a.
+func (r *Runner) busy(a *Action) (map[int]proc, error) {
+	r.mu.Lock()
+	var others []*Action
+	for other := range r.running {
+		if other != a && !other.ended {
+			others = append(others, other)
+		}
+	}
+	r.mu.Unlock()
+	busy := make(map[int]proc)
+	for _, other := range others {
+		found, err := r.find(other.target())
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(busy, found)
+	}
+	return busy, nil
+}
+
+// Alive lists everything of the package that is alive.
+func (r *Runner) Alive() ([]Process, error) {
+	found, err := r.findAll()
+	if err != nil {
+		return nil, err
+	}
+	if !r.inTree() {
+		r.reapOrphans()
+	}
+	return list(found), nil
+}
+
+func list(found map[int]proc) []Process {
+	var l []Process
+	for _, pid := range slices.Sorted(maps.Keys(found)) {
+		l = append(l, Process{PID: pid, Command: command(pid)})
+	}
+	return l
+}
+
+// Kill ends everything of this action: SIGTERM, and after grace SIGKILL to what is left. It
+// returns when nothing of it is left, or 1 s after SIGKILL. Other running actions are not
+// touched; what an ended one left and Settle did not take away is, where there are cgroups.
+func (a *Action) Kill(grace time.Duration) {
+	a.end(grace, a.r.tree != nil)
+}
+
+// end is Kill; cgroup says whether what else is in the cgroup of actions goes too.
+func (a *Action) end(grace time.Duration, cgroup bool) {
+	if a.proc == nil {
+		return // it never ran
+	}
+	r := a.r
+	release := r.hold(a)
+	defer release()
+	look := func() (map[int]proc, error) {
+		t := a.target()
+		busy, err := r.busy(a)
+		if err != nil {
+			return nil, err
+		}
+		if cgroup {
+			if t.pids, err = r.tree.act.pids(); err != nil {
+				return nil, err
+			}
+		}
+		found, err := r.find(t)
+		if err != nil {
+			return nil, err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for pid := range busy {
+			delete(found, pid)
+		}
+		for pid, p := range found {
+			a.known[pid] = p.start
+		}
+		return found, nil
+	}
+	_, _ = sweep([]*Action{a}, grace, look, func() {
+		if cgroup && r.alone(a) {
+			r.tree.act.killAll()
+		}
+	})
+}
+
+// KillAll ends everything of the package, as Kill does for an action. It returns what is alive
+// even so: processes that hang in the kernel.
+func (r *Runner) KillAll(grace time.Duration) ([]Process, error) {
+	r.mu.Lock()
+	actions := slices.Collect(maps.Keys(r.running))
+	r.mu.Unlock()
+	release := r.hold(actions...)
+	defer release()
+	left, err := sweep(actions, grace, r.findAll, func() {
+		if r.tree != nil {
+			r.tree.act.killAll()
+			r.tree.svc.killAll()
+		}
+	})
+	return list(left), err
+}
+
+// alone says whether no action but a is running.
+func (r *Runner) alone(a *Action) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for other := range r.running {
+		if other != a && !other.ended {
+			return false
+		}
+	}
+	return true
+}
+
+// hold keeps the leaders of actions unreaped until the function that it returns is called.
+func (r *Runner) hold(actions ...*Action) func() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range actions {
+		a.kills++
+	}
+	return func() {
+		orphans := false
+		r.mu.Lock()
+		for _, a := range actions {
+			a.kills--
+			orphans = a.reap() || orphans
+		}
+		orphans = orphans || !r.forkIn
+		r.mu.Unlock()
+		if orphans {
+			r.reapOrphans()
+		}
+	}
+}
+
+// signalGroup signals the whole group of the action at once, if its number is still the action's.
+func (a *Action) signalGroup(sigs ...unix.Signal) bool {
+	a.r.mu.Lock()
+	defer a.r.mu.Unlock()
+	if a.reaped {
+		return false
+	}
+	for _, sig := range sigs {
+		_ = unix.Kill(-a.pid, sig)
+	}
+	return true
+}
+
+// sweep sends SIGTERM to all that look finds and, after grace, SIGKILL until nothing is left. What
+// needs no file to be opened comes first, so that a full file table cannot save anyone.
+func sweep(actions []*Action, grace time.Duration, look func() (map[int]proc, error), killAll func()) (map[int]proc, error) {
+	if grace > 0 {
+		if left, err := terminate(actions, grace, look); err == nil && len(left) == 0 {
+			return nil, nil
+		}
+	}
+	for stop, wait := now()+afterKill, firstLook; ; wait = min(2*wait, lastLook) {
+		for _, a := range actions {
+			a.signalGroup(unix.SIGKILL)
+		}
+		killAll()
+		left, err := look()
+		if err == nil && len(left) == 0 || now() > stop {
+			return left, err
+		}
+		for _, p := range left {
+			p.signal(unix.SIGKILL)
+		}
+		pause(wait)
+	}
+}
+
+// terminate sends SIGTERM once, and SIGCONT so that the stopped hear it too, and waits until all are
+// gone or grace is over. What is born later gets none: it may be a script's trap that cleans up.
+func terminate(actions []*Action, grace time.Duration, look func() (map[int]proc, error)) (left map[int]proc, err error) {
+	groups := make(map[int]bool)
+	stop := now() + grace
+	for _, a := range actions {
+		groups[a.pid] = a.signalGroup(unix.SIGTERM, unix.SIGCONT)
+	}
+	for first, wait := true, firstLook; ; wait = min(2*wait, lastLook) {
+		left, err = look()
+		if err == nil && len(left) == 0 {
+			return left, err
+		}
+		for _, p := range left {
+			if first && !groups[p.pgrp] {
+				p.signal(unix.SIGTERM, unix.SIGCONT)
+			}
+		}
+		first = first && err != nil
+		rest := stop - now()
+		if rest <= 0 {
+			return left, err
+		}
+		pause(min(wait, rest))
+	}
+}
+
+// now is elapsed time that goes on in a suspend.
+func now() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
+	return time.Duration(ts.Nano())
+}
+
+func pause(d time.Duration) { <-time.After(d) }

@@ -1,0 +1,140 @@
+package script
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"golang.org/x/sys/unix"
+)
+
+// Process is a process of the package.
+type Process struct {
+	PID     int
+	Command string
+}
+
+// proc is what /proc/PID/stat says of a process. Pid and start together name it for good.
+type proc struct {
+	pid, ppid, pgrp int
+	start           uint64 // ticks since boot
+	zombie          bool
+}
+
+// processes is every process of this machine that can be seen, by pid.
+func processes() (map[int]proc, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list processes: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list processes: %w", err)
+	}
+	procs := make(map[int]proc, len(names))
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		switch p, err := readProc(pid); {
+		case err == nil:
+			procs[pid] = p
+		case exhausted(err):
+			return nil, fmt.Errorf("cannot list processes: %w", err)
+		}
+	}
+	return procs, nil
+}
+
+// exhausted tells a want of ours from a process that has gone. Half a look would see an end
+// where there is none, so it must fail as a whole.
+func exhausted(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
+}
+
+// readProc reads one process; it is an error if there is none.
+func readProc(pid int) (proc, error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return proc{}, err
+	}
+	return parseStat(pid, data)
+}
+
+// parseStat takes the fields after the command, which may itself have blanks and brackets.
+func parseStat(pid int, data []byte) (proc, error) {
+	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
+	if len(fields) < 20 {
+		return proc{}, fmt.Errorf("cannot read the state of process %d", pid)
+	}
+	num := func(i int) int {
+		n, _ := strconv.Atoi(string(fields[i]))
+		return n
+	}
+	start, _ := strconv.ParseUint(string(fields[19]), 10, 64)
+	state := fields[0][0]
+	return proc{
+		pid: pid, ppid: num(1), pgrp: num(2), start: start,
+		// A process whose first thread has ended looks like a zombie, but the others run on.
+		zombie: state == 'X' || state == 'Z' && num(17) <= 1,
+	}, nil
+}
+
+// environ is the environment that process pid was started with, a NUL before and after every
+// variable; empty if it cannot be read.
+func environ(pid int) ([]byte, error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	switch {
+	case exhausted(err):
+		return nil, fmt.Errorf("cannot read the environment of process %d: %w", pid, err)
+	case err != nil || len(data) == 0:
+		return nil, nil
+	}
+	return append(append([]byte{0}, data...), 0), nil
+}
+
+// command is the command line of process pid, on one short line.
+func command(pid int) string {
+	data, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	line := string(bytes.ReplaceAll(bytes.TrimRight(data, "\x00"), []byte{0}, []byte{' '}))
+	if line == "" {
+		data, _ = os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+		line = "[" + strings.TrimSpace(string(data)) + "]"
+	}
+	line = strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return '?'
+	}, line)
+	if runes := []rune(line); len(runes) > 200 {
+		line = string(runes[:197]) + "..."
+	}
+	return line
+}
+
+// signal sends sigs to the process that p was when it was read, never to one that came after it.
+func (p proc) signal(sigs ...unix.Signal) {
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	if err == nil {
+		defer unix.Close(fd)
+	} else {
+		fd = -1 // an old kernel: the look below leaves a gap of microseconds
+	}
+	if now, err := readProc(p.pid); err != nil || now.start != p.start {
+		return
+	}
+	for _, sig := range sigs {
+		if fd >= 0 {
+			_ = unix.PidfdSendSignal(fd, sig, nil, 0)
+		} else {
+			_ = unix.Kill(p.pid, sig)
+		}
+	}
+}

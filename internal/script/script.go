@@ -1,0 +1,212 @@
+// Package script runs the actions of one package's script and keeps hold of every process that
+// comes out of them, so that "nothing of this package is alive" can be said and made true.
+//
+// A script runs in a process group of its own. Its leader is the script's own process, and while
+// somebody is killing, the leader is not reaped after its end (waitid with WNOWAIT): as long as
+// it is there its number cannot go to another process, so a signal to the group cannot hit a
+// stranger. That is the group's anchor. Every other process gets its signals by pidfd, after a
+// second look at its start time.
+//
+// With cgroup v2 the script is started straight into back-to-work/<hash of home and node>/NAME/act,
+// where nothing that it forks can get lost; what a successful start leaves running is moved to
+// NAME/svc, and cgroup.kill kills faster than anything can fork. Without it (and always besides) a
+// process belongs to the package if it has our BTW_SESSION and BTW_LOCK in its environment, is in
+// the group of a running script, descends from one that belongs, or was seen to belong before.
+// This process is then the subreaper of what scripts leave behind; see orphan.go.
+//
+// Scripts are started with stdin /dev/null and the package's log as stdout and stderr, a real file,
+// so that a daemon may keep it. Signals that this process ignores may be ignored by the script
+// too; nothing relies on them, because SIGKILL ends every kill.
+package script
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Config says which script is run, and how. Home, Name and Session must be given.
+type Config struct {
+	Home    string   // directory that scripts start in, absolute
+	Name    string   // package; its script is packages/Name in Home
+	Node    string   // BTW_NODE
+	Lock    string   // BTW_LOCK
+	LockDir string   // directory of the dex-lock commands: first in PATH
+	Session string   // BTW_SESSION: random, one per manager
+	Shell   string   // "" or "auto": what the script's first line names; else the path of a shell
+	Environ []string // environment that ours is added to; BTW_HOME is dropped
+	Cgroup  string   // "": the mounted cgroup2; "none": work without; else a cgroup2 directory
+}
+
+// Runner runs the script of one package. Its methods may be called at the same time.
+type Runner struct {
+	cfg   Config
+	log   *os.File
+	null  *os.File
+	env   []string
+	marks [][]byte // what the environment of every process of the package has
+	tree  *tree    // nil without cgroup v2
+
+	mu      sync.Mutex
+	forkIn  bool                 // a script can be started straight into tree.act
+	running map[*Action]struct{} // those whose leader is not reaped
+	seen    map[int]uint64       // start times, by pid, of what belonged at the last look
+
+	answers answers
+}
+
+// New opens log/NAME.log and makes the package's cgroups. Where that cannot be, this process
+// becomes the reaper of what its scripts leave behind.
+func New(cfg Config) (*Runner, error) {
+	switch {
+	case !filepath.IsAbs(cfg.Home):
+		return nil, fmt.Errorf("cannot run scripts in %q: not an absolute path", cfg.Home)
+	case !validName(cfg.Name):
+		return nil, fmt.Errorf("cannot run package %q: not a package name", cfg.Name)
+	case cfg.Session == "":
+		return nil, fmt.Errorf("cannot run package %q without a session", cfg.Name)
+	}
+	r := &Runner{cfg: cfg, running: make(map[*Action]struct{}), seen: make(map[int]uint64)}
+	r.env = environment(cfg)
+	r.marks = [][]byte{mark("BTW_SESSION", cfg.Session), mark("BTW_LOCK", cfg.Lock)}
+	dir := filepath.Join(cfg.Home, "log")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make the log directory: %w", err)
+	}
+	var err error
+	r.log, err = os.OpenFile(filepath.Join(dir, cfg.Name+".log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the log of package %q: %w", cfg.Name, err)
+	}
+	if r.null, err = os.Open(os.DevNull); err != nil {
+		r.log.Close()
+		return nil, fmt.Errorf("cannot run package %q: %w", cfg.Name, err)
+	}
+	r.tree = findTree(cfg)
+	r.forkIn = r.tree != nil
+	if r.tree == nil {
+		if err := becomeReaper(); err != nil {
+			r.log.Close()
+			r.null.Close()
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Close closes the log and removes the cgroups that are empty. Processes are left alone.
+func (r *Runner) Close() error {
+	if r.tree != nil {
+		r.tree.close()
+	}
+	return errors.Join(r.null.Close(), r.log.Close())
+}
+
+// Log is the package's log, open for appending.
+func (r *Runner) Log() *os.File { return r.log }
+
+// Logf adds a line to the package's log, in one write.
+func (r *Runner) Logf(format string, args ...any) {
+	// A log that cannot be written must not stop a failover.
+	_, _ = r.log.WriteString(fmt.Sprintf(format, args...) + "\n")
+}
+
+// Cgroup is the directory of the package's cgroups; empty if it works without.
+func (r *Runner) Cgroup() string {
+	if r.tree == nil {
+		return ""
+	}
+	return r.tree.path
+}
+
+// Check says whether the package's script is there and can be run.
+func Check(home, name string) error {
+	if !validName(name) {
+		return fmt.Errorf("package %q not found", name)
+	}
+	switch err := runnable(filepath.Join(home, "packages", name)); {
+	case errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("package %q not found", name)
+	case errors.Is(err, unix.EISDIR):
+		return fmt.Errorf("package %q is not a regular file", name)
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("package %q is not executable", name)
+	case err != nil:
+		return fmt.Errorf("cannot read package %q: %w", name, err)
+	}
+	return nil
+}
+
+// runnable says why path cannot be executed: EISDIR for anything but a file.
+func runnable(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return unix.EISDIR
+	}
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+}
+
+// validName keeps a name inside the directories that it is put in.
+func validName(name string) bool {
+	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
+}
+
+// replaced are the variables that scripts do not inherit.
+var replaced = []string{
+	"BTW_HOME", "BTW_SESSION", "BTW_LOCK", "BTW_NODE", "BTW_TERM", "BTW_PREVIOUS", "BTW_ACTION",
+	"PWD", "OLDPWD",
+}
+
+// environment is what all scripts of the package get.
+func environment(cfg Config) []string {
+	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	var env []string
+	for _, kv := range cfg.Environ {
+		switch name, value, _ := strings.Cut(kv, "="); {
+		case name == "PATH":
+			path = value
+		case slices.Contains(replaced, name):
+		default:
+			env = append(env, kv)
+		}
+	}
+	if cfg.LockDir != "" {
+		path = cfg.LockDir + ":" + path
+	}
+	return append(env,
+		"PATH="+path,
+		"PWD="+cfg.Home,
+		"BTW_SESSION="+cfg.Session,
+		"BTW_LOCK="+cfg.Lock,
+		"BTW_NODE="+cfg.Node,
+	)
+}
+
+// mark is a variable as it stands in an environment between two NULs.
+func mark(name, value string) []byte {
+	return []byte("\x00" + name + "=" + value + "\x00")
+}
+
+// marked says whether process pid was given all of marks. A zombie has no environment.
+func marked(pid int, marks [][]byte) (bool, error) {
+	env, err := environ(pid)
+	if err != nil || len(marks) == 0 {
+		return false, err
+	}
+	for _, m := range marks {
+		if !bytes.Contains(env, m) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
