@@ -40,7 +40,7 @@ func backToWork(ctx context.Context, env *Env) error {
 		return nil
 	}
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)
+	signal.Notify(signals, heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)...)
 	defer signal.Stop(signals)
 	tell := newReady(env)
 	g, err := newGroup(ctx, env)

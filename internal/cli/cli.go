@@ -89,7 +89,7 @@ func withHint(err error, format string, args ...any) error {
 
 // Main runs the command that this process was called as, and returns its exit status.
 func Main() int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)...)
 	defer stop()
 	name, args := filepath.Base(os.Args[0]), os.Args[1:]
 	if find(name) == nil && len(args) > 0 { // bin/btw NAME ...
@@ -105,6 +105,9 @@ func Main() int {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
 }
+
+// heeded is those of signals that the caller does not want to be ignored, as nohup does.
+func heeded(signals ...os.Signal) []os.Signal { return slices.DeleteFunc(signals, signal.Ignored) }
 
 // Run runs the command env.Name and returns its exit status.
 func Run(ctx context.Context, env *Env) int {

@@ -39,6 +39,7 @@ func service(ctx context.Context, env *Env) error {
 	return verbs[env.Args[0]](ctx, env, env.Args[1:])
 }
 
+//lint:ignore ST1005 the original's words
 var errNoPackage = errors.New("you need to specify a package name.")
 
 func serviceStart(_ context.Context, env *Env, packages []string) error {

@@ -24,6 +24,11 @@ type Site struct {
 	Node    string // what this host is called in the cluster: conf/node_name, or its host name up to the first dot
 }
 
+// errNoLockDir is said in the original's words.
+//
+//lint:ignore ST1005 the original's words
+var errNoLockDir = errors.New("back-to-work need dex-lock to run. install it and configure its location.")
+
 // Load reads where things are. host is the host's name.
 func Load(home, host string) (Site, error) {
 	s := Site{Home: home}
@@ -33,7 +38,7 @@ func Load(home, host string) (Site, error) {
 	}
 	s.LockDir = findLockDir(home, lockDir)
 	if s.LockDir == "" {
-		return s, errors.New("back-to-work need dex-lock to run. install it and configure its location.")
+		return s, errNoLockDir
 	}
 	name, err := firstLine(filepath.Join(home, "conf/node_name"))
 	if err != nil {

@@ -335,7 +335,7 @@ func (s *memScripts) Start(action string, _ uint64, _ string) (Action, error) {
 	if action == "start" {
 		s.up = true
 		if other := s.elsewhere(); other != "" {
-			s.t.Errorf("%s starts the package, which is up on %s", s.node, other)
+			s.t.Errorf("%s starts the package at %v, which is up on %s", s.node, time.Since(s.begin), other)
 		}
 	}
 	if a.takes == 0 {

@@ -64,8 +64,11 @@ type state struct {
 
 // active says whether the node's role is active.
 func (s state) active() bool {
-	return s.Pkg != StandBy && s.Pkg != Gone && s.phase != resting
+	return s.holds() && s.phase != releasing
 }
+
+// holds says whether there is a lock to lose.
+func (s state) holds() bool { return s.Pkg != StandBy && s.Pkg != Gone && s.phase != resting }
 
 // An eventKind is something that the machine reacts to.
 type eventKind string
@@ -325,8 +328,8 @@ func onSignal(s step, e event) step {
 }
 
 func onLost(s step) step {
-	if !s.active() {
-		return s // nothing is held
+	if !s.holds() {
+		return s
 	}
 	wasLost := s.lost
 	s.lost = true

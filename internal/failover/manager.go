@@ -220,7 +220,9 @@ func (m *Manager) note() {
 		role = "active"
 	}
 	m.Notes.Put("role", role+"\n")
-	m.Notes.Put("pkg_state", string(m.state.Pkg)+"\n")
+	if m.state.Pkg != Gone { // its files are about to go too
+		m.Notes.Put("pkg_state", string(m.state.Pkg)+"\n")
+	}
 }
 
 func (m *Manager) signal(ctx context.Context, sig os.Signal) {

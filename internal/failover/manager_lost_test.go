@@ -286,14 +286,21 @@ func TestNeverTwo(t *testing.T) {
 					nodes = append(nodes, n)
 				}
 				neverTwo(nodes...)
+				p := Params{Pace: 2 * time.Second, Timeout: 10 * time.Second, StartTimeout: 5 * time.Second, StopTimeout: 10 * time.Second}
 				for _, n := range nodes {
-					n.run(Params{Pace: 2 * time.Second, Timeout: 10 * time.Second, StartTimeout: 5 * time.Second, StopTimeout: 10 * time.Second})
+					n.run(p)
 				}
 				starts := 0
 				for s := 0.0; s < 1200; s += r.Float64() * 10 {
 					nodes[0].until(s)
 					n := nodes[r.Intn(len(nodes))]
-					disturb(r, n)
+					select {
+					case <-n.ended: // a stop failed: the admin starts it again
+						n.ended = make(chan struct{})
+						n.run(p)
+					default:
+						disturb(r, n)
+					}
 				}
 				for _, n := range nodes {
 					starts += len(n.with("> start"))

@@ -223,12 +223,36 @@ func (m *Manager) check(ctx context.Context, wait time.Duration) {
 	})
 }
 
-// release tells the servers, for as long as it takes: the lock is renewed till then.
+// noteLimit is how long a release waits for the state files: a disk that hangs must not keep
+// the lock.
+const noteLimit = time.Second
+
+// release tells the servers, for as long as it takes: the lock is renewed till then. The role
+// on the disk is stand-by before another node can be active.
 func (m *Manager) release(ctx context.Context) {
 	l, lost := m.lock, m.state.lost
 	m.post(ctx, slotRelease, func(ctx context.Context) (event, bool) {
+		m.syncNotes(ctx)
 		return event{kind: evReleased}, lost || l.Release(ctx) == nil
 	})
+}
+
+// syncNotes waits until the state files are written, for a moment.
+func (m *Manager) syncNotes(ctx context.Context) {
+	written := make(chan struct{})
+	go func() {
+		if err := m.Notes.Sync(); err != nil {
+			m.Say("error: " + err.Error())
+		}
+		close(written)
+	}()
+	limit := time.NewTimer(noteLimit)
+	defer limit.Stop()
+	select {
+	case <-written:
+	case <-limit.C:
+	case <-ctx.Done():
+	}
 }
 
 // rest is the time before this node asks for the lock again: pace, and after failures of the

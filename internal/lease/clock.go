@@ -9,6 +9,7 @@
 package lease
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -32,9 +33,6 @@ func (t Time) Shortest(u Time) time.Duration { return min(t.boot-u.boot, t.raw-u
 // Left is how long it is from now to the deadline t, at the least: what a holder goes by.
 // It is nought or less when either clock has reached t.
 func (t Time) Left(now Time) time.Duration { return min(t.boot-now.boot, t.raw-now.raw) }
-
-// Earlier is, of two deadlines, one that neither clock passes later than t or u.
-func Earlier(t, u Time) Time { return Time{min(t.boot, u.boot), min(t.raw, u.raw)} }
 
 // Later is, of two times, one that neither clock passed earlier than t or u.
 func Later(t, u Time) Time { return Time{max(t.boot, u.boot), max(t.raw, u.raw)} }
@@ -75,7 +73,8 @@ func (s scaled) Now() Time {
 }
 
 func (s scaled) AfterFunc(d time.Duration, f func()) func() {
-	t := time.AfterFunc(time.Duration(float64(d)/s.rate), f)
+	// Rounded up: whoever looks again at a deadline not yet reached must not look for ever.
+	t := time.AfterFunc(time.Duration(math.Ceil(float64(d)/s.rate)), f)
 	return func() { t.Stop() }
 }
 

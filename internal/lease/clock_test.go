@@ -48,6 +48,27 @@ func TestScaledRunsAtItsRate(t *testing.T) {
 	})
 }
 
+// A deadline that is looked at again when its timer fires must be reached in the end: a timer
+// rounded down to no time at all fires for ever, at the same moment.
+func TestScaledReachesItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Scaled(1.01)
+		end, looks := c.Now().Add(40*time.Second), 0
+		var look func()
+		look = func() {
+			if looks++; end.Left(c.Now()) > 0 && looks < 10 {
+				At(c, end, look)
+			}
+		}
+		look()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if looks >= 10 {
+			t.Error("the deadline is not reached")
+		}
+	})
+}
+
 func TestSystemTimer(t *testing.T) {
 	t.Parallel()
 	c := System()

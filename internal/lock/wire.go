@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 	"unicode"
 )
 
@@ -14,6 +15,10 @@ const (
 	LeaderHeader  = "Btw-Leader"
 	ClusterHeader = "Btw-Cluster"
 )
+
+// WaitLimit is how long a server lets a client wait. It is short, because a client that waits
+// on a host that vanished learns of it only then.
+const WaitLimit = 1500 * time.Millisecond
 
 // What clients and servers say to one another, as JSON under /v1/. Durations are whole
 // nanoseconds, as in Go.

@@ -115,7 +115,7 @@ func pause(ctx context.Context, d time.Duration) {
 // await waits until it makes sense to ask again for a lock that another holds.
 func (s *Session) await(ctx context.Context, w Wish, state lock.State) error {
 	q := lock.WaitRequest{Name: w.Name, Term: state.Lock.Term}
-	if _, err := s.client.call(ctx, time.Minute, "/v1/wait", q, &state); err != nil {
+	if _, err := s.client.call(ctx, lock.WaitLimit+attemptLimit, "/v1/wait", q, &state); err != nil {
 		return err
 	}
 	s.files.Note(w.Name, state.Lock, time.Duration(state.Left)*time.Millisecond)

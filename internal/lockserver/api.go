@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	maxRequest   = 1 << 20          // bytes
-	requestLimit = 4 * time.Second  // of anything but a wait
-	waitLimit    = 20 * time.Second // then a waiting client is told to ask again
-	forwarded    = "Btw-Forwarded"  // set on what another server passed on
+	maxRequest   = 1 << 20         // bytes
+	requestLimit = 4 * time.Second // of anything but a wait
+	waitLimit    = lock.WaitLimit  // then a waiting client is told to ask again
+	forwarded    = "Btw-Forwarded" // set on what another server passed on
 )
 
 var errNoLeader = errors.New("the lock servers have no leader now")

@@ -38,9 +38,6 @@ func (n *memNet) wake() {
 // cut holds what from sends to to.
 func (n *memNet) cut(from, to string) { n.set(from, to, true) }
 
-// heal lets everything through that was held.
-func (n *memNet) heal(from, to string) { n.set(from, to, false) }
-
 func (n *memNet) set(from, to string, cut bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

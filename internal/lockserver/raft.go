@@ -14,11 +14,12 @@ import (
 )
 
 const (
-	raftTimeout = time.Second     // heartbeat, election and leader lease: rule 10
-	keptEntries = 1024            // behind a snapshot, for a follower that lags
-	snapshotAt  = 4096            // entries since the last snapshot
-	applyLimit  = 3 * time.Second // then the answer to a change is "unknown"
-	keptSnaps   = 2
+	raftTimeout  = time.Second           // heartbeat, election and leader lease: rule 10
+	aloneTimeout = 50 * time.Millisecond // the same, of a server without others
+	keptEntries  = 1024                  // behind a snapshot, for a follower that lags
+	snapshotAt   = 4096                  // entries since the last snapshot
+	applyLimit   = 3 * time.Second       // then the answer to a change is "unknown"
+	keptSnaps    = 2
 )
 
 func (s *Server) raftConfig() *raft.Config {
@@ -28,6 +29,9 @@ func (s *Server) raftConfig() *raft.Config {
 	c.ElectionTimeout = raftTimeout
 	c.LeaderLeaseTimeout = raftTimeout
 	c.CommitTimeout = 200 * time.Millisecond
+	if len(s.List) == 1 { // there is nobody to wait for
+		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = aloneTimeout, aloneTimeout, aloneTimeout
+	}
 	c.ShutdownOnRemove = false
 	c.SnapshotThreshold = snapshotAt
 	c.TrailingLogs = keptEntries

@@ -206,7 +206,7 @@ func TestRule10Heartbeat(t *testing.T) {
 			beat := make(chan error, 1)
 			go func() {
 				beat <- old.AppendEntries(id, raft.ServerAddress(id), &raft.AppendEntriesRequest{
-					RPCHeader: header(old), Term: term + 1, Leader: []byte(header(old).Addr),
+					RPCHeader: header(old), Term: term + 1,
 				}, &raft.AppendEntriesResponse{})
 			}()
 			time.Sleep(50 * time.Millisecond)

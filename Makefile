@@ -1,0 +1,40 @@
+# build, test, lint, install, demo, bench: see README.md
+
+PREFIX  ?= /opt/shell-cluster-suite/back-to-work
+DESTDIR ?=
+HOME_DIR = $(DESTDIR)$(PREFIX)
+COMMANDS = back-to-work service btwctl
+DEX      = dex-lock dex-init dex-release dex-show dex-previous dex-server-init dex-server
+UTILS    = set-shell gethostip gethexip pgrep pkill setsid arping od sleep keygen
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/btw ./cmd/btw
+
+test:
+	go test -race ./...
+
+lint:
+	.ci/lint
+
+# An installed tree: the links point at the binary itself. What is there in conf/,
+# dex-lock/conf/ and packages/ is the site's own, and stays.
+install: build
+	mkdir -p $(HOME_DIR)/bin $(HOME_DIR)/conf $(HOME_DIR)/log $(HOME_DIR)/modules $(HOME_DIR)/packages $(HOME_DIR)/utils $(HOME_DIR)/dex-lock/conf
+	cp bin/btw $(HOME_DIR)/bin/btw.new && mv -f $(HOME_DIR)/bin/btw.new $(HOME_DIR)/bin/btw
+	for c in $(COMMANDS) ; do ln -sfn bin/btw $(HOME_DIR)/$$c || exit 1 ; done
+	for c in $(DEX) ; do ln -sfn ../bin/btw $(HOME_DIR)/dex-lock/$$c || exit 1 ; done
+	for c in $(UTILS) ; do ln -sfn ../bin/btw $(HOME_DIR)/utils/$$c || exit 1 ; done
+	cp utils/cidr2mask utils/cidr2hexmask utils/lab $(HOME_DIR)/utils/
+	cp modules/* $(HOME_DIR)/modules/
+	ln -sfn ../modules $(HOME_DIR)/packages/modules
+	for p in packages/* ; do \
+	   [ -d $$p ] || [ -e $(HOME_DIR)/$$p ] || cp $$p $(HOME_DIR)/packages/ || exit 1 ; done
+	[ -e $(HOME_DIR)/dex-lock/conf/lock_servers ] || cp dex-lock/conf/lock_servers $(HOME_DIR)/dex-lock/conf/
+
+demo:
+	utils/demo
+
+bench:
+	go test -run '^$$' -bench . -benchtime 1x ./internal/bench
+
+.PHONY: build test lint install demo bench
