@@ -198,6 +198,7 @@ func (g *group) run(ctx context.Context, signals <-chan os.Signal) error {
 	var renewals sync.WaitGroup
 	renewals.Go(func() { g.session.Run(ctx) })
 	renewals.Go(func() { g.share(ctx, signals) })
+	renewals.Go(func() { g.reportAll(ctx, g.session.Client()) })
 	errs := make([]error, len(g.members))
 	var managers sync.WaitGroup
 	for i, m := range g.members {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"backtowork/internal/conf"
+	"backtowork/internal/script"
 )
 
 const dexServerInitUsage = `Usage: dex-server-init
@@ -71,6 +72,9 @@ func (s *site) startServer(ctx context.Context) error {
 	cmd, err := s.background(log, nil, "dex-server")
 	if err != nil {
 		return err
+	}
+	if err := script.Aside(s.Home, s.Node, "dex-server", cmd.Process.Pid); err != nil {
+		s.log.Debug("the lock server stays in this cgroup", "reason", err)
 	}
 	ended := make(chan struct{})
 	go func() {

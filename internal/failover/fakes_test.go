@@ -66,20 +66,21 @@ func (s *memServers) wake() {
 }
 
 // acquire gives l the lock, or says how long to wait, and what may end that.
-func (s *memServers) acquire(l *memLocker, times lock.Times) (got bool, term uint64, prev string, wait time.Duration, changed <-chan struct{}) {
+func (s *memServers) acquire(l *memLocker, times lock.Times) (k *memLock, wait time.Duration, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.holder == l { // an earlier answer was lost
+	if s.holder == l { // it was not released, or an earlier answer was lost: the times are those of then
 		s.last = time.Now()
-		return true, s.term, s.prev, 0, nil
+		times = lock.Times{Timeout: min(times.Timeout, s.times.Timeout), Stop: min(times.Stop, s.times.Stop)}
+		return &memLock{term: s.term, previous: s.prev, times: times}, 0, nil
 	}
 	if left := s.times.Silence() - time.Since(s.last); s.holder != nil && left > 0 {
-		return false, 0, "", left, s.changed
+		return nil, left, s.changed
 	}
 	s.prev, s.node = s.node, l.node
 	s.holder, s.times, s.last = l, times, time.Now()
 	s.term++
-	return true, s.term, s.prev, 0, nil
+	return &memLock{term: s.term, previous: s.prev, times: times}, 0, nil
 }
 
 // ask does f if l still holds the lock in that term.
@@ -127,11 +128,9 @@ func (l *memLocker) Acquire(ctx context.Context, _ string, times lock.Times, pac
 		sleep(context.Background(), l.takes)
 		wait, changed := time.Second, (<-chan struct{})(nil)
 		if !l.isCut() {
-			var k memLock
-			var got bool
-			got, k.term, k.previous, wait, changed = l.servers.acquire(l, times)
-			if got {
-				return l.hold(&k, times, pace, sent), nil
+			var k *memLock
+			if k, wait, changed = l.servers.acquire(l, times); k != nil {
+				return l.hold(k, pace, sent), nil
 			}
 		}
 		select {
@@ -146,8 +145,8 @@ func (l *memLocker) Acquire(ctx context.Context, _ string, times lock.Times, pac
 	}
 }
 
-func (l *memLocker) hold(k *memLock, times lock.Times, pace time.Duration, sent lease.Time) *memLock {
-	k.locker, k.times, k.pace, k.sent, k.turned, k.lost = l, times, pace, sent, true, make(chan struct{})
+func (l *memLocker) hold(k *memLock, pace time.Duration, sent lease.Time) *memLock {
+	k.locker, k.pace, k.sent, k.turned, k.lost = l, pace, sent, true, make(chan struct{})
 	k.lastTurn = time.Now()
 	l.mu.Lock()
 	l.lock = k

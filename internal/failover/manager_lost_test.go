@@ -3,7 +3,6 @@ package failover
 import (
 	"fmt"
 	"math/rand"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -325,7 +324,7 @@ func disturb(r *rand.Rand, n *node) {
 		}
 		return a
 	}
-	switch r.Intn(8) {
+	switch r.Intn(9) {
 	case 0, 1:
 		n.locker.setCut(true)
 	case 2, 3:
@@ -337,6 +336,11 @@ func disturb(r *rand.Rand, n *node) {
 	case 6:
 		n.scripts.set(func() { n.scripts.deaf = !n.scripts.deaf })
 	case 7:
-		n.signals <- os.Signal(syscall.SIGUSR1)
+		for _, name := range []string{"pace", "timeout", "stop_timeout"} {
+			n.scripts.set(func() { n.scripts.echoes[name] = fmt.Sprint(2 + r.Intn(15)) })
+		}
+		n.signals <- syscall.SIGUSR1
+	case 8:
+		n.signals <- syscall.SIGTERM
 	}
 }

@@ -36,7 +36,8 @@ func newNode(t *testing.T, name string, s *memServers, clock lease.Clock) *node 
 		journal: j, t: t, dir: notes.In(t.TempDir()), signals: make(chan os.Signal, 8), ended: make(chan struct{}),
 		locker: &memLocker{journal: j, node: name, servers: s, clock: clock},
 		scripts: &memScripts{
-			journal: j, t: t, node: name, acts: map[string]act{}, echoes: map[string]string{},
+			journal: j, t: t, node: name, acts: map[string]act{},
+			echoes:    map[string]string{"pace": "6", "timeout": "40", "start_timeout": "20", "stop_timeout": "60"},
 			elsewhere: func() string { return "" },
 		},
 	}

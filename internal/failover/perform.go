@@ -202,13 +202,11 @@ func (m *Manager) armKillEnd(ctx context.Context) {
 	})
 }
 
-// check kills, in wait, whatever is left of the package, and asks for its status.
+// check kills, in wait, whatever is left of the package, and asks for its status. Where the
+// lock is lost that is over by the kill end; a status asked for after it has its time.
 func (m *Manager) check(ctx context.Context, wait time.Duration) {
-	grace, limit := m.params.killGrace()/2, m.params.Timeout
-	if m.state.lost {
-		_, kill := m.lock.Ends()
-		limit = min(limit, max(kill.Left(m.Clock.Now().Add(grace)), grace))
-	}
+	grace, limit, lost := m.params.killGrace()/2, m.params.Timeout, m.state.lost
+	_, kill := m.lock.Ends()
 	m.act(ctx, true, func(ctx context.Context) (event, bool) {
 		if !sleep(ctx, wait) {
 			return event{}, false
@@ -217,6 +215,9 @@ func (m *Manager) check(ctx context.Context, wait time.Duration) {
 		if err != nil {
 			m.Say("error: " + err.Error())
 			alive = err.Error()
+		}
+		if left := kill.Left(m.Clock.Now()); lost && left > 0 {
+			limit = min(limit, left)
 		}
 		code, ok := m.script(ctx, "status", limit)
 		return event{kind: evChecked, code: code, alive: alive}, ok

@@ -87,6 +87,14 @@ type WaitRequest struct {
 	Term uint64 `json:"term"` // of the holder that is waited for
 }
 
+// A Report is what a node says of its files: checksums, to find differences by.
+type Report struct {
+	Node    string `json:"node"`
+	Package string `json:"package"`
+	Servers string `json:"lock_servers"`
+	Script  string `json:"script"`
+}
+
 // A Status is what a server says of itself.
 type Status struct {
 	Entry   string   `json:"entry"`             // as it stands in lock_servers

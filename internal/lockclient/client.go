@@ -196,6 +196,24 @@ func (c *Client) try(ctx context.Context, limit time.Duration, entry, path strin
 	return nil, errors.New(e.Error)
 }
 
+// Tell sends request to path of every server. Who does not answer is not told again.
+func (c *Client) Tell(ctx context.Context, path string, request any) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return
+	}
+	var wg sync.WaitGroup
+	for _, server := range c.Servers {
+		wg.Go(func() {
+			var answer struct{}
+			if _, err := c.try(ctx, attemptLimit, server.Entry, path, body, &answer); err != nil {
+				c.Log.Debug("not told", "server", server.Entry, "reason", Reason(err))
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // Get asks the one server called entry for what stands at path.
 func (c *Client) Get(ctx context.Context, entry, path string, answer any) error {
 	_, err := c.try(ctx, attemptLimit, entry, path, nil, answer)

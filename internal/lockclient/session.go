@@ -40,6 +40,9 @@ func NewSession(c *Client, node string, files *Files) *Session {
 	}
 }
 
+// Client is what the session asks the servers with.
+func (s *Session) Client() *Client { return s.client }
+
 // NewID is a random name for a session.
 func NewID() string {
 	b := make([]byte, 16)

@@ -40,6 +40,10 @@ func (s *Server) newAPI(ctx context.Context) *http.Server {
 	mux.HandleFunc("GET /v1/locks/{name}", func(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, s.state(r.PathValue("name")), nil)
 	})
+	mux.HandleFunc("POST /v1/reports", s.takeReport)
+	mux.HandleFunc("GET /v1/reports/{package}", func(w http.ResponseWriter, r *http.Request) {
+		s.reply(w, s.reports.of(r.PathValue("package")), nil)
+	})
 	return &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: handshakeLimit,
@@ -57,7 +61,7 @@ func onLeader[Request, Answer any](s *Server, limit time.Duration, serve func(co
 		defer cancel()
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 		if err != nil {
-			s.reply(w, nil, badRequest{fmt.Errorf("cannot read the request: %w", err)})
+			s.reply(w, nil, badRequest{unreadable(err)})
 			return
 		}
 		if node := s.node(); node == nil || node.State() != raft.Leader {
@@ -66,12 +70,22 @@ func onLeader[Request, Answer any](s *Server, limit time.Duration, serve func(co
 		}
 		var request Request
 		if err := json.Unmarshal(body, &request); err != nil {
-			s.reply(w, nil, badRequest{fmt.Errorf("cannot read the request: %w", err)})
+			s.reply(w, nil, badRequest{unreadable(err)})
 			return
 		}
 		answer, err := serve(ctx, received, request)
 		s.reply(w, answer, err)
 	})
+}
+
+func unreadable(err error) error { return fmt.Errorf("cannot read the request: %w", err) }
+
+// readRequest reads the JSON of a request that any server can serve.
+func readRequest[Request any](w http.ResponseWriter, r *http.Request) (q Request, err error) {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&q); err != nil {
+		return q, unreadable(err)
+	}
+	return q, nil
 }
 
 // pass gives a request to the leader, once, and its answer back.

@@ -73,6 +73,7 @@ type Server struct {
 	store   *store
 	machine *machine
 	asker   *asker
+	reports reports
 	http    *http.Client // to the other servers
 
 	mu      sync.Mutex
@@ -146,6 +147,7 @@ func (s *Server) Run(ctx context.Context) error {
 	_ = api.Close()
 	s.http.CloseIdleConnections()
 	wg.Wait()
+	s.Log.Info("lock server ended", "name", s.Entry)
 	return errors.Join(err, s.store.Close())
 }
 

@@ -1,8 +1,6 @@
 package script
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,8 +37,7 @@ func findTree(cfg Config) *tree {
 		data, _ := os.ReadFile("/proc/self/mountinfo")
 		bases = cgroupMounts(string(data))
 	}
-	sum := sha256.Sum256([]byte(cfg.Home + "\x00" + cfg.Node))
-	sub := filepath.Join("back-to-work", hex.EncodeToString(sum[:8]), cfg.Name)
+	sub := filepath.Join(siteDir(cfg.Home, cfg.Node), cfg.Name)
 	for _, base := range bases {
 		// Another manager that ends may remove a directory that we have just made.
 		for range 10 {

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestRepoImports holds the direction of the imports that doc/DESIGN.md draws.
+func TestRepoImports(t *testing.T) {
+	t.Parallel()
+	allowed := map[string]string{
+		"cmd/btw":    "cli",
+		"cli":        "clusterkey conf failover lease lock lockclient lockserver netif notes script",
+		"failover":   "lease lock notes",
+		"lockserver": "clusterkey lease lock",
+		"lockclient": "lease lock notes",
+		"lock":       "lease",
+		"clusterkey": "", "conf": "", "lease": "", "netif": "", "notes": "", "script": "",
+	}
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "backtowork/cmd/btw", "backtowork/internal/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		name := short(words[0])
+		list, known := allowed[name]
+		if !known {
+			t.Errorf("package %s is not in the table of doc/DESIGN.md", name)
+		}
+		for _, imported := range words[1:] {
+			if strings.HasPrefix(imported, "backtowork/") && !slices.Contains(strings.Fields(list), short(imported)) {
+				t.Errorf("%s imports %s", name, short(imported))
+			}
+		}
+	}
+}
+
+func short(path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, "backtowork/"), "internal/")
+}

@@ -1,0 +1,39 @@
+package script
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// siteDir is the directory, below a cgroup2 mount, for all that belongs to one home on one node.
+func siteDir(home, node string) string {
+	sum := sha256.Sum256([]byte(home + "\x00" + node))
+	return filepath.Join("back-to-work", hex.EncodeToString(sum[:8]))
+}
+
+// Aside moves a process into a cgroup of its own called name, so that who ends the cgroup of
+// the process that started it does not end it too. Without cgroup v2 there is nothing to do.
+func Aside(home, node, name string, pid int) error {
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("cannot find the cgroups: %w", err)
+	}
+	var errs []error
+	for _, base := range cgroupMounts(string(mountinfo)) {
+		dir := filepath.Join(base, siteDir(home, node), name)
+		err := os.MkdirAll(dir, 0o755)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644)
+		}
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
