@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -67,6 +68,7 @@ type Manager struct {
 	state  state
 	lock   Lock
 	acting chan struct{} // closed when the last use of slotAction has ended
+	asked  chan struct{} // closed when what the last use of slotSeek brought is taken or given back
 	runs   map[slot]int
 	stops  map[slot]func()
 	inbox  chan posted
@@ -97,6 +99,8 @@ type posted struct {
 	event event
 	lock  Lock
 	err   error
+
+	settled chan struct{} // to be closed when lock is taken or given back
 }
 
 // New is a manager that will live by params.
@@ -134,6 +138,7 @@ func (m *Manager) Run(ctx context.Context) (int, error) {
 				return 1, p.err
 			}
 			if p.lock != nil {
+				close(p.settled)
 				m.take(ctx, p.lock)
 			}
 			m.handle(ctx, p.event)
@@ -172,6 +177,7 @@ func (m *Manager) discard(p posted) {
 		return
 	}
 	m.tasks.Go(func() {
+		defer close(p.settled)
 		ctx, cancel := context.WithTimeout(context.Background(), discardLimit)
 		defer cancel()
 		if err := p.lock.Release(ctx); err != nil {
@@ -235,7 +241,7 @@ func (m *Manager) signal(ctx context.Context, sig os.Signal) {
 	m.tasks.Go(func() {
 		p, err := ReadParams(ctx, m.Scripts, m.Node)
 		if err != nil {
-			m.Say("error: " + err.Error() + ". the old parameters stay.")
+			m.Say("error: " + strings.ReplaceAll(err.Error(), "\n", "; ") + ". the old parameters stay.")
 			return
 		}
 		for _, w := range p.Warnings() {

@@ -126,7 +126,7 @@ func TestCriticalAfterAStart(t *testing.T) {
 		n.has("6 package status is critical! manual intervention required!", "6 package state changes to halting.")
 		n.want([]string{"released"})
 		n.scripts.set(func() { n.scripts.acts["status"] = act{} })
-		n.until(61)
+		n.until(66)
 		n.wantEnd(0)
 	})
 }
@@ -186,8 +186,7 @@ func TestUSR1(t *testing.T) {
 		})
 		n.signal(syscall.SIGUSR1)
 		n.until(13)
-		n.want([]string{"USR1", "warning", "change", "> status"}, "0 > status", "0 > status", "0 package state changes to starting.",
-			"0 package state changes to running.", "1 received signal SIGUSR1. re-reading package parameters.",
+		n.want([]string{"USR1", "warning", "change to", "> status"}, "0 > status", "0 > status", "1 received signal SIGUSR1. re-reading package parameters.",
 			"1 warning: pace (3s) is longer than timeout (2s).",
 			"1 warning: timeout (2s) is below 8s: the lock is lost when the leading lock server crashes.",
 			"1 change to T=2s S=50s", "6 > status", "9 > status", "12 > status")
@@ -202,7 +201,7 @@ func TestUSR1WithBadParameters(t *testing.T) {
 		n.signal(syscall.SIGUSR1)
 		n.until(13)
 		n.want([]string{"change to", "old parameters", "> status"}, "0 > status", "0 > status",
-			"1 error: cannot use pace=\"soon\": say whole seconds, more than 0\ncannot use timeout=\"-1\": say whole seconds, more than 0. the old parameters stay.",
+			"1 error: cannot use pace=\"soon\": say whole seconds, more than 0; cannot use timeout=\"-1\": say whole seconds, more than 0. the old parameters stay.",
 			"6 > status", "12 > status")
 	})
 }

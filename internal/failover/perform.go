@@ -115,14 +115,25 @@ func (m *Manager) perform(ctx context.Context, d do) {
 	}
 }
 
+// seek asks for the lock, once what an earlier question brought has been given back: it is the
+// same session's, and its release would free the lock that is had by then.
 func (m *Manager) seek(ctx context.Context) {
-	p := m.params
+	p, before, settled := m.params, m.asked, make(chan struct{})
+	m.asked = settled
 	m.send(ctx, slotSeek, func(ctx context.Context) (posted, bool) {
-		l, err := m.Locker.Acquire(ctx, m.Package, p.times(), p.Pace, p.Priority)
-		if ctx.Err() != nil && l == nil {
+		if before != nil {
+			<-before
+		}
+		if ctx.Err() != nil {
+			close(settled)
 			return posted{}, false
 		}
-		return posted{event: event{kind: evLocked}, lock: l, err: err}, true
+		l, err := m.Locker.Acquire(ctx, m.Package, p.times(), p.Pace, p.Priority)
+		if ctx.Err() != nil && l == nil {
+			close(settled)
+			return posted{}, false
+		}
+		return posted{event: event{kind: evLocked}, lock: l, err: err, settled: settled}, true
 	})
 }
 
