@@ -174,6 +174,9 @@ func (m *Manager) take(ctx context.Context, l Lock) {
 // discard gives back a lock that nobody waits for any more.
 func (m *Manager) discard(p posted) {
 	if p.lock == nil {
+		if p.settled != nil {
+			close(p.settled)
+		}
 		return
 	}
 	m.tasks.Go(func() {

@@ -203,6 +203,21 @@ func TestLostWhileStopping(t *testing.T) {
 	})
 }
 
+// The kill end of a loss that is over must not end the stop of a later life.
+func TestKillTimeOfAnEarlierLoss(t *testing.T) {
+	bubble(t, func(n *node) {
+		cutOff(n, dummy)
+		n.until(57)
+		n.locker.setCut(false)
+		n.scripts.set(func() { n.scripts.acts["stop"] = act{takes: 30 * time.Second} })
+		n.until(90)
+		n.signal(syscall.SIGTERM)
+		n.until(120)
+		n.wantEnd(0)
+		n.want([]string{"> start", "stop"}, "0 > start", "52 > stop", "52 < stop 0", "58 > start", "90 > stop", "120 < stop 0")
+	})
+}
+
 // The lock is lost between the last status and the release: nothing is left, so all is well.
 func TestLostWhileReleasing(t *testing.T) {
 	bubble(t, func(n *node) {

@@ -72,7 +72,7 @@ func (s *Session) Acquire(ctx context.Context, w Wish) (*Held, error) {
 		}
 		if err == nil {
 			s.files.Note(w.Name, state.Lock, time.Duration(state.Left)*time.Millisecond)
-			err = s.await(ctx, w, state)
+			err = s.await(ctx, w, state.Lock.Term)
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -116,8 +116,9 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // await waits until it makes sense to ask again for a lock that another holds.
-func (s *Session) await(ctx context.Context, w Wish, state lock.State) error {
-	q := lock.WaitRequest{Name: w.Name, Term: state.Lock.Term}
+func (s *Session) await(ctx context.Context, w Wish, term uint64) error {
+	q := lock.WaitRequest{Name: w.Name, Term: term}
+	var state lock.State
 	if _, err := s.client.call(ctx, lock.WaitLimit+attemptLimit, "/v1/wait", q, &state); err != nil {
 		return err
 	}

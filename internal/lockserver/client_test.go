@@ -1,0 +1,332 @@
+package lockserver
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
+)
+
+// Rule 2: an acquire whose answer was lost gives no lease until a renewal sent afterwards is
+// acknowledged.
+func TestAcquireAnswerLost(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		c.leader()
+		x := c.session("x")
+		defer x.stop()
+		warm, err := x.Acquire(t.Context(), wish("other")) // so that it is connected
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keep(warm)()
+		for _, entry := range three {
+			c.net.cut(entry, "x") // every answer is lost
+		}
+		got := make(chan *lockclient.Held, 1)
+		go func() {
+			h, err := x.Acquire(t.Context(), wish("p"))
+			if err != nil {
+				t.Error(err)
+			}
+			got <- h
+		}()
+		time.Sleep(30 * time.Second)
+		select {
+		case <-got:
+			t.Fatal("a lock was had without an answer")
+		default:
+		}
+		leader := c.hosts[c.leader()]
+		if k := leader.state("p").Lock; k.Node != "x" {
+			t.Fatalf("the servers say %+v, want the lock to be x's", k)
+		}
+		healed := x.client.Clock.Now()
+		c.net.isolate("x", three, false)
+		h := <-got
+		if end, _ := h.Ends(); end.Left(healed.Add(testTimes.Timeout)) < 0 {
+			t.Error("the lease counts from before the answers came")
+		}
+		if err := h.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Rule 2: the lease ends at L to the moment, and an answer that comes later changes nothing.
+func TestLeaseEnds(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		c.leader()
+		x := c.session("x")
+		defer x.stop()
+		h, err := x.Acquire(t.Context(), wish("p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keep(h)()
+		time.Sleep(7 * time.Second)
+		for _, entry := range three {
+			c.net.cut(entry, "x")
+		}
+		time.Sleep(2500 * time.Millisecond) // a renewal is on its way and acknowledged
+		end, _ := h.Ends()
+		left := end.Left(x.client.Clock.Now())
+		begin := time.Now()
+		<-h.Lost()
+		if after := time.Since(begin); after != left {
+			t.Errorf("lost after %v, want %v", after, left)
+		}
+		c.net.isolate("x", three, false)
+		time.Sleep(time.Second)
+		if late, _ := h.Ends(); late != end {
+			t.Error("an answer moved the end of a lease that was over")
+		}
+	})
+}
+
+// Rule 2: a manager whose loop hangs does not renew.
+func TestLoopHangs(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		x := c.session("x")
+		defer x.stop()
+		alive, err := x.Acquire(t.Context(), wish("alive"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hung, err := x.Acquire(t.Context(), wish("hung"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := keep(alive)
+		stopHung := keep(hung)
+		time.Sleep(20 * time.Second)
+		stopHung()
+		begin := time.Now()
+		<-hung.Lost()
+		if after := time.Since(begin); after < testTimes.Timeout-time.Second || after > testTimes.Timeout+3*time.Second {
+			t.Errorf("lost %v after its loop hung, want about T", after)
+		}
+		if isLost(alive) {
+			t.Error("the lock of a loop that turns was lost with it")
+		}
+		stop()
+	})
+}
+
+// Rule 20: shorter times bind at once, longer ones when they are in the log.
+func TestChange(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		x := c.session("x")
+		defer x.stop()
+		h, err := x.Acquire(t.Context(), wish("p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keep(h)()
+		longer := lock.Times{Timeout: 20 * time.Second, Stop: 3 * time.Second}
+		if err := h.Change(t.Context(), longer); err != nil {
+			t.Fatal(err)
+		}
+		end, kill := h.Ends()
+		if left := end.Left(x.client.Clock.Now()); left < 19*time.Second {
+			t.Errorf("after the change the lease has %v left, want nearly 20s", left)
+		}
+		if kill != end.Add(longer.Stop) {
+			t.Error("the kill end does not go by the new stop timeout")
+		}
+		c.net.isolate("x", three, true)
+		done := make(chan error, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		go func() { done <- h.Change(ctx, lock.Times{Timeout: 4 * time.Second, Stop: 9 * time.Second}) }()
+		time.Sleep(time.Millisecond)
+		end, kill = h.Ends()
+		if left := end.Left(x.client.Clock.Now()); left > 4*time.Second {
+			t.Errorf("a shorter timeout that nobody heard of leaves %v, want at most 4s", left)
+		}
+		if kill != end.Add(3*time.Second) {
+			t.Error("a longer stop timeout counts before the servers know it")
+		}
+		if err := <-done; err == nil {
+			t.Error("a change that nobody heard of succeeded")
+		}
+		c.net.isolate("x", three, false)
+	})
+}
+
+// A node that meets another cluster than the one that it knows asks for no lock before all
+// leases of the old one are over.
+func TestOtherCluster(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		c.leader()
+		x := c.session("x")
+		defer x.stop()
+		h, err := x.Acquire(t.Context(), wish("p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range three {
+			c.stop(entry)
+			for _, path := range []string{c.stateDir(entry), c.config(entry, &testServer{}).Mark} {
+				if err := os.RemoveAll(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, entry := range three {
+			c.start(entry)
+		}
+		c.leader()
+		begin := time.Now()
+		if _, err := x.Acquire(t.Context(), wish("p")); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took < testTimes.Silence() {
+			t.Errorf("a lock of another cluster was taken after %v, want at least T+S+m", took)
+		}
+	})
+}
+
+// A stand-by with a priority leaves a free lock to others for so long.
+func TestPriority(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		x, y := c.session("x"), c.session("y")
+		defer x.stop()
+		defer y.stop()
+		w := wish("p")
+		h, err := x.Acquire(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keep(h)()
+		w.Delay = 3 * time.Second
+		got := make(chan time.Time, 1)
+		go func() {
+			if _, err := y.Acquire(t.Context(), w); err != nil {
+				t.Error(err)
+			}
+			got <- time.Now()
+		}()
+		time.Sleep(5 * time.Second)
+		begin := time.Now()
+		if err := h.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := (<-got).Sub(begin); took < w.Delay || took > w.Delay+100*time.Millisecond {
+			t.Errorf("the lock was taken %v after the release, want %v", took, w.Delay)
+		}
+	})
+}
+
+// A server whose list differs, or that is missing, keeps a new cluster from beginning, and is named.
+func TestBirthWaits(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		for _, entry := range three {
+			c.stop(entry)
+			if err := errors.Join(os.RemoveAll(c.stateDir(entry)), os.RemoveAll(c.config(entry, &testServer{}).Mark)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.start("a")
+		c.start("b")
+		time.Sleep(time.Minute)
+		if got := c.hosts["a"].status(); got.Role != "waiting" || !strings.Contains(got.Waiting, "c to be reached") {
+			t.Errorf("with c missing a is %s, waiting for %q", got.Role, got.Waiting)
+		}
+		c.list = []string{"a", "b", "c", "d"}
+		c.start("c")
+		c.list = three
+		time.Sleep(time.Minute)
+		if got := c.hosts["a"].status(); got.Role != "waiting" || !strings.Contains(got.Waiting, "c to have the same lock_servers") {
+			t.Errorf("with another list on c a is %s, waiting for %q", got.Role, got.Waiting)
+		}
+		c.stop("c")
+		c.start("c")
+		c.leader()
+	})
+}
+
+// A server that was reached at the birth but crashed before it took the record is born later.
+func TestBirthCrash(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		c.eventually(5*time.Second, "a cluster", func() bool { return c.hosts["a"].status().Cluster != "" })
+		for _, entry := range three {
+			c.stop(entry)
+		}
+		// As if the host had crashed after the record was written, before the rest.
+		s := &testServer{}
+		db, err := openStore(c.stateDir("c")+"/raft.db", s.fatal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record, err := db.Get(birthKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(db.Close(), os.Remove(c.stateDir("c")+"/raft.db")); err != nil {
+			t.Fatal(err)
+		}
+		if db, err = openStore(c.stateDir("c")+"/raft.db", s.fatal); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(db.Set(birthKey, record), db.Close(), os.Remove(c.config("c", s).Mark), unborn(c.stateDir("c"))); err != nil {
+			t.Fatal(err)
+		}
+		c.start("c")
+		c.start("b")
+		c.leader("a")
+	})
+}
+
+// unborn makes the identity in dir that of a server that is in no cluster.
+func unborn(dir string) error {
+	b, err := os.ReadFile(dir + "/identity")
+	if err != nil {
+		return err
+	}
+	id := string(b)[:strings.Index(string(b), `,"cluster"`)] + `,"cluster":""}`
+	return os.WriteFile(dir+"/identity", []byte(id), 0o600)
+}
+
+// A changed list of lock servers is refused with a clear line, and a wiped server waits.
+func TestChangedListAndWiped(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		c.leader()
+		c.stop("c")
+		c.list = []string{"a", "b", "c", "d"}
+		s := &testServer{}
+		server, err := Open(c.config("c", s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot change the lock servers") {
+			t.Errorf("with a changed list Run = %v", err)
+		}
+		c.list = three
+		if err := os.RemoveAll(c.stateDir("c")); err != nil {
+			t.Fatal(err)
+		}
+		c.start("c")
+		time.Sleep(time.Minute)
+		if got := c.hosts["c"].status(); got.Role != "waiting" || !strings.Contains(got.Waiting, "lost its state") {
+			t.Errorf("a wiped server is %s, waiting for %q", got.Role, got.Waiting)
+		}
+		// It passes requests on.
+		x := c.session("x", "c")
+		defer x.stop()
+		h, err := x.Acquire(t.Context(), wish("p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

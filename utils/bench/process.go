@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// cpuWindow is how long the CPU time of an active node is counted.
+const cpuWindow = 30 * time.Second
+
+// activeNode measures what a node costs on which one package runs at pace 4 and nothing else
+// happens, while two others stand by.
+func activeNode(ctx context.Context, c *cluster, t *table) error {
+	active, other := c.nodes[0], c.nodes[1]
+	all := []*child{active.manager, active.server, other.server}
+	if err := sleep(ctx, 2*time.Second); err != nil { // until all is settled
+		return err
+	}
+	before, err := cpuTimes(all)
+	if err != nil {
+		return err
+	}
+	if err := sleep(ctx, cpuWindow); err != nil {
+		return err
+	}
+	after, err := cpuTimes(all)
+	if err != nil {
+		return err
+	}
+	perMinute := func(i int) float64 { return (after[i] - before[i]).Seconds() * float64(time.Minute/cpuWindow) }
+	t.add("CPU s/min, active node at pace 4 (the original: 2.8)", "%.2f", perMinute(0)+perMinute(1))
+	t.add("  of which back-to-work and its scripts", "%.2f", perMinute(0))
+	t.add("  of which dex-server, leader", "%.2f", perMinute(1))
+	t.add("  (dex-server, follower)", "%.2f", perMinute(2))
+	return memory(c, t, "idle")
+}
+
+// memoryAfter is memory, once the locks were acquired often.
+func memoryAfter(_ context.Context, c *cluster, t *table) error {
+	return memory(c, t, fmt.Sprintf("after %d acquisitions", acquisitions))
+}
+
+// memory measures how much memory the processes have, in all and as their share.
+func memory(c *cluster, t *table, when string) error {
+	for _, p := range []struct {
+		name string
+		*child
+	}{
+		{"dex-server, leader", c.nodes[0].server},
+		{"dex-server, follower", c.nodes[1].server},
+		{"back-to-work, active", c.nodes[0].manager},
+	} {
+		rss, pss, err := residentSet(p.cmd.Process.Pid)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		t.add("RSS (PSS) of "+p.name+", "+when, "%.1f (%.1f) MB", rss, pss)
+	}
+	return nil
+}
+
+// residentSet is a process's resident and proportional set, in MB.
+func residentSet(pid int) (rss, pss float64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		var kB float64
+		name, value, _ := strings.Cut(line, ":")
+		if _, err := fmt.Sscan(value, &kB); err != nil {
+			continue // the first line is another
+		}
+		switch name {
+		case "Rss":
+			rss = kB / 1024
+		case "Pss":
+			pss = kB / 1024
+		}
+	}
+	return rss, pss, nil
+}
+
+func cpuTimes(children []*child) ([]time.Duration, error) {
+	var times []time.Duration
+	for _, p := range children {
+		used, err := cpuTime(p.cmd.Process.Pid)
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, used)
+	}
+	return times, nil
+}
+
+// cpuTime is what a process and its children that have ended have used of the CPUs: utime,
+// stime, cutime and cstime, the 14th to 17th field, in hundredths of a second.
+func cpuTime(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // the name is btw's, without parentheses
+	fields := strings.Fields(rest)
+	if len(fields) < 15 {
+		return 0, fmt.Errorf("cannot read /proc/%d/stat", pid)
+	}
+	var ticks int64
+	for _, f := range fields[11:15] {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
+}
+
+// wholeProcesses measures commands from their start to their end.
+func wholeProcesses(ctx context.Context, c *cluster, t *table) error {
+	const runs, limit = 50, 10 * time.Millisecond
+	home := c.nodes[0].home
+	for _, command := range [][]string{{"dex-lock/dex-previous", c.pkg}, {"service", "status"}} {
+		path := filepath.Join(home, command[0])
+		if out, err := exec.CommandContext(ctx, path, command[1:]...).Output(); err != nil || len(out) == 0 {
+			return fmt.Errorf("cannot run %s: %q, %w", path, out, err)
+		}
+		times, err := repeat(runs, func() (time.Duration, error) {
+			cmd := exec.CommandContext(ctx, path, command[1:]...)
+			cmd.Env = environment()
+			began := time.Now()
+			err := cmd.Run()
+			return time.Since(began), err
+		})
+		if err != nil {
+			return err
+		}
+		name := filepath.Base(command[0])
+		if name == "service" {
+			name += " status"
+		}
+		t.aim(name+", p50", quantile(times, 0.5), limit)
+		t.add(name+", max", "%s", millis(times[len(times)-1]))
+	}
+	return nil
+}
+
+// fileSystem is what kind of file system dir is on, and where that is mounted.
+func fileSystem(dir string) string {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "an unknown file system"
+	}
+	best, kind := "", ""
+	for line := range strings.Lines(string(mounts)) {
+		head, tail, _ := strings.Cut(line, " - ")
+		fields, types := strings.Fields(head), strings.Fields(tail)
+		if len(fields) < 5 || len(types) == 0 {
+			continue
+		}
+		inside := dir == fields[4] || strings.HasPrefix(dir, strings.TrimSuffix(fields[4], "/")+"/")
+		if inside && len(fields[4]) >= len(best) { // of two at one place the later is seen
+			best, kind = fields[4], types[0]
+		}
+	}
+	return fmt.Sprintf("%s (%s)", kind, best)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

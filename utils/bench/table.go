@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// A table is what was measured.
+type table struct{ rows [][3]string }
+
+// add adds a row without an aim.
+func (t *table) add(name, format string, values ...any) {
+	t.rows = append(t.rows, [3]string{name, fmt.Sprintf(format, values...), ""})
+}
+
+// aim is add for a time that is to be below a limit.
+func (t *table) aim(name string, took, limit time.Duration) {
+	verdict := "< " + millis(limit)
+	if took >= limit {
+		verdict += ", missed"
+	}
+	t.rows = append(t.rows, [3]string{name, millis(took), verdict})
+}
+
+func (t *table) print(to io.Writer) error {
+	w := tabwriter.NewWriter(to, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(w, "measured\tvalue\taim")
+	for _, r := range t.rows {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", r[0], r[1], r[2])
+	}
+	return w.Flush()
+}
+
+func millis(d time.Duration) string {
+	return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
+}
+
+// quantile is the time that part q of the sorted times do not exceed.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[int(q*float64(len(sorted)-1)+0.5)]
+}
+
+// repeat measures f n times, and returns the times in order of size.
+func repeat(n int, f func() (time.Duration, error)) ([]time.Duration, error) {
+	times := make([]time.Duration, 0, n)
+	for range n {
+		took, err := f()
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, took)
+	}
+	slices.Sort(times)
+	return times, nil
+}
+
+// readLine is one line, without its end.
+func readLine(r *bufio.Reader) (string, error) {
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return "", err
+	}
+	return line[:len(line)-1], nil
+}
