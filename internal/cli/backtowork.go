@@ -34,6 +34,9 @@ Example: verbose=1 ./back-to-work dummy
 // that it has begun, or why it cannot.
 const readyFD = "BTW_READY_FD"
 
+// hintMark stands between the reason and the hint there.
+const hintMark = "\x00"
+
 func backToWork(ctx context.Context, env *Env) error {
 	if len(env.Args) == 0 {
 		fmt.Fprint(env.Stdout, backToWorkUsage)
@@ -43,7 +46,12 @@ func backToWork(ctx context.Context, env *Env) error {
 	signal.Notify(signals, heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)...)
 	defer signal.Stop(signals)
 	tell := newReady(env)
-	g, err := newGroup(ctx, env)
+	out, errOut := newAsync(env.Stdout), newAsync(env.Stderr)
+	defer out.close()
+	defer errOut.close()
+	inner := *env // what is said after this is said at once
+	inner.Stdout, inner.Stderr = out, errOut
+	g, err := newGroup(ctx, &inner)
 	tell(err)
 	var runs alreadyRuns
 	if errors.As(err, &runs) { // in the original's words, where the original says it
@@ -61,6 +69,7 @@ func backToWork(ctx context.Context, env *Env) error {
 // locks in one request.
 type group struct {
 	*site
+	id      string // of the session
 	session *lockclient.Session
 	members []*member
 }
@@ -72,6 +81,7 @@ type member struct {
 	params  failover.Params
 	dir     *lockDir
 	out     io.Writer
+	log     *async // of this package alone, where there are several
 	signals chan os.Signal
 }
 
@@ -91,35 +101,73 @@ func newGroup(ctx context.Context, env *Env) (_ *group, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.startServer(ctx); err != nil {
-		return nil, err
-	}
-	g := &group{site: s}
-	if g.session, err = s.session(); err != nil {
-		return nil, err
-	}
-	for _, name := range env.Args {
-		m, err := g.newMember(ctx, name, shell, len(env.Args) > 1)
+	g := &group{site: s, id: lockclient.NewID()}
+	defer func() {
 		if err != nil {
-			g.close()
+			g.undo()
+		}
+	}()
+	for _, name := range env.Args {
+		m, err := g.newMember(ctx, name, shell)
+		if err != nil {
 			return nil, err
 		}
 		g.members = append(g.members, m)
 	}
+	if err := s.startServer(ctx); err != nil {
+		return nil, err
+	}
+	if g.session, err = s.session(); err != nil {
+		return nil, err
+	}
+	g.session.Owner.Session = g.id
+	for _, m := range g.members {
+		if err := g.open(m); err != nil {
+			return nil, err
+		}
+		g.files.Init(m.name, g.Node, len(g.servers), lock.Times{Timeout: m.params.Timeout, Stop: m.params.StopTimeout})
+	}
 	return g, nil
 }
 
-// checkPackages refuses packages that are not there, or named twice.
-func (s *site) checkPackages(names []string) error {
+// open opens the log of a member that is one of several.
+func (g *group) open(m *member) error {
+	if len(g.members) == 1 {
+		return nil
+	}
+	log, err := openLog(logPath(g.Home, m.name))
+	if err != nil {
+		return err
+	}
+	m.log = newAsync(log)
+	m.out = m.log
+	if g.env.Getenv(readyFD) == "" { // in the foreground
+		m.out = io.MultiWriter(m.log, prefixed{g.env.Stdout, m.name + ": "})
+	}
+	return nil
+}
+
+// packageNames refuses what cannot be the names of packages.
+func packageNames(names []string) error {
 	seen := map[string]bool{}
 	for _, name := range names {
 		if err := lock.CheckName(name); err != nil {
-			return fmt.Errorf("cannot use this as a package: %w", err)
+			return usageError(fmt.Sprintf("cannot use this as a package: %v", err))
 		}
 		if seen[name] {
-			return fmt.Errorf("package %q is named twice", name)
+			return usageError(fmt.Sprintf("package %q is named twice", name))
 		}
 		seen[name] = true
+	}
+	return nil
+}
+
+// checkPackages refuses packages that are not there.
+func (s *site) checkPackages(names []string) error {
+	if err := packageNames(names); err != nil {
+		return err
+	}
+	for _, name := range names {
 		if err := script.Check(s.Home, name); err != nil {
 			return withHint(err, "packages are executable scripts in %s", filepath.Join(s.Home, "packages"))
 		}
@@ -127,38 +175,41 @@ func (s *site) checkPackages(names []string) error {
 	return nil
 }
 
-func (g *group) newMember(ctx context.Context, name, shell string, several bool) (_ *member, err error) {
+// newMember takes hold of a package on this node, and asks it for its parameters.
+func (g *group) newMember(ctx context.Context, name, shell string) (_ *member, err error) {
 	m := &member{name: name, out: g.env.Stdout, signals: make(chan os.Signal, 8)}
 	if m.dir, err = takeLockDir(g.Home, name); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			m.close()
+			m.undo()
 		}
 	}()
 	m.script, err = script.New(script.Config{
 		Home: g.Home, Name: name, Node: g.Node, Lock: name, LockDir: g.LockDir,
-		Session: g.session.Owner.Session, Shell: shell, Environ: os.Environ(),
+		Session: g.id, Shell: shell, Environ: os.Environ(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	if m.params, err = failover.ReadParams(ctx, m.script, g.Node); err != nil {
-		return nil, fmt.Errorf("package %q: %w", name, err)
+		return nil, aboutPackage(name, err)
 	}
-	if several {
-		log, err := openLog(logPath(g.Home, name))
-		if err != nil {
-			return nil, err
-		}
-		m.out = log
-		if g.env.Getenv(readyFD) == "" { // in the foreground
-			m.out = io.MultiWriter(log, prefixed{g.env.Stdout, name + ": "})
-		}
-	}
-	g.files.Init(name, g.Node, len(g.servers), lock.Times{Timeout: m.params.Timeout, Stop: m.params.StopTimeout})
 	return m, nil
+}
+
+// aboutPackage names the package in every line of err.
+func aboutPackage(name string, err error) error {
+	about := fmt.Sprintf("package %q", name)
+	var faults []error
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSuffix(line, "\n"); !strings.Contains(line, about) {
+			line = about + ": " + line
+		}
+		faults = append(faults, errors.New(line))
+	}
+	return errors.Join(faults...)
 }
 
 // prefixed writes each line with a prefix.
@@ -183,7 +234,28 @@ func (m *member) close() {
 	if m.script != nil {
 		_ = m.script.Close() // nothing is left to do about it
 	}
+	if m.log != nil {
+		m.log.close()
+	}
 	m.dir.remove()
+}
+
+// undo is close for a package that was not begun: an empty log goes too.
+func (m *member) undo() {
+	var log string
+	if m.script != nil {
+		log = m.script.Log().Name()
+	}
+	m.close()
+	if info, err := os.Stat(log); err == nil && info.Size() == 0 {
+		_ = os.Remove(log)
+	}
+}
+
+func (g *group) undo() {
+	for _, m := range g.members {
+		m.undo()
+	}
 }
 
 func (g *group) close() {
@@ -287,8 +359,12 @@ func newReady(env *Env) func(error) {
 	to := os.NewFile(fd, "ready")
 	return func(err error) {
 		line := "ok"
+		var hint hintError
 		if err != nil {
 			line = err.Error()
+		}
+		if errors.As(err, &hint) {
+			line += hintMark + hint.hint
 		}
 		_, _ = io.WriteString(to, line) // who started us may be gone
 		_ = to.Close()

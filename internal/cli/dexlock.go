@@ -81,6 +81,11 @@ func parseLockArgs(env *Env, most int) (lockArgs, error) {
 		}
 		*value = time.Duration(n) * time.Second
 	}
+	for _, arg := range env.Args[min(len(env.Args), 3):] { // step and prio
+		if _, err := strconv.Atoi(arg); err != nil && arg != "" {
+			return a, usageError(fmt.Sprintf("cannot use %q as a number", arg))
+		}
+	}
 	return a, nil
 }
 
@@ -94,7 +99,9 @@ func dexInit(ctx context.Context, env *Env) error {
 		return err
 	}
 	if err := s.readServers(); err != nil {
-		fmt.Fprintf(env.Stdout, "%s Error: you cannot use dex-lock without lock servers configured.\n", date(time.Now()))
+		if len(s.servers) == 0 { // in the original's words too
+			fmt.Fprintf(env.Stdout, "%s Error: you cannot use dex-lock without lock servers configured.\n", date(time.Now()))
+		}
 		return err
 	}
 	if err := s.startServer(ctx); err != nil {
@@ -143,16 +150,25 @@ func dexLock(ctx context.Context, env *Env) error {
 	}
 	result, reason := l.Try(ctx)
 	if env.Getenv("verbose") != "" {
-		line := string(result)
-		if reason != nil {
-			line += " (" + reason.Error() + ")"
-		}
-		fmt.Fprintln(env.Stderr, line)
+		fmt.Fprintln(env.Stderr, resultLine(result, reason))
 	}
 	if !result.Held() {
 		return exitStatus(1)
 	}
 	return nil
+}
+
+// resultLine is a result, with its reason in brackets.
+func resultLine(result lockclient.Result, reason error) string {
+	if reason == nil {
+		return string(result)
+	}
+	// That there is no majority, the result says.
+	text := strings.TrimPrefix(reason.Error(), lockclient.ErrUnreachable.Error()+" ")
+	if !strings.HasPrefix(text, "(") {
+		text = "(" + text + ")"
+	}
+	return string(result) + " " + text
 }
 
 func dexRelease(ctx context.Context, env *Env) error {

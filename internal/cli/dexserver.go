@@ -16,6 +16,8 @@ import (
 	"backtowork/internal/conf"
 	"backtowork/internal/lease"
 	"backtowork/internal/lockserver"
+
+	"golang.org/x/sys/unix"
 )
 
 const dexServerUsage = `Usage: dex-server
@@ -37,18 +39,19 @@ func dexServer(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	key, err := s.key()
+	state := filepath.Join(s.LockDir, "state")
+	if err := checkState(ctx, state); err != nil {
+		return err
+	}
+	key, err := s.makeKey()
 	if err != nil {
 		return err
 	}
 	cfg := lockserver.Config{
 		Entry: self.Entry, List: entries(s.servers), Private: self.Loopback(),
-		Dir: filepath.Join(s.LockDir, "state"), Mark: filepath.Join(s.LockDir, "cluster_id"), Version: Version,
+		Dir: state, Mark: filepath.Join(s.LockDir, "cluster_id"), Version: Version,
 		Key: key, Network: tcp{self, s.servers, newResolver()}, Clock: lease.System(), Log: s.log,
 		Fatal: func(err error) { die(env, err) },
-	}
-	if err := checkState(ctx, cfg.Dir); err != nil {
-		return err
 	}
 	server, err := lockserver.Open(cfg)
 	if err != nil {
@@ -81,8 +84,21 @@ func die(env *Env, err error) {
 	os.Exit(1)
 }
 
-// checkState looks at the database in a child process, which a damaged file may crash.
+// checkState looks at the server's state before anything is written: at the database in a
+// child process, which a damaged file may crash.
 func checkState(ctx context.Context, dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case os.IsNotExist(err):
+		return nil
+	case err == nil && !info.IsDir():
+		err = syscall.ENOTDIR
+	case err == nil:
+		err = unix.Access(dir, unix.W_OK|unix.X_OK)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot use the state directory %s: %w", dir, err)
+	}
 	path := filepath.Join(dir, "raft.db")
 	if _, err := os.Stat(path); os.IsNotExist(err) {
 		return nil

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,18 +46,30 @@ const startLimit = 10 * time.Second
 // lock servers and its server does not run.
 func (s *site) startServer(ctx context.Context) error {
 	self, ok, errs := s.Self(s.servers)
+	if ok {
+		if err := s.notAlone(self); err != nil {
+			return err
+		}
+	}
+	if !s.makesKey() {
+		if _, err := s.key(); err != nil {
+			return err
+		}
+	}
 	for _, err := range errs {
 		s.log.Warn("a name does not resolve yet", "reason", err)
 	}
 	if !ok {
 		return nil
 	}
-	if err := s.notAlone(self); err != nil {
+	if runs, err := s.serverRuns(ctx, self); runs || err != nil {
 		return err
 	}
-	if _, err := s.key(); err != nil || listens(ctx, self) {
-		return err
-	}
+	return s.launchServer(ctx, self)
+}
+
+// launchServer starts the lock server, and waits until it listens or has ended.
+func (s *site) launchServer(ctx context.Context, self conf.Server) error {
 	path := filepath.Join(s.Home, "log/dex-server.log")
 	log, err := openLog(path)
 	if err != nil {
@@ -81,24 +92,24 @@ func (s *site) startServer(ctx context.Context) error {
 		_ = cmd.Wait() // it said why
 		close(ended)
 	}()
-	return awaitServer(ctx, self, path, begin, ended)
+	return s.awaitServer(ctx, self, path, begin, ended)
 }
 
 // awaitServer waits until the server listens, or its process has ended.
-func awaitServer(ctx context.Context, self conf.Server, path string, begin int64, ended <-chan struct{}) error {
+func (s *site) awaitServer(ctx context.Context, self conf.Server, path string, begin int64, ended <-chan struct{}) error {
 	for end := time.Now().Add(startLimit); time.Now().Before(end); {
-		if listens(ctx, self) {
+		if runs, _ := s.serverRuns(ctx, self); runs { // what is in its place, its own end tells
 			return nil
 		}
 		select {
 		case <-ended:
-			if listens(ctx, self) { // another process started it in this moment
+			if runs, _ := s.serverRuns(ctx, self); runs { // another process started it in this moment
 				return nil
 			}
 			return fmt.Errorf("the lock server did not start: %s", lastLine(path, begin))
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("given up while the lock server starts: %w", context.Cause(ctx))
 		}
 	}
 	return fmt.Errorf("the lock server does not listen after %v; see %s", startLimit, path)
@@ -124,22 +135,6 @@ func (s *site) background(log, ready *os.File, name string, args ...string) (*ex
 		return nil, fmt.Errorf("cannot start %s: %w", name, err)
 	}
 	return cmd, nil
-}
-
-func listens(ctx context.Context, server conf.Server) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	host := server.Host
-	if !server.Loopback() {
-		host = "localhost" // it listens on all addresses
-	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, server.Port))
-	if err != nil {
-		return false
-	}
-	_ = conn.Close()
-	return true
 }
 
 // openLog opens a log for appending.

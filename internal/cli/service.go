@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -76,7 +77,11 @@ func serviceStart(_ context.Context, env *Env, packages []string) error {
 		if len(answer) == 0 {
 			return fmt.Errorf("back-to-work did not start; see %s", logPath(s.Home, packages[0]))
 		}
-		return errors.New(string(answer))
+		reason, hint, hinted := strings.Cut(string(answer), hintMark)
+		if hinted {
+			return withHint(errors.New(reason), "%s", hint)
+		}
+		return errors.New(reason)
 	}
 	fmt.Fprintln(env.Stdout, "back-to-work started in background. check logs for status.")
 	return nil
@@ -90,20 +95,25 @@ func serviceStop(ctx context.Context, env *Env, packages []string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range packages {
-		if err := lockName(name); err != nil {
-			return err
-		}
+	if err := packageNames(packages); err != nil {
+		return err
 	}
-	fmt.Fprint(env.Stdout, "sending TERM signal and waiting for package to halt.")
+	var managers []int
 	for _, name := range packages {
 		pid, err := managerOf(s.Home, name)
 		if err != nil {
 			return err
 		}
 		if pid != 0 {
-			_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended this moment
+			managers = append(managers, pid)
+		} else if _, err := os.Stat(filepath.Join(s.Home, "packages", name)); errors.Is(err, fs.ErrNotExist) {
+			// Most likely a slip of the finger, and the package that was meant goes on running.
+			return withHint(fmt.Errorf("package %q not found", name), "service status shows what runs here")
 		}
+	}
+	fmt.Fprint(env.Stdout, "sending TERM signal and waiting for package to halt.")
+	for _, pid := range managers {
+		_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended this moment
 	}
 	for _, name := range packages {
 		if err := awaitEnd(ctx, env, s.Home, name); err != nil {

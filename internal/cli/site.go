@@ -101,21 +101,43 @@ func (s *site) readServers() (err error) {
 	return err
 }
 
-// key is the cluster's secret. A host that is the only lock server makes it.
+// key is the cluster's secret.
 func (s *site) key() (*clusterkey.Key, error) {
 	k, err := clusterkey.Load(s.KeyFile())
 	if !errors.Is(err, fs.ErrNotExist) {
 		return k, err
 	}
-	if _, self, _ := s.Self(s.servers); self && len(s.servers) == 1 {
-		k, err = clusterkey.Create(s.KeyFile())
-		if errors.Is(err, fs.ErrExist) { // another process was faster
-			return clusterkey.Load(s.KeyFile())
-		}
-		return k, err
+	err = fmt.Errorf("there is no cluster key: %s is missing", s.KeyFile())
+	if s.sole() {
+		return nil, withHint(err, "start this host's lock server, which makes one: dex-lock/dex-server-init")
 	}
-	return nil, withHint(fmt.Errorf("there is no cluster key in %s", s.KeyFile()),
-		"make one with utils/keygen on one host, and copy the file to all hosts")
+	return nil, withHint(err, "make one with utils/keygen on one host, and copy the file to all hosts")
+}
+
+// makeKey is key, but a host that is the only lock server makes a key where there is none.
+func (s *site) makeKey() (*clusterkey.Key, error) {
+	if s.makesKey() {
+		k, err := clusterkey.Create(s.KeyFile())
+		if !errors.Is(err, fs.ErrExist) { // else another process was faster
+			return k, err
+		}
+	}
+	return s.key()
+}
+
+// makesKey says whether this host's lock server makes the key at its start.
+func (s *site) makesKey() bool {
+	_, err := os.Lstat(s.KeyFile())
+	return errors.Is(err, fs.ErrNotExist) && s.sole()
+}
+
+// sole says whether this host is the only lock server.
+func (s *site) sole() bool {
+	if len(s.servers) != 1 {
+		return false
+	}
+	_, self, _ := s.Self(s.servers)
+	return self
 }
 
 // client is a client of the lock servers.

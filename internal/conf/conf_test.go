@@ -307,17 +307,18 @@ func TestSelf(t *testing.T) {
 		node, servers string
 		want          string // its entry; "" for none
 	}{
-		"by node name":               {"web-1", "web-0.invalid web-1 web-2.invalid", "web-1"},
-		"by node name, with a port":  {"web-1", "web-0.invalid web-1:4115", "web-1:4115"},
-		"by node name, any letters":  {"Web-1", "web-0.invalid web-1", "web-1"},
-		"by entry":                   {"web-1:4115", "web-0:4115 web-1:4115", "web-1:4115"},
-		"the name before an address": {"web-1", "127.0.0.1:1 web-1", "web-1"},
-		"by host name":               {"other", "web-0.invalid " + host, host},
-		"by loopback address":        {"other", "127.0.0.1", "127.0.0.1"},
-		"by 127.0.1.1":               {"other", "127.0.1.1", "127.0.1.1"},
-		"by IPv6 loopback":           {"other", "[::1]:5", "[::1]:5"},
-		"localhost":                  {"other", "localhost", "localhost"},
-		"elsewhere":                  {"other", "192.0.2.1 [2001:db8::1]:4114", ""},
+		"by node name":                    {"web-1", "web-0.invalid web-1 web-2.invalid", "web-1"},
+		"by node name, with a port":       {"web-1", "web-0.invalid web-1:4115", "web-1:4115"},
+		"by node name, any letters":       {"Web-1", "web-0.invalid web-1", "web-1"},
+		"by entry":                        {"web-1:4115", "web-0:4115 web-1:4115", "web-1:4115"},
+		"the name before an address":      {"web-1", "127.0.0.1:1 web-1", "web-1"},
+		"the node name before the host's": {"web-1", host + " web-1", "web-1"},
+		"by host name":                    {"other", "web-0.invalid " + host, host},
+		"by loopback address":             {"other", "127.0.0.1", "127.0.0.1"},
+		"by 127.0.1.1":                    {"other", "127.0.1.1", "127.0.1.1"},
+		"by IPv6 loopback":                {"other", "[::1]:5", "[::1]:5"},
+		"localhost":                       {"other", "localhost", "localhost"},
+		"elsewhere":                       {"other", "192.0.2.1 [2001:db8::1]:4114", ""},
 	} {
 		s := Site{Node: row.node}
 		var servers []Server

@@ -12,9 +12,11 @@ import (
 // resolve are errs: they may be this host yet.
 func (s Site) Self(servers []Server) (self Server, ok bool, errs []error) {
 	host, _ := os.Hostname()
-	for _, server := range servers {
-		if server.Entry == s.Node || server.Host == s.Node || server.Host == strings.ToLower(host) {
-			return server, true, nil
+	for _, name := range []string{s.Node, host} { // what conf/node_name says comes first
+		for _, server := range servers {
+			if strings.EqualFold(server.Entry, name) || strings.EqualFold(server.Host, name) {
+				return server, true, nil
+			}
 		}
 	}
 	for _, server := range servers {

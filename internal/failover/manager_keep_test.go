@@ -221,21 +221,23 @@ func TestUSR1WhileServersAreAway(t *testing.T) {
 // under the feet of who has it by then.
 func TestUSR1WhileTheLockComes(t *testing.T) {
 	for _, at := range []float64{1, 2.999999999, 3} {
-		bubbleIn := func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := newNode(t, "h1", newServers(), lease.Scaled(1))
+		t.Run(time.Duration(at*1e9).String(), func(t *testing.T) {
+			bubble(t, func(n *node) {
 				n.locker.takes = 3 * time.Second
+				n.scripts.echoes["timeout"] = "50"
 				n.run(dummy)
 				n.until(at)
 				n.signals <- syscall.SIGUSR1
 				n.until(30)
 				n.want([]string{"lost"})
+				if at < 3 { // 3 s until the lock comes, until it is back, until the next comes
+					n.has("6 released: true", "9 > start")
+				}
 				if got := n.with("> start"); len(got) != 1 {
 					t.Errorf("starts: %q, want one", got)
 				}
 			})
-		}
-		t.Run(time.Duration(at*1e9).String(), bubbleIn)
+		})
 	}
 }
 

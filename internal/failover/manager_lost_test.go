@@ -38,19 +38,27 @@ func TestKillTime(t *testing.T) {
 		want         []string
 	}{
 		"stop in time": {
-			act{takes: 58*time.Second - 1}, act{}, false,
+			act{takes: 58*time.Second - 1},
+			act{},
+			false,
 			[]string{"52 > stop", "109.999999999 < stop 0", "109.999999999 kill all", "109.999999999 > status", "109.999999999 < status 1"},
 		},
 		"stop hangs": {
-			act{takes: hang}, act{}, false,
+			act{takes: hang},
+			act{},
+			false,
 			[]string{"52 > stop", "110 kill all", "110 < stop 137", "110 > status", "110 < status 1"},
 		},
 		"all is deaf": {
-			act{takes: hang, deaf: true}, act{}, true,
+			act{takes: hang, deaf: true},
+			act{},
+			true,
 			[]string{"52 > stop", "110 kill all", "110.5 < stop 137", "111 > status", "111 < status 1"},
 		},
 		"status hangs too": {
-			act{takes: hang}, act{takes: hang}, true,
+			act{takes: hang},
+			act{takes: hang},
+			true,
 			[]string{"52 > stop", "110 kill all", "111 > status", "112 < status 143"},
 		},
 	} {
@@ -97,12 +105,12 @@ func TestKillGrace(t *testing.T) {
 			t.Errorf("killGrace with stop_timeout %v = %v, want %v", stop, got, want)
 		}
 	}
-	bubble2 := dummy
-	bubble2.StopTimeout = 4 * time.Second // K = 56, k = 1
+	p := dummy
+	p.StopTimeout = 4 * time.Second // K = 56, k = 1
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, "h1", newServers(), lease.Scaled(1))
 		n.scripts.acts["stop"] = act{takes: hang, deaf: true}
-		cutOff(n, bubble2)
+		cutOff(n, p)
 		n.until(57)
 		n.want([]string{"> stop", "kill all"}, "52 > stop", "55 kill all")
 		n.has("55.5 > status", "55.5 < status 1")
@@ -198,8 +206,8 @@ func TestLostWhileStopping(t *testing.T) {
 		n.signal(syscall.SIGTERM)
 		n.until(72)
 		n.wantEnd(1)
-		n.want([]string{"lost", "stop", "kill all"}, "51 > stop", "52 error: lock lost.",
-			"70 timeout waiting for package to stop.", "70 kill all", "70 < stop 137")
+		n.want([]string{"lost", "> stop", "to stop", "kill all"}, "51 > stop", "52 error: lock lost.",
+			"70 timeout waiting for package to stop.", "70 kill all")
 	})
 }
 

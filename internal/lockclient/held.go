@@ -30,11 +30,13 @@ type Held struct {
 	stopLook func()
 }
 
-// hold begins a lease that counts from begin.
+// hold begins a lease that counts from begin. Where the lock was had by an earlier acquire, the
+// servers go by the times of that one: the holder lives by the shorter of both.
 func (s *Session) hold(w Wish, l lock.Lock, begin lease.Time) *Held {
 	h := &Held{
 		Name: w.Name, Term: l.Term, Previous: l.Previous, session: s, wish: w, log: s.client.Log,
-		lost: make(chan struct{}), times: w.Times, sent: begin, seq: 1, turned: true,
+		lost: make(chan struct{}), sent: begin, seq: 1, turned: true,
+		times: lock.Times{Timeout: min(w.Times.Timeout, l.Timeout), Stop: min(w.Times.Stop, l.Stop)},
 	}
 	s.mu.Lock()
 	s.held[w.Name] = h

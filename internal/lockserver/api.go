@@ -47,6 +47,8 @@ func (s *Server) newAPI(ctx context.Context) *http.Server {
 	return &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: handshakeLimit,
+		ReadTimeout:       2 * requestLimit,
+		WriteTimeout:      2 * requestLimit,
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          quiet(s.Log),

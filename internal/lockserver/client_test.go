@@ -330,3 +330,29 @@ func TestChangedListAndWiped(t *testing.T) {
 		}
 	})
 }
+
+// A leader that ends in good order hands over: nobody waits for an election, and a holder
+// does not notice.
+func TestLeaderEnds(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		leader := c.leader()
+		time.Sleep(time.Second)
+		c.stop(leader)
+		begin := time.Now()
+		c.leader()
+		if took := time.Since(begin); took > 300*time.Millisecond {
+			t.Errorf("another leader after %v, want at once", took)
+		}
+		c.start(leader)
+		time.Sleep(5 * time.Second)
+		// The best of the others has just crashed: then it is the third.
+		leader = c.leader()
+		c.net.crash(c.others(leader)[0])
+		c.stop(c.others(leader)[0])
+		begin = time.Now()
+		c.stop(leader)
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("the leader took %v to end", took)
+		}
+	})
+}

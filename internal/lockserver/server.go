@@ -179,15 +179,28 @@ func (s *Server) leave() {
 	if r == nil {
 		return
 	}
-	if r.State() == raft.Leader && len(s.servers()) > 1 {
-		if err := r.LeadershipTransfer().Error(); err != nil {
-			s.Log.Info("leadership not handed over", "reason", err)
-		}
-	}
+	s.handOver(r)
 	if err := r.Shutdown().Error(); err != nil {
 		s.Log.Error("raft did not end well", "reason", err)
 	}
 	s.network.CloseStreams()
+}
+
+// handOver makes another server the leader: the one that raft finds best, or, where that one
+// has gone too, any.
+func (s *Server) handOver(r *raft.Raft) {
+	err := errNoLeader
+	for _, id := range append([]string{""}, s.servers()...) {
+		switch {
+		case r.State() != raft.Leader || err == nil || len(s.servers()) == 1:
+			return
+		case id == "":
+			err = r.LeadershipTransfer().Error()
+		case id != s.self.ID:
+			err = r.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)).Error()
+		}
+	}
+	s.Log.Info("leadership not handed over", "reason", err)
 }
 
 // node is the raft node, nil while the server waits to be in a cluster.

@@ -1,0 +1,154 @@
+package failover
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+)
+
+// An act is what an action of the script does. A status of 0 means 0 if the package is up, else 1.
+type act struct {
+	code  int
+	takes time.Duration // hang: for ever
+	deaf  bool          // it ends by KILL only
+}
+
+const hang = 1000 * time.Hour
+
+// memScripts is a package that starts, runs and stops in memory. Any trace of a start is up.
+type memScripts struct {
+	*journal
+	t         *testing.T
+	node      string
+	elsewhere func() string // where else the package is up; "" for nowhere
+
+	mu      sync.Mutex
+	echoes  map[string]string
+	acts    map[string]act
+	running *memAction
+	up      bool
+	deaf    bool   // what is up ends by KILL only
+	sticky  bool   // status says up though nothing is left to kill
+	tough   string // what cannot be killed
+}
+
+// set changes how the package behaves.
+func (s *memScripts) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+func (s *memScripts) isUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.up
+}
+
+// Echo answers for a parameter.
+func (s *memScripts) Echo(_ context.Context, name string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.echoes[name], nil
+}
+
+// Settle says that the start is over.
+func (s *memScripts) Settle() error { s.add("settle"); return nil }
+
+// Start begins an action.
+func (s *memScripts) Start(action string, _ uint64, _ string) (Action, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running != nil {
+		s.t.Errorf("%s: %s begins while %s runs", s.node, action, s.running.action)
+	}
+	s.add("> %s", action)
+	a := &memAction{s: s, action: action, act: s.acts[action], done: make(chan struct{})}
+	s.running = a
+	if action == "start" {
+		s.up = true
+		if other := s.elsewhere(); other != "" {
+			s.t.Errorf("%s starts the package at %v, which is up on %s", s.node, time.Since(s.begin), other)
+		}
+	}
+	if a.takes == 0 {
+		a.end(a.result())
+		return a, nil
+	}
+	time.AfterFunc(a.takes, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a.end(a.result())
+	})
+	return a, nil
+}
+
+// KillAll ends what runs and what is up.
+func (s *memScripts) KillAll(grace time.Duration) (string, error) {
+	s.add("kill all")
+	s.mu.Lock()
+	a, deaf := s.running, s.up && s.deaf
+	s.mu.Unlock()
+	if deaf || a != nil && a.deaf {
+		sleep(context.Background(), grace)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a != nil {
+		a.end(137)
+	}
+	if s.tough == "" && !s.sticky {
+		s.up = false
+	}
+	return s.tough, nil
+}
+
+// memAction is one run of the script.
+type memAction struct {
+	act
+	s      *memScripts
+	action string
+	done   chan struct{}
+	ended  bool
+	status int
+}
+
+// result is the exit status at the action's own end. The caller holds s.mu.
+func (a *memAction) result() int {
+	if a.action == "status" && a.code == 0 && !a.s.up {
+		return down
+	}
+	return a.code
+}
+
+// end ends the action. The caller holds s.mu.
+func (a *memAction) end(status int) {
+	if a.ended {
+		return
+	}
+	a.ended, a.status, a.s.running = true, status, nil
+	if a.action == "stop" && status == 0 && !a.s.sticky {
+		a.s.up = false
+	}
+	a.s.add("< %s %d", a.action, status)
+	close(a.done)
+}
+
+func (a *memAction) Done() <-chan struct{} { return a.done }
+func (a *memAction) Status() int           { return a.status }
+
+// Kill ends the action: at once, or after grace if it is deaf.
+func (a *memAction) Kill(grace time.Duration) {
+	status := 143
+	if a.deaf {
+		status = 137
+		select {
+		case <-time.After(grace):
+		case <-a.done:
+		}
+	}
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	a.end(status)
+}
