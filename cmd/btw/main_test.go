@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,6 +43,7 @@ func TestScripts(t *testing.T) {
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REPO", repo)
+			env.Defer(func() { endAll(env.WorkDir) })
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -89,22 +92,50 @@ func signalCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("no background command %q", args[1])
 }
 
-// eventually FILE REGEXP waits until FILE matches, at most 10 seconds; ! eventually waits until
-// it does not, or is gone.
+// endAll kills every process of the script that works in dir: lock servers in the background,
+// and what a package or a failed script left.
+func endAll(dir string) {
+	mark := []byte("\x00WORK=" + dir + "\x00")
+	for range 10 { // what is killed may have just forked
+		files, _ := filepath.Glob("/proc/[0-9]*/environ")
+		found := false
+		for _, file := range files {
+			env, err := os.ReadFile(file)
+			if pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil && bytes.Contains(append([]byte{0}, env...), mark) {
+				found = true
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		if !found {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// eventually FILE REGEXP [SECONDS] waits until FILE matches, at most 10 seconds; ! eventually
+// waits until it does not, or is gone.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	limit := 10 * time.Second
+	if len(args) == 3 {
+		seconds, err := strconv.ParseFloat(args[2], 64)
+		ts.Check(err)
+		limit = time.Duration(seconds * float64(time.Second))
+		args = args[:2]
+	}
 	if len(args) != 2 {
-		ts.Fatalf("usage: [!] eventually FILE REGEXP")
+		ts.Fatalf("usage: [!] eventually FILE REGEXP [SECONDS]")
 	}
 	re, err := regexp.Compile("(?m)" + args[1])
 	ts.Check(err)
 	var text []byte
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		text, _ = os.ReadFile(ts.MkAbs(args[0]))
 		if re.Match(text) != neg {
 			return
 		}
 	}
-	ts.Fatalf("%s: %q not seen (wanted %v) in 10 s; it says:\n%s", args[0], args[1], !neg, text)
+	ts.Fatalf("%s: %q not seen (wanted %v) in %v; it says:\n%s", args[0], args[1], !neg, limit, text)
 }
 
 // exitsWith (status N CMD ARG...) runs CMD and wants exit status N.

@@ -242,14 +242,13 @@ func (m *member) close() {
 
 // undo is close for a package that was not begun: an empty log goes too.
 func (m *member) undo() {
-	var log string
 	if m.script != nil {
-		log = m.script.Log().Name()
+		log := m.script.Log()
+		if info, err := log.Stat(); err == nil && info.Size() == 0 {
+			_ = os.Remove(log.Name())
+		}
 	}
 	m.close()
-	if info, err := os.Stat(log); err == nil && info.Size() == 0 {
-		_ = os.Remove(log)
-	}
 }
 
 func (g *group) undo() {

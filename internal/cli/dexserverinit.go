@@ -122,7 +122,8 @@ func (s *site) background(log, ready *os.File, name string, args ...string) (*ex
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(exe, append([]string{name}, args...)...)
+	cmd := exec.Command(exe, args...)
+	cmd.Args[0] = name // what it is, whatever the binary is called
 	cmd.Dir = s.Home
 	cmd.Env = append(os.Environ(), "BTW_HOME="+s.Home)
 	if ready != nil {

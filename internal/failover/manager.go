@@ -2,7 +2,6 @@ package failover
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -64,20 +63,21 @@ type Config struct {
 // A Manager runs one package.
 type Manager struct {
 	Config
-	params Params
-	state  state
-	lock   Lock
-	acting chan struct{} // closed when the last use of slotAction has ended
-	asked  chan struct{} // closed when what the last use of slotSeek brought is taken or given back
-	runs   map[slot]int
-	stops  map[slot]func()
-	inbox  chan posted
-	tasks  sync.WaitGroup
-	began  time.Time // when status was last started
-	since  time.Time // when the package began to run
-	ran    bool      // it ran for timeout, since the lock was taken
-	fails  int       // in a row
-	fresh  chan Params
+	params    Params
+	state     state
+	lock      Lock
+	acting    chan struct{} // closed when the last use of slotAction has ended
+	asked     chan struct{} // closed when what the last use of slotSeek brought is taken or given back
+	runs      map[slot]int
+	stops     map[slot]func()
+	inbox     chan posted
+	launching sync.Mutex // held while a script is being started
+	tasks     sync.WaitGroup
+	began     time.Time // when status was last started
+	since     time.Time // when the package began to run
+	ran       bool      // it ran for timeout, since the lock was taken
+	fails     int       // in a row
+	fresh     chan Params
 }
 
 // A slot is something that the manager waits for. What comes from an earlier use of the slot
@@ -91,6 +91,7 @@ const (
 	slotKillEnd slot = "kill end"
 	slotRelease slot = "release"
 	slotLost    slot = "lost"
+	slotChange  slot = "change"
 )
 
 type posted struct {
@@ -266,9 +267,10 @@ func (m *Manager) change(ctx context.Context) {
 		return
 	}
 	l, times := m.lock, m.params.times()
-	m.tasks.Go(func() {
-		if err := l.Change(ctx, times); err != nil && !errors.Is(err, context.Canceled) {
+	m.post(ctx, slotChange, func(ctx context.Context) (event, bool) {
+		if err := l.Change(ctx, times); err != nil && ctx.Err() == nil {
 			m.Say("error: the lock servers do not know the new parameters: " + err.Error())
 		}
+		return event{}, false
 	})
 }

@@ -140,11 +140,10 @@ func (m *Manager) seek(ctx context.Context) {
 // script runs an action of the package script, at most for limit. It returns its exit status,
 // or hangs where it had to be killed. ok is false where ctx ended it.
 func (m *Manager) script(ctx context.Context, action string, limit time.Duration) (code int, ok bool) {
-	if ctx.Err() != nil {
+	a, err := m.launch(ctx, action)
+	if ctx.Err() != nil && a == nil {
 		return 0, false
 	}
-	term, previous := m.lock.Terms()
-	a, err := m.Scripts.Start(action, term, previous)
 	if err != nil {
 		m.Say("error: " + err.Error())
 		return 127, true
@@ -161,6 +160,30 @@ func (m *Manager) script(ctx context.Context, action string, limit time.Duration
 		a.Kill(scriptGrace)
 		return 0, false
 	}
+}
+
+// launch starts an action, unless ctx has ended. A kill of everything waits for a start that is
+// under way, and no start that was cancelled for the kill comes after it.
+func (m *Manager) launch(ctx context.Context, action string) (Action, error) {
+	m.launching.Lock()
+	defer m.launching.Unlock()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	term, previous := m.lock.Terms()
+	return m.Scripts.Start(action, term, previous)
+}
+
+// killAll kills whatever is left of the package, and returns what is alive for all that.
+func (m *Manager) killAll(grace time.Duration) (alive string) {
+	m.launching.Lock() // what starts now is seen
+	m.launching.Unlock()
+	alive, err := m.Scripts.KillAll(grace)
+	if err != nil {
+		m.Say("error: " + err.Error())
+		return err.Error()
+	}
+	return alive
 }
 
 // run posts how an action ended: as ended with its code, or as hung.
@@ -222,11 +245,7 @@ func (m *Manager) check(ctx context.Context, wait time.Duration) {
 		if !sleep(ctx, wait) {
 			return event{}, false
 		}
-		alive, err := m.Scripts.KillAll(grace)
-		if err != nil {
-			m.Say("error: " + err.Error())
-			alive = err.Error()
-		}
+		alive := m.killAll(grace)
 		if left := kill.Left(m.Clock.Now()); lost && left > 0 {
 			limit = min(limit, left)
 		}
@@ -272,6 +291,7 @@ func (m *Manager) syncNotes(ctx context.Context) {
 func (m *Manager) rest(ctx context.Context) {
 	m.cancel(slotLost)
 	m.cancel(slotKillEnd)
+	m.cancel(slotChange)
 	lost := m.state.lost
 	m.lock = nil
 	if m.ran {

@@ -11,6 +11,8 @@ import (
 var (
 	// ErrNotHolder means that the lock is not, or no longer, held by this session in this term.
 	ErrNotHolder = errors.New("not the holder")
+	// ErrOther means that another holds the lock: what this session runs must be killed first.
+	ErrOther = errors.New("another holds the lock")
 	// ErrEnded means that the leader has judged the lease over: another may be about to get the lock.
 	ErrEnded = errors.New("the lease has ended")
 	// ErrNotOpen means that the server may not speak for the others now.
@@ -81,7 +83,9 @@ func (l *Leases) Renew(raftTerm uint64, name string, k Lock, term uint64, sessio
 	switch {
 	case l.raftTerm == 0 || l.raftTerm != raftTerm:
 		return ErrNotOpen
-	case !k.Held() || k.Term != term || k.Session != session:
+	case k.Held() && k.Session != session:
+		return ErrOther
+	case !k.Held() || k.Term != term:
 		return ErrNotHolder
 	}
 	h := l.of(name, k)

@@ -86,13 +86,18 @@ const (
 
 // An Entry is one change, as it stands in the servers' log. It changes something only if
 // the lock is still at Term and in the hands of Session: so an entry that is late, comes
-// twice, or crosses another changes nothing.
+// twice, or crosses another changes nothing. Two kinds need more. An acquire rests on a
+// leader's judgement, which is worth nothing in a later raft term, whose leader may have
+// renewed the lease: it counts only in the raft term of the judgement. A change leaves term
+// and session as they are, and would count twice: it is conditional on Seq too.
 type Entry struct {
-	Version int    `json:"v"`
-	Kind    Kind   `json:"kind"`
-	Name    string `json:"name,omitempty"`
-	Term    uint64 `json:"term,omitempty"`
-	Session string `json:"if,omitempty"` // "" for a free lock
+	Version  int    `json:"v"`
+	Kind     Kind   `json:"kind"`
+	Name     string `json:"name,omitempty"`
+	Term     uint64 `json:"term,omitempty"`
+	Session  string `json:"if,omitempty"`        // "" for a free lock
+	Seq      uint64 `json:"seq,omitempty"`       // of a change
+	RaftTerm uint64 `json:"raft_term,omitempty"` // of an acquire
 	Owner
 	Times
 }
@@ -106,22 +111,24 @@ func (e *Entry) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &w); err != nil {
 		return err
 	}
-	*e = Entry{w.Version, w.Kind, w.Name, w.Term, w.If, w.Owner, w.Times}
+	*e = Entry{w.Version, w.Kind, w.Name, w.Term, w.If, w.Seq, w.RaftTerm, w.Owner, w.Times}
 	return nil
 }
 
 type wireEntry struct {
-	Version int    `json:"v"`
-	Kind    Kind   `json:"kind"`
-	Name    string `json:"name,omitempty"`
-	Term    uint64 `json:"term,omitempty"`
-	If      string `json:"if,omitempty"`
-	Owner   Owner  `json:"owner"`
-	Times   Times  `json:"times"`
+	Version  int    `json:"v"`
+	Kind     Kind   `json:"kind"`
+	Name     string `json:"name,omitempty"`
+	Term     uint64 `json:"term,omitempty"`
+	If       string `json:"if,omitempty"`
+	Seq      uint64 `json:"seq,omitempty"`
+	RaftTerm uint64 `json:"raft_term,omitempty"`
+	Owner    Owner  `json:"owner"`
+	Times    Times  `json:"times"`
 }
 
 func (e Entry) wire() wireEntry {
-	return wireEntry{e.Version, e.Kind, e.Name, e.Term, e.Session, e.Owner, e.Times}
+	return wireEntry{e.Version, e.Kind, e.Name, e.Term, e.Session, e.Seq, e.RaftTerm, e.Owner, e.Times}
 }
 
 // A Table is the agreed state of all locks.
@@ -137,9 +144,9 @@ func (t *Table) Get(name string) Lock { return t.locks[name] }
 func (t *Table) All() map[string]Lock { return maps.Clone(t.locks) }
 
 // Apply makes the change that e asks for, if its condition holds, and returns the lock as
-// it is then and whether it changed. The error is [ErrVersion] or about an entry that
+// it is then and whether it changed. raftTerm is the one in which e stands in the log. The error is [ErrVersion] or about an entry that
 // nobody should have logged.
-func (t *Table) Apply(e Entry) (now Lock, changed bool, err error) {
+func (t *Table) Apply(e Entry, raftTerm uint64) (now Lock, changed bool, err error) {
 	if e.Version < 1 || e.Version > Version {
 		return Lock{}, false, fmt.Errorf("log entry of version %d: %w", e.Version, ErrVersion)
 	}
@@ -149,7 +156,7 @@ func (t *Table) Apply(e Entry) (now Lock, changed bool, err error) {
 	case Open:
 		return l, false, nil
 	case Acquire:
-		if !conditionHolds || e.Owner.Session == "" {
+		if !conditionHolds || e.Owner.Session == "" || e.RaftTerm != raftTerm {
 			return l, false, nil
 		}
 		l = Lock{Owner: e.Owner, Term: l.Term + 1, Last: e.Owner.Node, Previous: l.Last, Times: e.Times}
@@ -159,7 +166,7 @@ func (t *Table) Apply(e Entry) (now Lock, changed bool, err error) {
 		}
 		l.Owner = Owner{}
 	case Change:
-		if !conditionHolds || !l.Held() {
+		if !conditionHolds || !l.Held() || e.Seq != l.Seq {
 			return l, false, nil
 		}
 		l.Times = e.Times

@@ -33,8 +33,13 @@ func release(term uint64, session string) Entry {
 }
 
 func change(term uint64, session string) Entry {
-	return entry(Change, term, session, Owner{}, short)
+	e := entry(Change, term, session, Owner{}, short)
+	e.Seq = 1
+	return e
 }
+
+func withSeq(e Entry, seq uint64) Entry       { e.Seq = seq; return e }
+func judgedIn(e Entry, raftTerm uint64) Entry { e.RaftTerm = raftTerm; return e }
 
 // before is the locks that the rows of TestApply begin with.
 var before = map[string]struct {
@@ -93,6 +98,10 @@ func TestApply(t *testing.T) {
 		{"release of an earlier term of the same session", "held", release(1, "bert"), Lock{}},
 		{"release of a later term", "held", release(3, "bert"), Lock{}},
 		{"change", "held", change(2, "bert"), changed},
+		{"change that comes twice, or crosses another", "held", withSeq(change(2, "bert"), 0), Lock{}},
+		{"change of a later seq", "held", withSeq(change(2, "bert"), 2), Lock{}},
+		{"acquire judged in an earlier raft term", "held", judgedIn(acquire(2, "bert", clara), 7), Lock{}},
+		{"acquire of a free lock, judged in an earlier raft term", "free", judgedIn(acquire(2, "", clara), 7), Lock{}},
 		{"change of another session", "held", change(2, "anna"), Lock{}},
 		{"late change of another term", "held", change(1, "anna"), Lock{}},
 		{"change of an earlier term of the same session", "held", change(1, "bert"), Lock{}},
@@ -105,7 +114,7 @@ func TestApply(t *testing.T) {
 			if !changes {
 				want = begin
 			}
-			now, changed, err := table.Apply(row.e)
+			now, changed, err := table.Apply(row.e, 0)
 			if now != want || changed != changes || err != nil {
 				t.Errorf("Apply = %+v, %v, %v, want %+v, %v", now, changed, err, want, changes)
 			}
@@ -124,7 +133,7 @@ func prepared(t *testing.T, how string) (*Table, Lock) {
 	t.Helper()
 	table := NewTable()
 	for _, e := range before[how].entries {
-		if _, changed, err := table.Apply(e); !changed || err != nil {
+		if _, changed, err := table.Apply(e, 0); !changed || err != nil {
 			t.Fatalf("cannot prepare: Apply(%+v) = %v, %v", e, changed, err)
 		}
 	}
@@ -144,7 +153,7 @@ func TestApplyOfWhatIsNotKnown(t *testing.T) {
 		{Version: Version, Kind: "", Name: "P", Term: 2, Session: "bert"},
 	} {
 		table, begin := prepared(t, "held")
-		_, changed, err := table.Apply(e)
+		_, changed, err := table.Apply(e, 0)
 		if changed || !errors.Is(err, ErrVersion) {
 			t.Errorf("Apply(%+v) = %v, %v, want ErrVersion", e, changed, err)
 		}
@@ -160,7 +169,7 @@ func TestTermsNeverGoBack(t *testing.T) {
 	table, last := NewTable(), uint64(0)
 	for round := range 5 {
 		for _, e := range []Entry{acquire(last, "", anna), acquire(last+1, "anna", bert), release(last+2, "bert")} {
-			if _, changed, err := table.Apply(e); !changed || err != nil {
+			if _, changed, err := table.Apply(e, 0); !changed || err != nil {
 				t.Fatalf("round %d: Apply(%+v) = %v, %v", round, e, changed, err)
 			}
 			want := e.Term
@@ -198,7 +207,7 @@ func TestRestore(t *testing.T) {
 	for _, how := range []string{"never held", "held", "free"} {
 		table, _ := prepared(t, how)
 		again := restored(t, table)
-		if now, changed, err := again.Apply(acquire(again.Get("P").Term, again.Get("P").Session, clara)); !changed || err != nil {
+		if now, changed, err := again.Apply(acquire(again.Get("P").Term, again.Get("P").Session, clara), 0); !changed || err != nil {
 			t.Errorf("%s: Apply after Restore = %+v, %v, %v", how, now, changed, err)
 		}
 	}
@@ -217,7 +226,7 @@ func TestRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, changed, err := table.Apply(acquire(0, "", anna)); !changed || err != nil {
+	if _, changed, err := table.Apply(acquire(0, "", anna), 0); !changed || err != nil {
 		t.Errorf("Apply on an empty snapshot = %v, %v", changed, err)
 	}
 }

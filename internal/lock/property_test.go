@@ -190,7 +190,7 @@ func (w *world) deliver() {
 	e := w.flying[i]
 	w.flying = append(w.flying[:i], w.flying[i+1:]...)
 	was := w.table.Get("P")
-	k, changed, err := w.table.Apply(e)
+	k, changed, err := w.table.Apply(e, 0)
 	switch {
 	case err != nil:
 		w.t.Fatal(err)

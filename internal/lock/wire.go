@@ -72,7 +72,8 @@ type ReleaseRequest struct {
 // A ChangeRequest changes the times that a holder lives by.
 type ChangeRequest struct {
 	ReleaseRequest
-	Times Times `json:"times"`
+	Seq   uint64 `json:"seq"` // of the lock, as the holder knows it
+	Times Times  `json:"times"`
 }
 
 // A ChangedAnswer says whether a release or change of times was made, and how the lock is now.

@@ -2,6 +2,7 @@ package lockclient
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -24,7 +25,9 @@ type Held struct {
 	mu       sync.Mutex
 	times    lock.Times // what it lives by
 	sent     lease.Time // of the last acknowledged request
-	seq      uint64
+	seq      uint64     // counts renewals: for the files
+	logged   uint64     // the lock's seq in the servers' log
+	killNow  lease.Time // when it was learnt that another holds the lock; zero if it was not
 	turned   bool
 	over     bool // lost or released
 	stopLook func()
@@ -35,7 +38,7 @@ type Held struct {
 func (s *Session) hold(w Wish, l lock.Lock, begin lease.Time) *Held {
 	h := &Held{
 		Name: w.Name, Term: l.Term, Previous: l.Previous, session: s, wish: w, log: s.client.Log,
-		lost: make(chan struct{}), sent: begin, seq: 1, turned: true,
+		lost: make(chan struct{}), sent: begin, seq: 1, logged: l.Seq, turned: true,
 		times: lock.Times{Timeout: min(w.Times.Timeout, l.Timeout), Stop: min(w.Times.Stop, l.Stop)},
 	}
 	s.mu.Lock()
@@ -94,9 +97,13 @@ func (h *Held) finish() {
 func (h *Held) Lost() <-chan struct{} { return h.lost }
 
 // Ends is the end of the lease, L, and the kill end, K: after K nothing of the package runs.
+// Where another holds the lock already, the kill end is now (rule 3).
 func (h *Held) Ends() (end, kill lease.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.killNow != (lease.Time{}) {
+		return h.end(), h.killNow
+	}
 	return h.end(), h.end().Add(h.times.Stop)
 }
 
@@ -132,6 +139,9 @@ func (h *Held) renewed(sent lease.Time, refused string) {
 	case h.over:
 	case h.end().Left(h.session.client.Clock.Now()) <= 0:
 		h.lose("the lease has ended")
+	case refused == lock.ErrOther.Error():
+		h.killNow = h.session.client.Clock.Now()
+		h.lose(refused)
 	case refused != "":
 		h.lose(refused)
 	default:
@@ -150,26 +160,48 @@ func (h *Held) note() {
 }
 
 // Change makes the holder live by other times: shorter ones from this moment on, longer ones
-// once the servers have them in their log (rule 20).
+// once the servers have them in their log (rule 20). It tries until they do, the lock is over,
+// or ctx ends.
 func (h *Held) Change(ctx context.Context, times lock.Times) error {
 	h.mu.Lock()
 	h.times = lock.Times{Timeout: min(h.times.Timeout, times.Timeout), Stop: min(h.times.Stop, times.Stop)}
 	h.stopLook()
 	h.look()
 	h.mu.Unlock()
-	q := lock.ChangeRequest{ReleaseRequest: h.releaseRequest(), Times: times}
+	for {
+		err := h.change(ctx, times)
+		if err == nil || errors.Is(err, ErrLost) || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, retryPause)
+	}
+}
+
+// change asks for other times once. What it meets in the servers' log, an earlier try whose
+// answer was lost or another change, is what the next try begins from.
+func (h *Held) change(ctx context.Context, times lock.Times) error {
+	h.mu.Lock()
+	q := lock.ChangeRequest{ReleaseRequest: h.releaseRequest(), Seq: h.logged, Times: times}
+	h.mu.Unlock()
 	var a lock.ChangedAnswer
 	if _, err := h.session.client.call(ctx, 4*attemptLimit, "/v1/change", q, &a); err != nil {
 		return err
 	}
-	if !a.Changed {
-		return ErrLost
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.over || a.Lock.Session != h.session.Owner.Session || a.Lock.Term != h.Term {
+		return ErrLost
+	}
+	h.logged = a.Lock.Seq
+	if a.Lock.Times != times {
+		return errCrossed
+	}
 	h.times = times
 	return nil
 }
+
+// errCrossed is of a change that another one crossed.
+var errCrossed = errors.New("another change of the times came in between")
 
 func (h *Held) releaseRequest() lock.ReleaseRequest {
 	return lock.ReleaseRequest{Name: h.Name, Term: h.Term, Session: h.session.Owner.Session}
@@ -178,9 +210,9 @@ func (h *Held) releaseRequest() lock.ReleaseRequest {
 // Release gives the lock back. It tries until the servers have it in their log, or ctx ends;
 // till then the lock is renewed.
 func (h *Held) Release(ctx context.Context) error {
+	h.session.giveUp(h.Name, h.Term)
 	for {
-		var a lock.ChangedAnswer
-		_, err := h.session.client.call(ctx, 4*attemptLimit, "/v1/release", h.releaseRequest(), &a)
+		err := h.session.release(ctx, h.Name, h.Term)
 		if err == nil {
 			h.released()
 			h.session.files.Free(h.Name, h.times)

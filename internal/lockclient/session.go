@@ -28,7 +28,8 @@ type Session struct {
 
 	mu   sync.Mutex
 	held map[string]*Held
-	due  chan struct{} // something to renew was added
+	gone map[string]uint64 // the last term of each lock that a release was sent for
+	due  chan struct{}     // something to renew was added
 	said map[string]time.Time
 }
 
@@ -36,7 +37,7 @@ type Session struct {
 func NewSession(c *Client, node string, files *Files) *Session {
 	return &Session{
 		Owner: lock.Owner{Node: node, Session: NewID()}, client: c, files: files,
-		held: map[string]*Held{}, due: make(chan struct{}, 1), said: map[string]time.Time{},
+		held: map[string]*Held{}, gone: map[string]uint64{}, due: make(chan struct{}, 1), said: map[string]time.Time{},
 	}
 }
 
@@ -145,6 +146,10 @@ func (s *Session) ask(ctx context.Context, w Wish) (lock.State, *Held, error) {
 	if a.Lock.Session != s.Owner.Session {
 		return a.State, nil, nil
 	}
+	if s.givenUp(w.Name, a.Lock.Term) {
+		// A release is on its way, for all that is known: this term must not be gone on with.
+		return a.State, nil, errors.Join(errGivenUp, s.release(unbroken, w.Name, a.Lock.Term))
+	}
 	begin := at.sent
 	if !a.Granted || begin.Add(w.Times.Timeout).Left(s.client.Clock.Now()) <= 0 {
 		// Held already, by an acquire whose answer was lost: only a renewal begins a lease.
@@ -159,6 +164,32 @@ func (s *Session) ask(ctx context.Context, w Wish) (lock.State, *Held, error) {
 		return a.State, nil, errors.Join(ctx.Err(), h.Release(limited))
 	}
 	return a.State, h, nil
+}
+
+// errGivenUp is of a lock that is still to be given back, before it can be had anew.
+var errGivenUp = errors.New("the lock is being given back")
+
+// giveUp notes that a release of that term is sent: it may come late, and must not meet a
+// holder who thinks that it was lost.
+func (s *Session) giveUp(name string, term uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone[name] = term
+}
+
+func (s *Session) givenUp(name string, term uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone[name] == term
+}
+
+// release asks once for the lock to be given back. It succeeds too where the lock is not held
+// in that term any more.
+func (s *Session) release(ctx context.Context, name string, term uint64) error {
+	q := lock.ReleaseRequest{Name: name, Term: term, Session: s.Owner.Session}
+	var a lock.ChangedAnswer
+	_, err := s.client.call(ctx, 4*attemptLimit, "/v1/release", q, &a)
+	return err
 }
 
 // sameCluster waits, on meeting another cluster than the one that this node knows, until no

@@ -173,6 +173,11 @@ func (s *Single) Release(ctx context.Context) error {
 		}
 		return s.forget()
 	}
+	// The release may come late: from now on the lock counts as timed out here.
+	s.kept.end = lease.Time{}
+	if err := s.keep(); err != nil {
+		return err
+	}
 	q := lock.ReleaseRequest{Name: s.name, Term: s.kept.term, Session: s.owner.Session}
 	var a lock.ChangedAnswer
 	if _, err := s.client.call(ctx, 4*attemptLimit, "/v1/release", q, &a); err != nil {

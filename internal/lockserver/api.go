@@ -200,7 +200,7 @@ func (s *Server) acquire(ctx context.Context, received lease.Time, q lock.Acquir
 	majority := make(chan error, 1)
 	go func() { majority <- s.asker.ask(ctx, s.node(), raftTerm) }() // ends with ctx
 	now, err := s.apply(ctx, lock.Entry{
-		Kind: lock.Acquire, Name: q.Name, Term: k.Term, Session: k.Session, Owner: q.Owner, Times: q.Times,
+		Kind: lock.Acquire, Name: q.Name, Term: k.Term, Session: k.Session, RaftTerm: raftTerm, Owner: q.Owner, Times: q.Times,
 	})
 	if err != nil {
 		return lock.AcquireAnswer{}, err
@@ -260,7 +260,7 @@ func (s *Server) change(ctx context.Context, _ lease.Time, q lock.ChangeRequest)
 	if err := q.Times.Check(); err != nil {
 		return lock.ChangedAnswer{}, badRequest{err}
 	}
-	now, err := s.apply(ctx, lock.Entry{Kind: lock.Change, Name: q.Name, Term: q.Term, Session: q.Session, Times: q.Times})
+	now, err := s.apply(ctx, lock.Entry{Kind: lock.Change, Name: q.Name, Term: q.Term, Session: q.Session, Seq: q.Seq, Times: q.Times})
 	return lock.ChangedAnswer{Changed: now.changed, Lock: now.lock}, err
 }
 

@@ -356,3 +356,69 @@ func TestLeaderEnds(t *testing.T) {
 		}
 	})
 }
+
+// A release whose outcome is not known may come late. It must not free a term that the same
+// session goes on with.
+func TestLateRelease(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		c.leader()
+		x := c.session("x")
+		defer x.stop()
+		for i := range 20 {
+			h, err := x.Acquire(t.Context(), wish("p"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, entry := range three {
+				c.net.cut("x", entry)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			if err := h.Release(ctx); err == nil {
+				t.Error("a release that nobody heard of succeeded")
+			}
+			cancel()
+			heal := time.AfterFunc(time.Duration(i)*time.Millisecond, func() { c.net.isolate("x", three, false) })
+			again, err := x.Acquire(t.Context(), wish("p"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			heal.Stop()
+			if again.Term <= h.Term {
+				t.Fatalf("after a release of term %d the session holds term %d", h.Term, again.Term)
+			}
+			stop := keep(again)
+			time.Sleep(5 * time.Second)
+			if k := c.hosts[c.leader()].state("p").Lock; isLost(again) || k.Term != again.Term || !k.Held() {
+				t.Fatalf("the holder of term %d lost it; the servers say %+v", again.Term, k)
+			}
+			stop()
+			if err := again.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// Rule 3: a holder that learns that another has the lock kills at once: its kill end is now.
+func TestAnotherHolds(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		x := c.session("x")
+		defer x.stop()
+		h, err := x.Acquire(t.Context(), wish("p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keep(h)()
+		// As after a loss of the servers' memory: by the log, not by the rules.
+		leader := c.hosts[c.leader()]
+		thief := lock.Owner{Node: "y", Session: "another session"}
+		e := lock.Entry{Kind: lock.Acquire, Name: "p", Term: h.Term, Session: x.Owner.Session, RaftTerm: leader.node().CurrentTerm(), Owner: thief, Times: testTimes}
+		if now, err := leader.apply(t.Context(), e); err != nil || !now.changed {
+			t.Fatalf("cannot prepare: %+v, %v", now, err)
+		}
+		<-h.Lost()
+		if _, kill := h.Ends(); kill.Left(x.client.Clock.Now()) > 0 {
+			t.Error("another holds the lock, and the kill end is still to come")
+		}
+	})
+}

@@ -121,6 +121,7 @@ func (c *testCluster) stop(entry string) {
 func (c *testCluster) crash(entry string) {
 	c.net.isolate(entry, c.others(entry), true)
 	c.net.crash(entry)
+	c.hosts[entry].off.farewell = true
 	c.stop(entry)
 	c.net.isolate(entry, c.others(entry), false)
 }

@@ -47,7 +47,7 @@ func (m *machine) Apply(l *raft.Log) any {
 	now := m.clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	k, changed, err := m.table.Apply(e)
+	k, changed, err := m.table.Apply(e, l.Term)
 	if err != nil {
 		m.fatal(fmt.Errorf("cannot go on from log entry %d: %w", l.Index, err)) // rule 14
 		return outcome{}

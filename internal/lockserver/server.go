@@ -64,6 +64,7 @@ type off struct {
 	open      bool // rule 7: go by LeaderCh, begin no table of leases for a term
 	identity  bool // rule 9: take every raft connection, whoever it is meant for
 	heartbeat bool // rule 10: let heartbeats overtake the other messages
+	farewell  bool // no rule: end as in a crash, without handing over
 }
 
 // A Server is a running lock server.
@@ -192,7 +193,7 @@ func (s *Server) handOver(r *raft.Raft) {
 	err := errNoLeader
 	for _, id := range append([]string{""}, s.servers()...) {
 		switch {
-		case r.State() != raft.Leader || err == nil || len(s.servers()) == 1:
+		case r.State() != raft.Leader || err == nil || len(s.servers()) == 1 || s.off.farewell:
 			return
 		case id == "":
 			err = r.LeadershipTransfer().Error()

@@ -231,14 +231,20 @@ func (n *node) client() (*lockclient.Client, error) {
 	return lockclient.NewClient(cfg), nil
 }
 
-// session is a new session of the node, with a client of its own.
-func (n *node) session() (*lockclient.Session, *lockclient.Client, error) {
+// A party is a session of a node, with a client and files of its own.
+type party struct {
+	*lockclient.Session
+	client *lockclient.Client
+	files  *lockclient.Files
+}
+
+func (n *node) session() (*party, error) {
 	client, err := n.client()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	files := lockclient.NewFiles(filepath.Join(n.home, "dex-lock/temp"))
-	return lockclient.NewSession(client, n.name, files), client, nil
+	return &party{lockclient.NewSession(client, n.name, files), client, files}, nil
 }
 
 // A child is a process that this one ends.

@@ -40,11 +40,11 @@ func renewalRates(ctx context.Context, c *cluster, t *table) error {
 
 // oneProcess has one session renew all its locks in one request after the other.
 func oneProcess(ctx context.Context, n *node) (locks, requests float64, err error) {
-	s, client, err := n.session()
+	s, err := n.session()
 	if err != nil {
 		return 0, 0, err
 	}
-	defer client.Close()
+	defer s.client.Close()
 	q := lock.RenewRequest{Session: s.Owner.Session}
 	var all []*lockclient.Held
 	for i := range holders {
@@ -56,7 +56,7 @@ func oneProcess(ctx context.Context, n *node) (locks, requests float64, err erro
 		q.Locks = append(q.Locks, lock.Renewal{Name: h.Name, Term: h.Term})
 	}
 	count, began := 0, time.Now()
-	post := poster(client, n.entry)
+	post := poster(s.client, n.entry)
 	for time.Since(began) < rateWindow {
 		var a lock.RenewAnswer
 		if err := post(ctx, "/v1/renew", q, &a); err != nil {
@@ -170,11 +170,11 @@ func manyProcesses(ctx context.Context, c *cluster) (perSecond float64, err erro
 // often as it can for a while. It prints how often that was.
 func beHolder(ctx context.Context, home, name string) error {
 	n := &node{name: "holder", home: home}
-	s, client, err := n.session()
+	s, err := n.session()
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer s.client.Close()
 	h, err := s.Acquire(ctx, wish(name))
 	if err != nil {
 		return err
@@ -185,7 +185,7 @@ func beHolder(ctx context.Context, home, name string) error {
 	}
 	count := 0
 	for began := time.Now(); time.Since(began) < rateWindow; count++ {
-		if _, err := client.RenewOnce(ctx, s.Owner.Session, h.Name, h.Term); err != nil {
+		if _, err := s.client.RenewOnce(ctx, s.Owner.Session, h.Name, h.Term); err != nil {
 			return err
 		}
 	}
