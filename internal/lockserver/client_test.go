@@ -422,3 +422,48 @@ func TestAnotherHolds(t *testing.T) {
 		}
 	})
 }
+
+// The log is cut short behind snapshots, a follower that lags too far gets one, and a restarted
+// server goes on from one. Nothing of the locks is lost on the way.
+func TestSnapshots(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		c.leader()
+		c.logs = logSizes{snapshotAt: 50, kept: 10}
+		for _, entry := range three {
+			c.stop(entry)
+			c.start(entry)
+		}
+		leader := c.leader()
+		lagging := c.others(leader)[0]
+		c.stop(lagging)
+		x := c.session("x")
+		defer x.stop()
+		for range 40 {
+			h, err := x.Acquire(t.Context(), wish("p"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h, err := x.Acquire(t.Context(), wish("p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keep(h)()
+		time.Sleep(5 * time.Minute) // raft looks every two minutes or so
+		if first, err := c.hosts[leader].store.FirstIndex(); err != nil || first < 50 {
+			t.Errorf("the leader's log begins at %d, %v: it was never cut short", first, err)
+		}
+		c.start(lagging)
+		same := func() bool { return c.hosts[lagging].state("p").Lock == c.hosts[leader].state("p").Lock }
+		c.eventually(10*time.Second, "the follower has the lock's state", same)
+		c.stop(leader)
+		c.start(leader)
+		c.eventually(10*time.Second, "the restarted server has the lock's state", same)
+		if isLost(h) || c.hosts[leader].state("p").Lock.Term != 41 {
+			t.Errorf("after snapshots and restarts the lock is %+v, lost: %v", c.hosts[leader].state("p").Lock, isLost(h))
+		}
+	})
+}

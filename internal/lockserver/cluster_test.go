@@ -27,6 +27,7 @@ type testCluster struct {
 	key   *clusterkey.Key
 	dir   string
 	off   off
+	logs  logSizes
 	hosts map[string]*testServer
 }
 
@@ -62,7 +63,7 @@ func inCluster(t *testing.T, switched off, list []string, test func(*testing.T, 
 	}
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		c := &testCluster{t, newMemNet(), list, key, dir, switched, map[string]*testServer{}}
+		c := &testCluster{t, newMemNet(), list, key, dir, switched, logSizes{}, map[string]*testServer{}}
 		for _, entry := range list {
 			c.start(entry)
 		}
@@ -85,7 +86,7 @@ func (c *testCluster) config(entry string, s *testServer) Config {
 	return Config{
 		Entry: entry, List: c.list, Dir: c.stateDir(entry), Mark: filepath.Join(c.dir, entry, "mark"),
 		Version: "test", Key: c.key, Network: c.net.on(entry), Clock: lease.Scaled(1),
-		Log: slog.New(to), Fatal: s.fatal, off: c.off,
+		Log: slog.New(to), Fatal: s.fatal, off: c.off, logs: c.logs,
 	}
 }
 

@@ -15,38 +15,56 @@ import (
 // says twice a second that a server is dead; the rest only where l wants details.
 func raftLogger(l *slog.Logger) hclog.Logger {
 	logger := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Info})
-	logger.RegisterSink(&sink{to: l, last: map[string]time.Time{}})
+	logger.RegisterSink(&sink{to: l})
 	return logger
 }
 
 type sink struct {
 	to   *slog.Logger
-	mu   sync.Mutex
-	last map[string]time.Time
+	rare rare
 }
 
 // Accept takes one line of raft's.
 func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
-	if level >= hclog.Warn && s.rare(msg, args) {
+	if level >= hclog.Warn && s.rare.first(msg+peerIn(args)) {
 		to = slog.LevelWarn
 	}
 	s.to.Log(context.Background(), to, "raft: "+msg, args...)
 }
 
-// rare says whether no such line was said in the last minute.
-func (s *sink) rare(msg string, args []any) bool {
+// peerIn is whom a line of raft's is about.
+func peerIn(args []any) string {
 	for i := 0; i+1 < len(args); i += 2 {
 		if name, ok := args[i].(string); ok && (name == "peer" || name == "id") {
-			msg += " " + stringOf(args[i+1])
+			return " " + stringOf(args[i+1])
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if time.Since(s.last[msg]) < time.Minute {
+	return ""
+}
+
+// rare tells what was not said in the last minute.
+type rare struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// first says whether line is said for the first time in a minute.
+func (r *rare) first(line string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for l, t := range r.last { // so that it does not grow
+		if time.Since(t) >= time.Minute {
+			delete(r.last, l)
+		}
+	}
+	if _, said := r.last[line]; said {
 		return false
 	}
-	s.last[msg] = time.Now()
+	if r.last == nil {
+		r.last = map[string]time.Time{}
+	}
+	r.last[line] = time.Now()
 	return true
 }
 

@@ -35,6 +35,9 @@ func (s *Server) raftConfig() *raft.Config {
 	c.ShutdownOnRemove = false
 	c.SnapshotThreshold = snapshotAt
 	c.TrailingLogs = keptEntries
+	if s.logs != (logSizes{}) {
+		c.SnapshotThreshold, c.TrailingLogs = s.logs.snapshotAt, s.logs.kept
+	}
 	c.Logger = raftLogger(s.Log)
 	return c
 }

@@ -55,7 +55,14 @@ type Config struct {
 	Log     *slog.Logger
 	Fatal   func(error) // ends the process, at once
 
-	off off
+	off  off
+	logs logSizes // zero: the usual
+}
+
+// logSizes is when the log is cut short.
+type logSizes struct {
+	snapshotAt uint64 // entries since the last snapshot
+	kept       uint64 // entries behind a snapshot, for a follower that lags
 }
 
 // off switches rules off, to show that a test of theirs can fail.

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/clusterkey"
+
 	"github.com/hashicorp/raft"
 )
 
@@ -142,6 +144,7 @@ type front struct {
 	listener net.Listener
 	http     *queue
 	raft     *streamLayer
+	rare     rare
 	mu       sync.Mutex
 	open     map[net.Conn]bool
 	wg       sync.WaitGroup
@@ -184,8 +187,8 @@ func (f *front) dispatch(ctx context.Context, conn *tls.Conn) {
 	defer func() { f.track(conn, keep) }()
 	limited, cancel := context.WithTimeout(ctx, handshakeLimit)
 	defer cancel()
-	if err := conn.HandshakeContext(limited); err != nil {
-		f.server.Log.Debug("connection refused", "from", conn.RemoteAddr().String(), "reason", err)
+	if err := f.server.Key.Handshake(limited, conn); err != nil {
+		f.sayRefused(conn, err)
 		_ = conn.Close()
 		return
 	}
@@ -207,6 +210,19 @@ func (f *front) dispatch(ctx context.Context, conn *tls.Conn) {
 		return
 	}
 	f.server.answerQuestions(conn)
+}
+
+// sayRefused tells of a host with another cluster key, once a minute, since somebody has to mend
+// that; other strangers on the port are nobody's concern.
+func (f *front) sayRefused(conn net.Conn, err error) {
+	from := conn.RemoteAddr().String()
+	host, _, splitErr := net.SplitHostPort(from)
+	var other *clusterkey.OtherKeyError
+	if splitErr == nil && errors.As(err, &other) && f.rare.first(host) {
+		f.server.Log.Warn("connection refused", "from", host, "reason", err)
+		return
+	}
+	f.server.Log.Debug("connection refused", "from", from, "reason", err)
 }
 
 // A tracked connection tells when it is closed.
