@@ -35,6 +35,6 @@ demo:
 	utils/demo
 
 bench:
-	go test -run '^$$' -bench . -benchtime 1x ./internal/bench
+	go run ./utils/bench
 
 .PHONY: build test lint install demo bench

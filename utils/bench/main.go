@@ -1,5 +1,5 @@
-// Bench measures the lock service and the manager on this machine, in one run of about 70
-// seconds: three nodes on the loopback, each an installed tree with the real binary, TLS, and
+// Bench measures the lock service and the manager on this machine, in one run of about a
+// minute: three nodes on the loopback, each an installed tree with the real binary, TLS, and
 // its state on disk. It prints a table; "make bench" runs it.
 package main
 
@@ -71,7 +71,7 @@ func measure(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	fmt.Fprintln(os.Stderr, "bench: three nodes on the loopback; this takes about 70 s")
+	fmt.Fprintln(os.Stderr, "bench: three nodes on the loopback; this takes about a minute")
 	c, err := newCluster(ctx, dir)
 	if err != nil {
 		return err
