@@ -39,7 +39,7 @@ func (s system) AfterFunc(d time.Duration, f func()) func() {
 		return func() {}
 	}
 	file := os.NewFile(uintptr(fd), "timerfd")
-	arm(fd, d)
+	arm(file, d)
 	go func() {
 		var expirations [8]byte
 		for {
@@ -56,21 +56,28 @@ func (s system) AfterFunc(d time.Duration, f func()) func() {
 				}
 				return
 			}
-			arm(fd, left)
+			arm(file, left)
 		}
 	}()
 	return once(func() { _ = file.Close() })
 }
 
-// arm sets the timer fd to 90 % of left, or to all of it where that is a moment.
-func arm(fd int, left time.Duration) {
+// arm sets a timer to 90 % of left, or to all of it where that is a moment. One that was
+// stopped this moment is left alone: its descriptor may be another's by now.
+func arm(timer *os.File, left time.Duration) {
 	if left > 20*time.Millisecond {
 		left = left / 10 * 9
 	}
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(left, 1)))}
-	if err := unix.TimerfdSettime(fd, 0, &spec, nil); err != nil {
-		panic(fmt.Sprintf("cannot set a timer: %v", err)) // only for a bad descriptor or value
+	conn, err := timer.SyscallConn()
+	if err != nil {
+		return // stopped
 	}
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(left, 1)))}
+	_ = conn.Control(func(fd uintptr) { // fails only where the timer was stopped
+		if err := unix.TimerfdSettime(int(fd), 0, &spec, nil); err != nil {
+			panic(fmt.Sprintf("cannot set a timer: %v", err)) // only for a bad value
+		}
+	})
 }
 
 // BootID names the boot of this host that its times count from.

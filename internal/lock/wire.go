@@ -23,18 +23,23 @@ const WaitLimit = 1500 * time.Millisecond
 // What clients and servers say to one another, as JSON under /v1/. Durations are whole
 // nanoseconds, as in Go.
 
-// An AcquireRequest asks for a lock, once.
+// An AcquireRequest asks for a lock, once. Of a lock that its own session has, by an earlier
+// request whose answer was lost or from before a loss, it takes the next term: Own is the term
+// that it was told, so that a request that comes late changes nothing.
 type AcquireRequest struct {
-	Name  string `json:"name"`
-	Owner Owner  `json:"owner"`
-	Times Times  `json:"times"`
+	Name    string `json:"name"`
+	Owner   Owner  `json:"owner"`
+	Times   Times  `json:"times"`
+	Own     uint64 `json:"own,omitempty"`
+	Cluster string `json:"cluster,omitempty"` // that the node knows; "" for none yet
 }
 
-// An AcquireAnswer says whether the lock was had. Where Granted is false and Owner is who
-// asked, an earlier request whose answer was lost had it: the lock is held, but no lease
-// runs before a renewal is acknowledged (rule 2).
+// An AcquireAnswer says whether the lock was had. Where Granted is false and the lock is the
+// asker's own, it may ask again with that term. Where Stranger is set nothing was done: the
+// node knows another cluster.
 type AcquireAnswer struct {
-	Granted bool `json:"granted"`
+	Granted  bool `json:"granted"`
+	Stranger bool `json:"stranger,omitempty"`
 	State
 }
 

@@ -33,13 +33,11 @@ type Held struct {
 	stopLook func()
 }
 
-// hold begins a lease that counts from begin. Where the lock was had by an earlier acquire, the
-// servers go by the times of that one: the holder lives by the shorter of both.
+// hold begins a lease that counts from begin.
 func (s *Session) hold(w Wish, l lock.Lock, begin lease.Time) *Held {
 	h := &Held{
 		Name: w.Name, Term: l.Term, Previous: l.Previous, session: s, wish: w, log: s.client.Log,
-		lost: make(chan struct{}), sent: begin, seq: 1, logged: l.Seq, turned: true,
-		times: lock.Times{Timeout: min(w.Times.Timeout, l.Timeout), Stop: min(w.Times.Stop, l.Stop)},
+		lost: make(chan struct{}), times: w.Times, sent: begin, seq: 1, logged: l.Seq, turned: true,
 	}
 	s.mu.Lock()
 	s.held[w.Name] = h
@@ -48,11 +46,16 @@ func (s *Session) hold(w Wish, l lock.Lock, begin lease.Time) *Held {
 	h.look()
 	h.note()
 	h.mu.Unlock()
+	s.wake()
+	return h
+}
+
+// wake makes Run look at what is due.
+func (s *Session) wake() {
 	select {
 	case s.due <- struct{}{}:
 	default:
 	}
-	return h
 }
 
 // look makes sure that the end of the lease is seen. The caller holds h.mu.
@@ -163,17 +166,33 @@ func (h *Held) note() {
 // once the servers have them in their log (rule 20). It tries until they do, the lock is over,
 // or ctx ends.
 func (h *Held) Change(ctx context.Context, times lock.Times) error {
+	h.refresh(ctx, times)
 	h.mu.Lock()
 	h.times = lock.Times{Timeout: min(h.times.Timeout, times.Timeout), Stop: min(h.times.Stop, times.Stop)}
 	h.stopLook()
 	h.look()
 	h.mu.Unlock()
+	h.session.wake()
 	for {
 		err := h.change(ctx, times)
 		if err == nil || errors.Is(err, ErrLost) || ctx.Err() != nil {
 			return err
 		}
 		pause(ctx, retryPause)
+	}
+}
+
+// refresh renews the lock before a shorter timeout binds, which would else count from a renewal
+// that was timed for the longer one.
+func (h *Held) refresh(ctx context.Context, times lock.Times) {
+	h.mu.Lock()
+	shorter := times.Timeout < h.times.Timeout && !h.over
+	h.mu.Unlock()
+	if !shorter {
+		return
+	}
+	if sent, err := h.session.client.RenewOnce(ctx, h.session.Owner.Session, h.Name, h.Term); err == nil {
+		h.renewed(sent, "")
 	}
 }
 
@@ -189,6 +208,9 @@ func (h *Held) change(ctx context.Context, times lock.Times) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if ctx.Err() != nil { // a later change may have begun
+		return ctx.Err()
+	}
 	if h.over || a.Lock.Session != h.session.Owner.Session || a.Lock.Term != h.Term {
 		return ErrLost
 	}
@@ -210,9 +232,9 @@ func (h *Held) releaseRequest() lock.ReleaseRequest {
 // Release gives the lock back. It tries until the servers have it in their log, or ctx ends;
 // till then the lock is renewed.
 func (h *Held) Release(ctx context.Context) error {
-	h.session.giveUp(h.Name, h.Term)
 	for {
-		err := h.session.release(ctx, h.Name, h.Term)
+		var a lock.ChangedAnswer
+		_, err := h.session.client.call(ctx, 4*attemptLimit, "/v1/release", h.releaseRequest(), &a)
 		if err == nil {
 			h.released()
 			h.session.files.Free(h.Name, h.times)

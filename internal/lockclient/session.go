@@ -28,8 +28,7 @@ type Session struct {
 
 	mu   sync.Mutex
 	held map[string]*Held
-	gone map[string]uint64 // the last term of each lock that a release was sent for
-	due  chan struct{}     // something to renew was added
+	due  chan struct{} // something to renew was added
 	said map[string]time.Time
 }
 
@@ -37,7 +36,7 @@ type Session struct {
 func NewSession(c *Client, node string, files *Files) *Session {
 	return &Session{
 		Owner: lock.Owner{Node: node, Session: NewID()}, client: c, files: files,
-		held: map[string]*Held{}, gone: map[string]uint64{}, due: make(chan struct{}, 1), said: map[string]time.Time{},
+		held: map[string]*Held{}, due: make(chan struct{}, 1), said: map[string]time.Time{},
 	}
 }
 
@@ -82,7 +81,7 @@ func (s *Session) Acquire(ctx context.Context, w Wish) (*Held, error) {
 		if errors.As(err, &refused) {
 			return nil, err
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, errAgain) {
 			s.sayRarely("lock servers do not answer", w.Name, err, asked)
 			pause(ctx, retryPause)
 		}
@@ -134,25 +133,21 @@ func (s *Session) await(ctx context.Context, w Wish, term uint64) error {
 // not broken off by ctx, and what was had after ctx ended is given back.
 func (s *Session) ask(ctx context.Context, w Wish) (lock.State, *Held, error) {
 	unbroken := context.WithoutCancel(ctx)
-	q := lock.AcquireRequest{Name: w.Name, Owner: s.Owner, Times: w.Times}
-	var a lock.AcquireAnswer
-	at, err := s.client.call(unbroken, 4*attemptLimit, "/v1/acquire", q, &a)
+	a, at, err := s.client.acquire(unbroken, w.Name, s.Owner, w.Times, s.files.Cluster())
 	if err != nil {
 		return lock.State{}, nil, err
 	}
-	if err := s.sameCluster(ctx, at.cluster, w.Times); err != nil {
-		return lock.State{}, nil, err
+	if a.Stranger || s.files.Cluster() == "" {
+		err := s.meet(ctx, at.cluster, w.Times)
+		if a.Stranger || err != nil {
+			return lock.State{}, nil, errors.Join(err, errAgain)
+		}
 	}
-	if a.Lock.Session != s.Owner.Session {
+	if !a.Granted {
 		return a.State, nil, nil
 	}
-	if s.givenUp(w.Name, a.Lock.Term) {
-		// A release is on its way, for all that is known: this term must not be gone on with.
-		return a.State, nil, errors.Join(errGivenUp, s.release(unbroken, w.Name, a.Lock.Term))
-	}
 	begin := at.sent
-	if !a.Granted || begin.Add(w.Times.Timeout).Left(s.client.Clock.Now()) <= 0 {
-		// Held already, by an acquire whose answer was lost: only a renewal begins a lease.
+	if begin.Add(w.Times.Timeout).Left(s.client.Clock.Now()) <= 0 { // a slow answer: only a renewal begins a lease
 		if begin, err = s.client.RenewOnce(unbroken, s.Owner.Session, w.Name, a.Lock.Term); err != nil {
 			return a.State, nil, err
 		}
@@ -166,52 +161,13 @@ func (s *Session) ask(ctx context.Context, w Wish) (lock.State, *Held, error) {
 	return a.State, h, nil
 }
 
-// errGivenUp is of a lock that is still to be given back, before it can be had anew.
-var errGivenUp = errors.New("the lock is being given back")
+// errAgain is of a question that is to be asked again.
+var errAgain = errors.New("not asked yet")
 
-// giveUp notes that a release of that term is sent: it may come late, and must not meet a
-// holder who thinks that it was lost.
-func (s *Session) giveUp(name string, term uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.gone[name] = term
-}
-
-func (s *Session) givenUp(name string, term uint64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.gone[name] == term
-}
-
-// release asks once for the lock to be given back. It succeeds too where the lock is not held
-// in that term any more.
-func (s *Session) release(ctx context.Context, name string, term uint64) error {
-	q := lock.ReleaseRequest{Name: name, Term: term, Session: s.Owner.Session}
-	var a lock.ChangedAnswer
-	_, err := s.client.call(ctx, 4*attemptLimit, "/v1/release", q, &a)
-	return err
-}
-
-// sameCluster waits, on meeting another cluster than the one that this node knows, until no
-// lease of the old one can run any more (rule 11).
-func (s *Session) sameCluster(ctx context.Context, id string, times lock.Times) error {
-	known := s.files.Cluster()
-	if known == id || id == "" {
-		return nil
-	}
-	if known != "" {
-		s.client.Log.Warn("the lock servers are another cluster than before: waiting until nothing of the old one can run",
-			"was", known, "is", id, "seconds", int(times.Silence().Seconds()))
-		// As a server waits, by the slower clock: the deadline is met when both have reached it.
-		until := s.client.Clock.Now()
-		for left := times.Silence(); left > 0; left = times.Silence() - s.client.Clock.Now().Shortest(until) {
-			pause(ctx, left)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-		}
-	}
-	return s.files.SetCluster(id)
+// meet notes which cluster the servers are. On meeting another one than this node knows, it
+// waits until no lease of the old one can run any more (rule 11).
+func (s *Session) meet(ctx context.Context, id string, times lock.Times) error {
+	return s.client.meet(ctx, s.files, id, times)
 }
 
 // Run renews the session's locks until ctx ends.

@@ -47,6 +47,8 @@ type kept struct {
 	seq     uint64     // renewals of the term
 	end     lease.Time // of the lease
 	prev    string
+	times   lock.Times // that the servers know
+	asked   bool       // an acquire was sent, and what came of it is not known
 }
 
 // OpenSingle is the lock called name as this node left it.
@@ -56,31 +58,35 @@ func OpenSingle(c *Client, node string, files *Files, name string, times lock.Ti
 		return nil, err
 	}
 	s := &Single{client: c, files: files, owner: lock.Owner{Node: node}, name: name, times: times, boot: boot}
-	var wasBoot, session, prev string
-	var term, seq uint64
-	var end int64
-	text, err := files.notes.Read(s.file())
-	if err == nil {
-		_, err = fmt.Sscan(text, &session, &wasBoot, &term, &seq, &end, &prev)
-	}
-	if err != nil || wasBoot != boot {
-		s.kept = kept{session: NewID()} // what an earlier boot held is not ours to go on with
-	} else {
-		s.kept = kept{session, term, seq, lease.FromBoot(time.Duration(end), c.Clock.Now()), prev}
+	s.kept = kept{session: NewID()}
+	if text, err := files.notes.Read(s.file()); err == nil {
+		s.recall(text)
 	}
 	s.owner.Session = s.kept.session
 	return s, nil
+}
+
+// recall reads what an earlier process kept. What an earlier boot held is not ours to go on with.
+func (s *Single) recall(text string) {
+	var k kept
+	var boot string
+	var end int64
+	_, err := fmt.Sscan(text, &k.session, &boot, &k.term, &k.seq, &end, &k.prev, &k.times.Timeout, &k.times.Stop, &k.asked)
+	if err == nil && boot == s.boot {
+		k.end = lease.FromBoot(time.Duration(end), s.client.Clock.Now())
+		s.kept = k
+	}
 }
 
 func (s *Single) file() string { return s.name + "_lease" }
 
 func (s *Single) keep() error {
 	k := s.kept
-	prev := k.prev
-	if prev == "" {
-		prev = lock.Invalid
+	if k.prev == "" {
+		k.prev = lock.Invalid
 	}
-	return s.files.notes.Write(s.file(), fmt.Sprintf("%s %s %d %d %d %s\n", k.session, s.boot, k.term, k.seq, int64(k.end.Boot()), prev))
+	return s.files.notes.Write(s.file(), fmt.Sprintln(k.session, s.boot, k.term, k.seq, int64(k.end.Boot()), k.prev,
+		int64(k.times.Timeout), int64(k.times.Stop), k.asked))
 }
 
 // forget begins a new session that holds nothing.
@@ -94,25 +100,37 @@ func (s *Single) forget() error {
 // Try takes the lock, or renews it, once. The error is why the result is not Got, where there
 // is more to say.
 func (s *Single) Try(ctx context.Context) (Result, error) {
-	if s.kept.term == 0 {
+	switch {
+	case s.kept.term == 0:
 		return s.acquire(ctx)
-	}
-	if s.kept.end.Left(s.client.Clock.Now()) <= 0 {
+	case s.left() <= 0:
 		return TimedOut, s.forget()
+	case s.times != s.kept.times:
+		// Other times are had by a new term of our own lock. Till then the shorter count.
+		s.kept.end = earlier(s.kept.end, s.client.Clock.Now().Add(s.times.Timeout))
+		return s.acquire(ctx)
 	}
 	return s.renew(ctx)
 }
 
+func (s *Single) left() time.Duration { return s.kept.end.Left(s.client.Clock.Now()) }
+
+func earlier(a, b lease.Time) lease.Time {
+	if a.Left(b) < 0 {
+		return a
+	}
+	return b
+}
+
 func (s *Single) renew(ctx context.Context) (Result, error) {
 	sent, err := s.client.RenewOnce(ctx, s.owner.Session, s.name, s.kept.term)
-	left := s.kept.end.Left(s.client.Clock.Now())
 	switch {
-	case left <= 0: // whatever the answer: it came too late
+	case s.left() <= 0: // whatever the answer: it came too late
 		return TimedOut, errors.Join(err, s.forget())
 	case errors.Is(err, ErrLost):
 		return OtherHas, s.forget()
 	case err != nil:
-		s.note(left)
+		s.note(s.left())
 		return TimingOut, errors.Join(err, s.files.Sync())
 	}
 	return s.got(sent)
@@ -120,9 +138,9 @@ func (s *Single) renew(ctx context.Context) (Result, error) {
 
 // got keeps a lease that counts from begin.
 func (s *Single) got(begin lease.Time) (Result, error) {
-	s.kept.end = begin.Add(s.times.Timeout)
+	s.kept.end = begin.Add(s.kept.times.Timeout)
 	s.kept.seq++
-	s.note(s.times.Timeout)
+	s.note(s.left())
 	if err := errors.Join(s.keep(), s.files.Sync()); err != nil {
 		return NotKept, err
 	}
@@ -136,30 +154,34 @@ func (s *Single) note(left time.Duration) {
 
 func (s *Single) acquire(ctx context.Context) (Result, error) {
 	// Kept first: a process that dies with the answer leaves a session that can go on.
+	s.kept.asked = true
 	if err := s.keep(); err != nil {
 		return NotKept, err
 	}
-	q := lock.AcquireRequest{Name: s.name, Owner: s.owner, Times: s.times}
-	var a lock.AcquireAnswer
-	at, err := s.client.call(ctx, 4*attemptLimit, "/v1/acquire", q, &a)
-	if err != nil {
-		return NoMajority, err
+	a, at, err := s.client.acquire(ctx, s.name, s.owner, s.times, s.files.Cluster())
+	if err == nil && (a.Stranger || s.files.Cluster() == "") {
+		if err = s.client.meet(ctx, s.files, at.cluster, s.times); err == nil && a.Stranger {
+			a, at, err = s.client.acquire(ctx, s.name, s.owner, s.times, s.files.Cluster())
+		}
 	}
-	if a.Lock.Session != s.owner.Session {
+	switch {
+	case err != nil && s.kept.term != 0 && s.left() > 0:
+		s.note(s.left())
+		return TimingOut, errors.Join(err, s.keep(), s.files.Sync())
+	case err != nil:
+		return NoMajority, err
+	case !a.Granted && s.kept.term != 0:
+		return OtherHas, s.forget()
+	case !a.Granted:
+		s.kept.asked = false
 		s.files.Note(s.name, a.Lock, time.Duration(a.Left)*time.Millisecond)
-		return Busy, s.files.Sync()
+		return Busy, errors.Join(s.keep(), s.files.Sync())
 	}
-	s.kept.term, s.kept.prev = a.Lock.Term, a.Lock.Previous
-	if a.Granted && at.sent.Add(s.times.Timeout).Left(s.client.Clock.Now()) > 0 {
-		return s.got(at.sent)
+	s.kept = kept{session: s.owner.Session, term: a.Lock.Term, prev: a.Lock.Previous, times: s.times}
+	if at.sent.Add(s.times.Timeout).Left(s.client.Clock.Now()) <= 0 {
+		return TimedOut, errors.Join(s.Release(ctx), s.forget()) // too slow to be of use
 	}
-	// An earlier answer was lost: only a renewal begins the lease.
-	s.kept.end = s.client.Clock.Now().Add(s.times.Timeout)
-	result, err := s.renew(ctx)
-	if result == TimingOut {
-		return NoMajority, err
-	}
-	return result, err
+	return s.got(at.sent)
 }
 
 // ErrManaged is returned by Release for a lock that a manager on this node holds.
@@ -167,18 +189,28 @@ var ErrManaged = errors.New("the lock is held by back-to-work on this node")
 
 // Release gives the lock back if it is held, and forgets it.
 func (s *Single) Release(ctx context.Context) error {
-	if s.kept.term == 0 {
+	term := s.kept.term
+	if term == 0 && s.kept.asked { // it may be ours
+		var state lock.State
+		if _, err := s.client.call(ctx, 4*attemptLimit, "/v1/wait", lock.WaitRequest{Name: s.name}, &state); err != nil {
+			return err
+		}
+		if state.Lock.Session == s.owner.Session {
+			term = state.Lock.Term
+		}
+	}
+	if term == 0 {
 		if words, err := s.files.HTSP(s.name); err == nil && words[0] == s.owner.Node {
 			return ErrManaged
 		}
 		return s.forget()
 	}
 	// The release may come late: from now on the lock counts as timed out here.
-	s.kept.end = lease.Time{}
+	s.kept.term, s.kept.end = term, lease.Time{}
 	if err := s.keep(); err != nil {
 		return err
 	}
-	q := lock.ReleaseRequest{Name: s.name, Term: s.kept.term, Session: s.owner.Session}
+	q := lock.ReleaseRequest{Name: s.name, Term: term, Session: s.owner.Session}
 	var a lock.ChangedAnswer
 	if _, err := s.client.call(ctx, 4*attemptLimit, "/v1/release", q, &a); err != nil {
 		return err

@@ -181,21 +181,15 @@ func (s *Server) acquire(ctx context.Context, received lease.Time, q lock.Acquir
 	if err != nil {
 		return lock.AcquireAnswer{}, err
 	}
-	m := s.machine
-	m.mu.Lock()
-	k := m.table.Get(q.Name)
-	if k.Session == q.Owner.Session { // an earlier answer was lost
-		m.mu.Unlock()
-		return lock.AcquireAnswer{State: lock.State{Lock: k}}, nil
+	if q.Cluster != "" && q.Cluster != s.self.Cluster {
+		return lock.AcquireAnswer{Stranger: true}, nil
 	}
-	left, err := m.leases.Judge(q.Name, k, s.Clock.Now())
-	opened := m.leases.RaftTerm() == leaseTerm
-	m.mu.Unlock()
-	if err != nil || !opened {
-		return lock.AcquireAnswer{}, errNoLeader
+	k, left, err := s.judge(leaseTerm, q)
+	if err != nil {
+		return lock.AcquireAnswer{}, err
 	}
 	if left > 0 {
-		return lock.AcquireAnswer{State: lock.State{Lock: k, Left: left.Milliseconds() + 1}}, nil
+		return lock.AcquireAnswer{State: lock.State{Lock: k, Left: left.Milliseconds()}}, nil
 	}
 	majority := make(chan error, 1)
 	go func() { majority <- s.asker.ask(ctx, s.node(), raftTerm) }() // ends with ctx
@@ -209,6 +203,29 @@ func (s *Server) acquire(ctx context.Context, received lease.Time, q lock.Acquir
 		return lock.AcquireAnswer{}, unknownError{err}
 	}
 	return lock.AcquireAnswer{Granted: now.changed, State: lock.State{Lock: now.lock}}, nil
+}
+
+// judge says how long it is until the lock may be had by who asks, and how the lock is. Nought
+// means now: it is free, its holder is judged gone, or it is the asker's own already and in
+// the term that it was told (rule 18: such an acquire raises the term too).
+func (s *Server) judge(leaseTerm uint64, q lock.AcquireRequest) (k lock.Lock, left time.Duration, err error) {
+	m := s.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k = m.table.Get(q.Name)
+	switch {
+	case m.leases.RaftTerm() != leaseTerm:
+		return k, 0, errNoLeader
+	case k.Session == q.Owner.Session && k.Term == q.Own:
+		return k, 0, nil
+	case k.Session == q.Owner.Session:
+		return k, time.Millisecond, nil // it may ask again at once
+	}
+	left, err = m.leases.Judge(q.Name, k, s.Clock.Now())
+	if left > 0 {
+		left += time.Millisecond // it is given in whole ones
+	}
+	return k, left, err
 }
 
 func checkAcquire(q lock.AcquireRequest) error {

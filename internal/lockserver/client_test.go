@@ -2,6 +2,7 @@ package lockserver
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"strings"
@@ -143,7 +144,7 @@ func TestChange(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		go func() { done <- h.Change(ctx, lock.Times{Timeout: 4 * time.Second, Stop: 9 * time.Second}) }()
-		time.Sleep(time.Millisecond)
+		time.Sleep(1100 * time.Millisecond) // it has tried to renew before
 		end, kill = h.Ends()
 		if left := end.Left(x.client.Clock.Now()); left > 4*time.Second {
 			t.Errorf("a shorter timeout that nobody heard of leaves %v, want at most 4s", left)
@@ -462,8 +463,247 @@ func TestSnapshots(t *testing.T) {
 		c.stop(leader)
 		c.start(leader)
 		c.eventually(10*time.Second, "the restarted server has the lock's state", same)
-		if isLost(h) || c.hosts[leader].state("p").Lock.Term != 41 {
+		if k := c.hosts[leader].state("p").Lock; isLost(h) || k.Term < 41 || k.Term != h.Term {
 			t.Errorf("after snapshots and restarts the lock is %+v, lost: %v", c.hosts[leader].state("p").Lock, isLost(h))
 		}
+	})
+}
+
+// A session that lost its lock, and has it again because nobody else asked, has it in a new
+// term and with the times that it wishes now. What was on its way about the old term, here a
+// change to short times, is void: the servers would wait less than the holder lives.
+func TestOwnLockAgain(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		x, y := c.session("x"), c.session("y")
+		defer x.stop()
+		defer y.stop()
+		first, err := x.Acquire(t.Context(), wish("p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		late := lock.ChangeRequest{
+			ReleaseRequest: lock.ReleaseRequest{Name: "p", Term: first.Term, Session: x.Owner.Session},
+			Seq:            1, Times: lock.Times{Timeout: 5 * time.Second, Stop: 5 * time.Second},
+		}
+		c.net.isolate("x", three, true)
+		<-first.Lost()
+		c.net.isolate("x", three, false)
+		w := wish("p")
+		w.Times.Timeout = time.Minute
+		h, err := x.Acquire(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Term <= first.Term {
+			t.Errorf("had again in term %d, want one after %d", h.Term, first.Term)
+		}
+		leader := c.hosts[c.leader()]
+		if k := leader.state("p").Lock; k.Times != w.Times {
+			t.Errorf("the servers go by %+v, want %+v", k.Times, w.Times)
+		}
+		if a, err := leader.change(t.Context(), leader.Clock.Now(), late); err != nil || a.Changed {
+			t.Errorf("a late change of the old term: %+v, %v", a, err)
+		}
+		defer keep(h)()
+		time.Sleep(20 * time.Second)
+		c.net.isolate("x", three, true)
+		if _, err := y.Acquire(t.Context(), wish("p")); err != nil {
+			t.Fatal(err)
+		}
+		if end, _ := h.Ends(); end.Left(x.client.Clock.Now()) > 0 {
+			t.Error("two holders")
+		}
+		c.net.isolate("x", three, false)
+	})
+}
+
+// A lease that was judged over, for a grant that then did not come about, does not lock out the
+// session that still has the lock.
+func TestJudgedForNobody(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		x := c.session("x")
+		defer x.stop()
+		h, err := x.Acquire(t.Context(), wish("p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.net.isolate("x", three, true)
+		<-h.Lost()
+		time.Sleep(time.Minute)
+		m := c.hosts[c.leader()].machine
+		m.mu.Lock()
+		if left, err := m.leases.Judge("p", m.table.Get("p"), m.clock.Now()); left != 0 || err != nil {
+			t.Errorf("Judge = %v, %v", left, err)
+		}
+		m.mu.Unlock()
+		c.net.isolate("x", three, false)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := x.Acquire(ctx, wish("p")); err != nil {
+			t.Errorf("the session cannot have its own lock again: %v", err)
+		}
+	})
+}
+
+// dex-lock: other times than at the last call are had in a new term; a call that the servers do
+// not hear leaves the lease as short as both say.
+func TestSingleOtherTimes(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		client := c.client("x")
+		defer client.Close()
+		files := lockclient.NewFiles(t.TempDir())
+		try := func(seconds int) lockclient.Result {
+			t.Helper()
+			s, err := lockclient.OpenSingle(client, "x", files, "p", lock.Times{Timeout: time.Duration(seconds) * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			result, _ := s.Try(t.Context())
+			return result
+		}
+		c.leader()
+		if got := try(10); got != lockclient.Got {
+			t.Fatalf("first try: %s", got)
+		}
+		if got := try(300); got != lockclient.Got {
+			t.Fatalf("a longer lease: %s", got)
+		}
+		if k := c.hosts[c.leader()].state("p").Lock; k.Timeout != 300*time.Second || k.Term != 2 {
+			t.Errorf("the servers go by %v in term %d, want 300s in term 2", k.Timeout, k.Term)
+		}
+		c.net.isolate("x", three, true)
+		if got := try(10); got != lockclient.TimingOut {
+			t.Errorf("a shorter lease that nobody heard of: %s", got)
+		}
+		time.Sleep(10 * time.Second)
+		if got := try(300); got.Held() {
+			t.Errorf("after the shorter lease: %s", got)
+		}
+		c.net.isolate("x", three, false)
+	})
+}
+
+// A lock whose release was not answered is not gone on with, and the next release frees it.
+func TestSingleRelease(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		client := c.client("x")
+		defer client.Close()
+		files := lockclient.NewFiles(t.TempDir())
+		open := func() *lockclient.Single {
+			t.Helper()
+			s, err := lockclient.OpenSingle(client, "x", files, "p", testTimes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		leader := c.hosts[c.leader()]
+		if got, err := open().Try(t.Context()); got != lockclient.Got {
+			t.Fatalf("Try = %s, %v", got, err)
+		}
+		c.net.isolate("x", three, true)
+		if err := open().Release(t.Context()); err == nil {
+			t.Error("a release that nobody heard of succeeded")
+		}
+		c.net.isolate("x", three, false)
+		if err := open().Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if k := leader.state("p").Lock; k.Held() {
+			t.Errorf("after the release the lock is %+v", k)
+		}
+		// An acquire whose answer is lost, then a release: nothing may stay taken.
+		for _, entry := range three {
+			c.net.cut(entry, "x")
+		}
+		if got, _ := open().Try(t.Context()); got != lockclient.NoMajority {
+			t.Errorf("Try without answers = %s", got)
+		}
+		c.net.isolate("x", three, false)
+		time.Sleep(time.Second)
+		if err := open().Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if k := leader.state("p").Lock; k.Held() {
+			t.Errorf("after a lost acquire and a release the lock is %+v", k)
+		}
+	})
+}
+
+// A timeout that gets shorter between two renewals must not cost the lock.
+func TestShorterTimeout(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		x := c.session("x")
+		defer x.stop()
+		w := wish("p")
+		w.Times.Timeout, w.Pace = time.Minute, 20*time.Second
+		h, err := x.Acquire(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keep(h)()
+		time.Sleep(15 * time.Second)
+		if err := h.Change(t.Context(), lock.Times{Timeout: 10 * time.Second, Stop: 5 * time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if isLost(h) {
+			t.Error("the lock was lost over a shorter timeout")
+		}
+	})
+}
+
+// A connection for questions on which nothing comes back any more is found out, however busy it is.
+func TestDeadQuestionConnection(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		x := c.session("x")
+		defer x.stop()
+		w := wish("p")
+		w.Pace = 500 * time.Millisecond
+		h, err := x.Acquire(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keep(h)()
+		time.Sleep(10 * time.Second)
+		leader := c.leader()
+		c.net.forget(leader, c.others(leader)[0])
+		time.Sleep(time.Minute)
+		c.crash(c.others(leader)[1])
+		time.Sleep(30 * time.Second)
+		if isLost(h) {
+			t.Error("the lock was lost: the leader still waits for answers on a dead connection")
+		}
+	})
+}
+
+// A crash in the middle of the first entry's writing is finished at the next start.
+func TestBirthCrashInBootstrap(t *testing.T) {
+	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+		c.leader()
+		c.stop("a")
+		s := &testServer{}
+		if err := os.Remove(c.stateDir("a") + "/raft.db"); err != nil {
+			t.Fatal(err)
+		}
+		db, err := openStore(c.stateDir("a")+"/raft.db", s.fatal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := os.ReadFile(c.stateDir("a") + "/identity")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var self identity
+		if err := json.Unmarshal(id, &self); err != nil {
+			t.Fatal(err)
+		}
+		record := `{"cluster":"` + self.Cluster + `","ids":["` + self.ID + `"]}`
+		if err := errors.Join(db.Set(birthKey, []byte(record)), db.SetUint64([]byte(termKey), 1), db.Close(),
+			os.Remove(c.config("a", s).Mark), unborn(c.stateDir("a"))); err != nil {
+			t.Fatal(err)
+		}
+		c.start("a")
+		c.leader()
 	})
 }

@@ -134,12 +134,20 @@ func (s *Server) beBorn(record birth) error {
 	return s.saveIdentity()
 }
 
+// bootstrap writes the first entry of the log, the configuration, as raft.BootstrapCluster
+// would, but so that it can be finished after a crash in the middle.
 func (s *Server) bootstrap(record birth) error {
 	var configuration raft.Configuration
 	for _, id := range record.IDs {
 		configuration.Servers = append(configuration.Servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
 	}
-	return raft.BootstrapCluster(s.raftConfig(), s.store, s.store, raft.NewInmemSnapshotStore(), nil, configuration)
+	const firstTerm = 1
+	if err := s.store.SetUint64([]byte(termKey), firstTerm); err != nil {
+		return err
+	}
+	return s.store.StoreLog(&raft.Log{
+		Index: 1, Term: firstTerm, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(configuration),
+	})
 }
 
 // sameList refuses a lock_servers that differs from the servers of the cluster.

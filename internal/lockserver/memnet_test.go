@@ -67,6 +67,19 @@ func (n *memNet) release(from, to string, t time.Time) {
 	n.wake()
 }
 
+// forget makes all connections between two hosts carry nothing any more, without a word, as a
+// firewall does that forgot them.
+func (n *memNet) forget(a, b string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.conns {
+		if c.host == a && c.peer.host == b || c.host == b && c.peer.host == a {
+			c.dead = true
+		}
+	}
+	n.wake()
+}
+
 // crash ends all connections of host without a word.
 func (n *memNet) crash(host string) {
 	n.mu.Lock()
@@ -161,6 +174,7 @@ type memConn struct {
 	eof    bool     // the peer closed
 	reset  bool
 	closed bool
+	dead   bool // what is written is lost
 
 	readBy, writeBy time.Time
 }
@@ -198,6 +212,8 @@ func (c *memConn) take(b []byte) (wait time.Duration, n int, err error) {
 	switch {
 	case c.closed:
 		return 0, 0, net.ErrClosed
+	case c.dead:
+		return long, 0, nil
 	case c.reset:
 		return 0, 0, errors.New("connection reset")
 	case len(c.in) == 0 && c.eof:
@@ -226,6 +242,8 @@ func (c *memConn) Write(b []byte) (int, error) {
 	switch {
 	case c.closed:
 		return 0, net.ErrClosed
+	case c.dead:
+		return len(b), nil
 	case c.reset || c.eof:
 		return 0, errors.New("broken pipe")
 	case !c.writeBy.IsZero() && !time.Now().Before(c.writeBy):

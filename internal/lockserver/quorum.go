@@ -171,6 +171,9 @@ func (w *waiter) tell(err error) {
 func (a *asker) heard(p *peer, number, term uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if number < p.answered {
+		return // late, of an earlier connection
+	}
 	p.answered, p.term = number, term
 	for w := range a.waiters {
 		a.check(w)
@@ -216,13 +219,13 @@ func (a *asker) converse(ctx context.Context, conn net.Conn, p *peer) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	failed := make(chan error, 1)
-	a.wg.Go(func() { failed <- a.hear(conn, p) })
+	t := &talkTimer{conn: conn}
+	a.wg.Go(func() { failed <- a.hear(conn, p, t) })
 	var sent uint64
 	for {
 		if last, _ := a.open(); last > sent {
 			sent = last
-			// Set before the write: an answer cannot clear it too early.
-			if err := conn.SetDeadline(time.Now().Add(silenceLimit)); err != nil {
+			if err := t.asked(sent); err != nil {
 				return err
 			}
 			if err := writeNumbers(conn, sent, 0); err != nil {
@@ -240,19 +243,48 @@ func (a *asker) converse(ctx context.Context, conn net.Conn, p *peer) error {
 }
 
 // hear takes the answers that come over conn.
-func (a *asker) hear(conn net.Conn, p *peer) error {
+func (a *asker) hear(conn net.Conn, p *peer, t *talkTimer) error {
 	for {
 		number, term, err := readNumbers(conn)
 		if err != nil {
 			return err
 		}
 		a.heard(p, number, term)
-		if last, _ := a.open(); number == last {
-			if err := conn.SetDeadline(time.Time{}); err != nil {
-				return err
-			}
+		if err := t.heard(number); err != nil {
+			return err
 		}
 	}
+}
+
+// A talkTimer ends a connection on which nothing is heard for silenceLimit while an answer is
+// due. Only an answer buys more time: a question does not, or a busy connection would never be
+// found dead.
+type talkTimer struct {
+	conn net.Conn
+
+	mu             sync.Mutex
+	sent, answered uint64
+}
+
+func (t *talkTimer) asked(number uint64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	due := t.sent > t.answered
+	t.sent = number
+	if due {
+		return nil
+	}
+	return t.conn.SetDeadline(time.Now().Add(silenceLimit))
+}
+
+func (t *talkTimer) heard(number uint64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answered = number
+	if t.sent > t.answered {
+		return t.conn.SetDeadline(time.Now().Add(silenceLimit))
+	}
+	return t.conn.SetDeadline(time.Time{})
 }
 
 // answerQuestions answers what another server asks over conn, until it ends.

@@ -74,7 +74,7 @@ func (d *Dir) Sync() error {
 // Write writes a note now. It need not survive a crash of the host.
 func (d *Dir) Write(name, text string) error {
 	path := filepath.Join(d.path, name)
-	temp := path + ".new"
+	temp := fmt.Sprintf("%s.new%d", path, os.Getpid()) // short-lived commands may write the same note
 	err := os.WriteFile(temp, []byte(text), 0o644)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(d.path, 0o755); err == nil {
