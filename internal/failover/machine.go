@@ -250,10 +250,12 @@ func inEnding(s step, e event) step {
 }
 
 // afterCheck lets go of a package that is shown to be down, and of no other. One that merely
-// cannot work here (critical before any start) has left nothing to be afraid of (rule 16).
+// cannot work here (status critical, or hanging, before any start) has left nothing to be
+// afraid of (rule 16).
 func afterCheck(s step, e event) step {
 	s.tried = s.tried || e.code == up || e.code == degraded
-	isDown := e.code == down || e.code > degraded && !s.tried
+	cannotWork := e.code > degraded || e.code == hangs
+	isDown := e.code == down || cannotWork && !s.tried
 	if !isDown || e.alive != "" {
 		if s.phase != keeping {
 			s = s.tell(keepLine(s.state, e))

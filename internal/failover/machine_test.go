@@ -149,7 +149,7 @@ func endingRows(p PkgState) []row {
 	}...)
 }
 
-// freshRows is an end before any start: critical is as good as down (rule 16).
+// freshRows is an end before any start: critical, or hanging, is as good as down (rule 16).
 func freshRows(p PkgState) []row {
 	checks := state{Pkg: p, phase: checking}
 	release := state{Pkg: Failed, phase: releasing}
@@ -157,9 +157,8 @@ func freshRows(p PkgState) []row {
 		release.Pkg = Halted
 	}
 	return []row{
-		{checks, "checked 1, checked 3, checked 127", release, "release", ""},
+		{checks, "checked 1, checked 3, checked 127, checked hangs", release, "release", ""},
 		{checks, "checked 3 alive", state{Pkg: p, phase: keeping}, "later", keepLineOf("still alive: sleep (pid 7)")},
-		{checks, "checked hangs", state{Pkg: p, phase: keeping}, "later", keepLineOf("its status hangs")},
 		// It ran, whoever started it: from now on critical is not down.
 		{checks, "checked 0", state{Pkg: p, phase: keeping, tried: true}, "later", keepLineOf("its status is 0, not 1")},
 		{checks, "checked 2", state{Pkg: p, phase: keeping, tried: true}, "later", keepLineOf("its status is 2, not 1")},
@@ -331,7 +330,7 @@ func TestNextIsSafe(t *testing.T) {
 			to := next(s, e)
 			has := func(d do) bool { return slices.Contains(to.do, d) }
 			fail := func(why string) { t.Errorf("next(%+v, %s) = %+v: %s", s, on, to, why) }
-			shownDown := e.kind == evChecked && e.alive == "" && (e.code == down || e.code > degraded && !s.tried)
+			shownDown := e.kind == evChecked && e.alive == "" && (e.code == down || (e.code > degraded || e.code == hangs) && !s.tried)
 			if has(doRelease) && !shownDown {
 				fail("it lets go of a package that is not shown to be down")
 			}

@@ -71,7 +71,10 @@ type Manager struct {
 	runs      map[slot]int
 	stops     map[slot]func()
 	inbox     chan posted
-	launching sync.Mutex // held while a script is being started
+	unsettled bool // what a start left running is not the service yet
+
+	mu        sync.Mutex
+	launching chan struct{} // closed when the last script that was to be started was, or was not
 	tasks     sync.WaitGroup
 	began     time.Time // when status was last started
 	since     time.Time // when the package began to run
@@ -260,7 +263,7 @@ func (m *Manager) signal(ctx context.Context, sig os.Signal) {
 
 // change makes the held lock's times those of new parameters.
 func (m *Manager) change(ctx context.Context) {
-	if m.lock == nil {
+	if m.lock == nil || m.state.lost { // a kill end that runs is not moved
 		if m.state.Pkg == StandBy {
 			m.perform(ctx, doSeek) // with the new times
 		}

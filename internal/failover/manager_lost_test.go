@@ -367,3 +367,46 @@ func disturb(r *rand.Rand, n *node) {
 		n.signals <- syscall.SIGTERM
 	}
 }
+
+// A disk that hangs, so that no script can even be started, does not keep the package alive
+// past the kill end; and what is started when it goes on is killed at once.
+func TestKillWhileTheDiskHangs(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.run(dummy)
+		n.until(13)
+		n.freeze()
+		n.locker.setCut(true)
+		n.until(111)
+		n.has("18 exec status", "52 exec stop", "110 kill all")
+		if n.scripts.isUp() {
+			t.Error("the package is up at the kill end")
+		}
+		n.until(200)
+		n.thaw()
+		n.until(300)
+		if n.scripts.isUp() {
+			t.Error("the package is up after the disk went on")
+		}
+	})
+}
+
+// A status that cannot even be started hangs.
+func TestStatusHangsInExec(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.run(dummy)
+		n.until(13)
+		n.freeze()
+		n.until(60)
+		n.want([]string{"timeout", "to failing"}, "58 error: timeout waiting for package good health.", "58 package state changes to failing.")
+	})
+}
+
+// A package that hangs before any start does not keep its lock: another node may be able to.
+func TestHangsBeforeAnyStart(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.scripts.acts["status"] = act{takes: hang}
+		n.run(dummy)
+		n.until(300)
+		n.has("40 error: timeout waiting for package status.", "80 package failed. restarting as stand-by.")
+	})
+}

@@ -28,9 +28,10 @@ type memScripts struct {
 	acts    map[string]act
 	running *memAction
 	up      bool
-	deaf    bool   // what is up ends by KILL only
-	sticky  bool   // status says up though nothing is left to kill
-	tough   string // what cannot be killed
+	deaf    bool          // what is up ends by KILL only
+	sticky  bool          // status says up though nothing is left to kill
+	tough   string        // what cannot be killed
+	frozen  chan struct{} // while it is open no script can be started: the disk hangs
 }
 
 // set changes how the package behaves.
@@ -58,6 +59,13 @@ func (s *memScripts) Settle() error { s.add("settle"); return nil }
 
 // Start begins an action.
 func (s *memScripts) Start(action string, _ uint64, _ string) (Action, error) {
+	s.mu.Lock()
+	frozen := s.frozen
+	s.mu.Unlock()
+	if frozen != nil {
+		s.add("exec %s", action)
+		<-frozen
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running != nil {

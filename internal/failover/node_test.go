@@ -62,6 +62,7 @@ func (n *node) run(p Params) {
 
 func (n *node) end() {
 	n.locker.setCut(false)
+	n.thaw()
 	n.scripts.set(func() { n.scripts.acts, n.scripts.sticky, n.scripts.tough = map[string]act{}, false, "" })
 	for range 200 {
 		select {
@@ -72,6 +73,18 @@ func (n *node) end() {
 		}
 	}
 	n.t.Errorf("the manager does not end:\n%s", strings.Join(n.with(), "\n"))
+}
+
+// freeze makes the disk hang that the scripts are on, until thaw.
+func (n *node) freeze() { n.scripts.set(func() { n.scripts.frozen = make(chan struct{}) }) }
+
+func (n *node) thaw() {
+	n.scripts.set(func() {
+		if n.scripts.frozen != nil {
+			close(n.scripts.frozen)
+			n.scripts.frozen = nil
+		}
+	})
 }
 
 // until waits till second s of the test, and till all that is to happen then has happened.

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"backtowork/internal/lease"
@@ -92,9 +93,7 @@ func (m *Manager) perform(ctx context.Context, d do) {
 	case doStart:
 		m.run(ctx, "start", 0, m.params.StartTimeout, evStarted, evStartTimeout)
 	case doSettle:
-		if err := m.Scripts.Settle(); err != nil {
-			m.Say("error: " + err.Error())
-		}
+		m.unsettled = true
 	case doStop:
 		m.stop(ctx)
 	case doCheck:
@@ -137,19 +136,37 @@ func (m *Manager) seek(ctx context.Context) {
 	})
 }
 
+// A launched is what came of starting an action.
+type launched struct {
+	action Action
+	err    error
+}
+
 // script runs an action of the package script, at most for limit. It returns its exit status,
-// or hangs where it had to be killed. ok is false where ctx ended it.
+// or hangs where it had to be killed. ok is false where ctx ended it. Starting it may hang too,
+// on a disk that does: then what it starts in the end is killed at once.
 func (m *Manager) script(ctx context.Context, action string, limit time.Duration) (code int, ok bool) {
-	a, err := m.launch(ctx, action)
-	if ctx.Err() != nil && a == nil {
+	if ctx.Err() != nil {
 		return 0, false
-	}
-	if err != nil {
-		m.Say("error: " + err.Error())
-		return 127, true
 	}
 	over := time.NewTimer(limit)
 	defer over.Stop()
+	begun := m.launch(ctx, action)
+	var a Action
+	select {
+	case l := <-begun:
+		if l.err != nil {
+			m.Say("error: " + l.err.Error())
+			return 127, true
+		}
+		a = l.action
+	case <-over.C:
+		go discardAction(begun)
+		return hangs, true
+	case <-ctx.Done():
+		go discardAction(begun)
+		return 0, false
+	}
 	select {
 	case <-a.Done():
 		return a.Status(), true
@@ -162,28 +179,70 @@ func (m *Manager) script(ctx context.Context, action string, limit time.Duration
 	}
 }
 
-// launch starts an action, unless ctx has ended. A kill of everything waits for a start that is
-// under way, and no start that was cancelled for the kill comes after it.
-func (m *Manager) launch(ctx context.Context, action string) (Action, error) {
-	m.launching.Lock()
-	defer m.launching.Unlock()
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
+// launch starts an action in a goroutine of its own.
+func (m *Manager) launch(ctx context.Context, action string) <-chan launched {
 	term, previous := m.lock.Terms()
-	return m.Scripts.Start(action, term, previous)
+	begun, done := make(chan launched, 1), make(chan struct{})
+	m.mu.Lock()
+	m.launching = done
+	m.mu.Unlock()
+	go func() {
+		defer close(done)
+		if ctx.Err() != nil {
+			begun <- launched{nil, ctx.Err()}
+			return
+		}
+		a, err := m.Scripts.Start(action, term, previous)
+		begun <- launched{a, err}
+	}()
+	return begun
 }
 
-// killAll kills whatever is left of the package, and returns what is alive for all that.
-func (m *Manager) killAll(grace time.Duration) (alive string) {
-	m.launching.Lock() // what starts now is seen
-	m.launching.Unlock()
+// discardAction kills an action that was started too late.
+func discardAction(begun <-chan launched) {
+	if l := <-begun; l.err == nil {
+		l.action.Kill(0)
+	}
+}
+
+// killAll kills whatever is left of the package, and returns what is alive for all that. A
+// script that is just being started is waited for, but not for long: the kill comes first.
+func (m *Manager) killAll(ctx context.Context, grace time.Duration) (alive string) {
+	m.mu.Lock()
+	launching := m.launching
+	m.mu.Unlock()
+	pending := launching != nil && !isClosed(launching)
+	alive = m.killOnce(grace)
+	if !pending {
+		return alive
+	}
+	limit := time.NewTimer(grace)
+	defer limit.Stop()
+	select {
+	case <-launching:
+		return m.killOnce(grace)
+	case <-ctx.Done():
+	case <-limit.C:
+	}
+	return strings.TrimPrefix(alive+", a script that hangs before it runs", ", ")
+}
+
+func (m *Manager) killOnce(grace time.Duration) (alive string) {
 	alive, err := m.Scripts.KillAll(grace)
 	if err != nil {
 		m.Say("error: " + err.Error())
 		return err.Error()
 	}
 	return alive
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // run posts how an action ended: as ended with its code, or as hung.
@@ -204,7 +263,27 @@ func (m *Manager) run(ctx context.Context, action string, wait, limit time.Durat
 func (m *Manager) watch(ctx context.Context, d time.Duration) {
 	d = max(d, 0)
 	m.began = time.Now().Add(d)
+	if m.unsettled {
+		m.unsettled = false
+		m.settle(ctx)
+		return
+	}
 	m.run(ctx, "status", d, m.params.Timeout, evStatus, evStatusHangs)
+}
+
+// settle makes what a start left running the service, and asks for its status.
+func (m *Manager) settle(ctx context.Context) {
+	limit := m.params.Timeout
+	m.act(ctx, false, func(ctx context.Context) (event, bool) {
+		if err := m.Scripts.Settle(); err != nil {
+			m.Say("error: " + err.Error())
+		}
+		code, ok := m.script(ctx, "status", limit)
+		if code == hangs {
+			return event{kind: evStatusHangs}, ok
+		}
+		return event{kind: evStatus, code: code}, ok
+	})
 }
 
 // stop runs the stop script, unless the kill end is so near that no script may start.
@@ -245,7 +324,7 @@ func (m *Manager) check(ctx context.Context, wait time.Duration) {
 		if !sleep(ctx, wait) {
 			return event{}, false
 		}
-		alive := m.killAll(grace)
+		alive := m.killAll(ctx, grace)
 		if left := kill.Left(m.Clock.Now()); lost && left > 0 {
 			limit = min(limit, left)
 		}
