@@ -42,8 +42,9 @@ func backToWork(ctx context.Context, env *Env) error {
 		fmt.Fprint(env.Stdout, backToWorkUsage)
 		return nil
 	}
+	outlivePipe()
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)...)
+	signal.Notify(signals, heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, haltSignal)...)
 	defer signal.Stop(signals)
 	tell := newReady(env)
 	out, errOut := newAsync(env.Stdout), newAsync(env.Stderr)
@@ -81,6 +82,7 @@ type member struct {
 	params  failover.Params
 	dir     *lockDir
 	out     io.Writer
+	closing sync.Once
 	log     *async // of this package alone, where there are several
 	signals chan os.Signal
 }
@@ -230,7 +232,9 @@ func logPath(home, name string) string {
 	return filepath.Join(home, "log", "back-to-work."+name+".log")
 }
 
-func (m *member) close() {
+func (m *member) close() { m.closing.Do(m.closeNow) }
+
+func (m *member) closeNow() {
 	if m.script != nil {
 		_ = m.script.Close() // nothing is left to do about it
 	}
@@ -269,6 +273,7 @@ func (g *group) run(ctx context.Context, signals <-chan os.Signal) error {
 	var renewals sync.WaitGroup
 	renewals.Go(func() { g.session.Run(ctx) })
 	renewals.Go(func() { g.share(ctx, signals) })
+	renewals.Go(func() { g.keepServer(ctx) })
 	renewals.Go(func() { g.reportAll(ctx, g.session.Client()) })
 	errs := make([]error, len(g.members))
 	var managers sync.WaitGroup
@@ -287,10 +292,7 @@ func (g *group) share(ctx context.Context, signals <-chan os.Signal) {
 		select {
 		case sig := <-signals:
 			for _, m := range g.members {
-				select {
-				case m.signals <- sig:
-				default: // it has enough to do, or has ended
-				}
+				m.signal(sig)
 			}
 		case <-ctx.Done():
 			return
@@ -298,7 +300,40 @@ func (g *group) share(ctx context.Context, signals <-chan os.Signal) {
 	}
 }
 
+// signal gives the member a signal, or a TERM where it alone is to halt.
+func (m *member) signal(sig os.Signal) {
+	if sig == haltSignal {
+		if !m.dir.haltAsked() {
+			return
+		}
+		sig = syscall.SIGTERM
+	}
+	select {
+	case m.signals <- sig:
+	default: // it has enough to do, or has ended
+	}
+}
+
+// serverEvery is how often is looked whether this host's lock server still runs.
+const serverEvery = time.Minute
+
+// keepServer starts this host's lock server again if it ended: it ends by itself rather than
+// trust a disk that stalls.
+func (g *group) keepServer(ctx context.Context) {
+	for {
+		select {
+		case <-time.After(serverEvery):
+		case <-ctx.Done():
+			return
+		}
+		if err := g.startServer(ctx); err != nil && ctx.Err() == nil {
+			g.log.Warn("this host's lock server does not run", "reason", err)
+		}
+	}
+}
+
 func (g *group) runMember(ctx context.Context, m *member) error {
+	defer m.close()
 	say := func(line string) { fmt.Fprintf(m.out, "%s %s\n", date(time.Now()), line) }
 	for _, w := range m.params.Warnings() {
 		say(w)

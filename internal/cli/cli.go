@@ -89,11 +89,15 @@ func withHint(err error, format string, args ...any) error {
 
 // Main runs the command that this process was called as, and returns its exit status.
 func Main() int {
-	ctx, stop := signal.NotifyContext(context.Background(), heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)...)
-	defer stop()
 	name, args := filepath.Base(os.Args[0]), os.Args[1:]
 	if find(name) == nil && len(args) > 0 { // bin/btw NAME ...
 		name, args = args[0], args[1:]
+	}
+	ctx := context.Background()
+	if !slices.Contains(unheeding, name) {
+		var stop func()
+		ctx, stop = signal.NotifyContext(ctx, heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)...)
+		defer stop()
 	}
 	home, err := findHome(os.Args[0], os.Getenv("BTW_HOME"))
 	if err != nil {
@@ -106,8 +110,16 @@ func Main() int {
 	})
 }
 
+// unheeding are the commands that a signal just ends, as it ends a program that asks for none,
+// and that become another program. (To ask and then to resign could lose one in between.)
+var unheeding = []string{"setsid", "sleep"}
+
 // heeded is those of signals that the caller does not want to be ignored, as nohup does.
 func heeded(signals ...os.Signal) []os.Signal { return slices.DeleteFunc(signals, signal.Ignored) }
+
+// outlivePipe makes a write to a pipe that nobody reads any more an error, not the end of the
+// process. (Ignoring the signal would do too, but the scripts would inherit that.)
+func outlivePipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // Run runs the command env.Name and returns its exit status.
 func Run(ctx context.Context, env *Env) int {

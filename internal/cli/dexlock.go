@@ -107,6 +107,7 @@ func dexInit(ctx context.Context, env *Env) error {
 	if err := s.startServer(ctx); err != nil {
 		return err
 	}
+	s.awaitLeader(ctx)
 	s.files.Init(a.name, s.Node, len(s.servers), a.times)
 	if err := s.files.Sync(); err != nil {
 		return err

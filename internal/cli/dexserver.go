@@ -34,12 +34,16 @@ func dexServer(ctx context.Context, env *Env) error {
 	if len(env.Args) > 0 {
 		return usageError("dex-server takes no arguments")
 	}
+	outlivePipe()
 	signal.Ignore(syscall.SIGHUP) // a terminal that closes is no reason to stop voting
 	s, self, err := openServerSite(env)
 	if err != nil {
 		return err
 	}
 	state := filepath.Join(s.LockDir, "state")
+	if s.stateInUse() {
+		return fmt.Errorf("it runs already: another process uses %s", state)
+	}
 	if err := checkState(ctx, state); err != nil {
 		return err
 	}

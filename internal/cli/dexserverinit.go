@@ -33,6 +33,7 @@ func dexServerInit(ctx context.Context, env *Env) error {
 	if err := s.startServer(ctx); err != nil {
 		return err
 	}
+	s.awaitLeader(ctx)
 	if env.Getenv("verbose") != "" {
 		fmt.Fprintln(env.Stderr, "good. lock server ready.")
 	}

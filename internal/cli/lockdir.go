@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"backtowork/internal/notes"
 )
@@ -40,7 +41,7 @@ func takeLockDir(home, name string) (*lockDir, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot make the state files: %w", err)
 		}
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if err := flockPatiently(f); err != nil {
 			_ = f.Close()
 			return nil, alreadyRuns(name)
 		}
@@ -66,6 +67,35 @@ type alreadyRuns string
 func (p alreadyRuns) Error() string {
 	return fmt.Sprintf("back-to-work is already running for package %s.", string(p))
 }
+
+// flockPatiently locks f, unless another has it locked for longer than the moment that a
+// status command takes to look.
+func flockPatiently(f *os.File) (err error) {
+	for range 10 {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return err
+}
+
+// haltSignal tells a manager to look which of its packages are asked to halt.
+const haltSignal = syscall.SIGUSR2
+
+const haltNote = "halt"
+
+// askHalt asks the manager pid to halt one package of those that it may run.
+func askHalt(home, name string, pid int) error {
+	if err := notes.In(lockDirPath(home, name)).Write(haltNote, "halt\n"); err != nil {
+		return err
+	}
+	_ = syscall.Kill(pid, haltSignal) // it may have ended this moment
+	return nil
+}
+
+// haltAsked says whether the package was asked to halt, once for each time.
+func (d *lockDir) haltAsked() bool { return os.Remove(filepath.Join(d.path, haltNote)) == nil }
 
 // same says whether f is still the file at path.
 func same(f *os.File, path string) bool {

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"backtowork/internal/notes"
@@ -98,22 +97,24 @@ func serviceStop(ctx context.Context, env *Env, packages []string) error {
 	if err := packageNames(packages); err != nil {
 		return err
 	}
-	var managers []int
+	managers := map[string]int{}
 	for _, name := range packages {
 		pid, err := managerOf(s.Home, name)
 		if err != nil {
 			return err
 		}
 		if pid != 0 {
-			managers = append(managers, pid)
+			managers[name] = pid
 		} else if _, err := os.Stat(filepath.Join(s.Home, "packages", name)); errors.Is(err, fs.ErrNotExist) {
 			// Most likely a slip of the finger, and the package that was meant goes on running.
 			return withHint(fmt.Errorf("package %q not found", name), "service status shows what runs here")
 		}
 	}
 	fmt.Fprint(env.Stdout, "sending TERM signal and waiting for package to halt.")
-	for _, pid := range managers {
-		_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended this moment
+	for name, pid := range managers {
+		if err := askHalt(s.Home, name, pid); err != nil {
+			return err
+		}
 	}
 	for _, name := range packages {
 		if err := awaitEnd(ctx, env, s.Home, name); err != nil {

@@ -41,7 +41,6 @@ func setsid(_ context.Context, env *Env) error {
 	if err != nil {
 		return cannotExecute(env, command[0], err)
 	}
-	defaultSignals()
 	if fork || syscall.Getpgrp() == os.Getpid() { // the leader of a group cannot leave it
 		return setsidFork(env, path, command, wait)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -142,6 +143,14 @@ func (s *site) sole() bool {
 
 // client is a client of the lock servers.
 func (s *site) client() (*lockclient.Client, error) {
+	var servers []lockclient.Server
+	for _, server := range s.servers {
+		servers = append(servers, lockclient.Server{Entry: server.Entry, Addr: server.Addr()})
+	}
+	return s.clientOf(servers...)
+}
+
+func (s *site) clientOf(servers ...lockclient.Server) (*lockclient.Client, error) {
 	k, err := s.key()
 	if err != nil {
 		return nil, err
@@ -150,11 +159,9 @@ func (s *site) client() (*lockclient.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := lockclient.Config{TLS: tls, Clock: lease.System(), Log: s.log, Dial: newResolver().dial}
-	for _, server := range s.servers {
-		cfg.Servers = append(cfg.Servers, lockclient.Server{Entry: server.Entry, Addr: server.Addr()})
-	}
-	return lockclient.NewClient(cfg), nil
+	return lockclient.NewClient(lockclient.Config{
+		Servers: servers, TLS: tls, Clock: lease.System(), Log: s.log, Dial: newResolver().dial,
+	}), nil
 }
 
 // session is a new session of this node, with a client of its own.
@@ -187,14 +194,24 @@ func (r *resolver) dial(ctx context.Context, addr string) (net.Conn, error) {
 	if host == "localhost" || net.ParseIP(host) != nil {
 		return d.DialContext(ctx, "tcp", addr)
 	}
-	ip, err := r.resolve(ctx, host)
+	ips, err := r.resolve(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	return d.DialContext(ctx, "tcp", net.JoinHostPort(ip, port))
+	var faults []error
+	for _, ip := range ips { // a name may have an address that leads nowhere
+		conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(ip, port))
+		if err == nil {
+			r.keep(host, ip)
+			return conn, nil
+		}
+		faults = append(faults, err)
+	}
+	return nil, errors.Join(faults...)
 }
 
-func (r *resolver) resolve(ctx context.Context, host string) (string, error) {
+// resolve is the addresses of host, the last good one first.
+func (r *resolver) resolve(ctx context.Context, host string) ([]string, error) {
 	r.mu.Lock()
 	known := r.last[host]
 	r.mu.Unlock()
@@ -204,16 +221,19 @@ func (r *resolver) resolve(ctx context.Context, host string) (string, error) {
 		defer cancel()
 	}
 	ips, err := net.DefaultResolver.LookupHost(ctx, host)
-	if err != nil && known != "" {
-		return known, nil
+	switch i := slices.Index(ips, known); {
+	case err != nil && known != "":
+		return []string{known}, nil
+	case i > 0:
+		ips[0], ips[i] = ips[i], ips[0]
 	}
-	if err != nil {
-		return "", err
-	}
+	return ips, err
+}
+
+func (r *resolver) keep(host, ip string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last[host] = ips[0]
-	return ips[0], nil
+	r.last[host] = ip
 }
 
 // lockName checks the name of a lock, as a user gave it.

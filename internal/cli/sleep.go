@@ -22,7 +22,6 @@ func sleep(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	defaultSignals()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -59,8 +58,3 @@ func duration(args []string) (time.Duration, error) {
 	}
 	return sum, nil
 }
-
-// defaultSignals lets signals do what they do to a program that asks for none, those that
-// were ignored when this one started staying so. It is for the small commands that a signal
-// just ends, and for those that become another program.
-func defaultSignals() { signal.Reset(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM) }

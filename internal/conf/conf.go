@@ -38,7 +38,10 @@ func Load(home, host string) (Site, error) {
 		return s, err
 	}
 	s.LockDir = findLockDir(home, lockDir)
-	if s.LockDir == "" {
+	switch {
+	case s.LockDir == "" && lockDir != "":
+		return s, fmt.Errorf("%w (conf/lock_path names %q, which is no directory)", errNoLockDir, lockDir)
+	case s.LockDir == "":
 		return s, errNoLockDir
 	}
 	name, err := firstLine(filepath.Join(home, "conf/node_name"))
@@ -199,7 +202,7 @@ func hostName(s string) bool {
 func words(path string) ([]string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read %w", err)
+		return nil, fmt.Errorf("cannot read %s: %w", path, reason(err))
 	}
 	var all []string
 	for line := range strings.Lines(string(b)) {
@@ -207,6 +210,15 @@ func words(path string) ([]string, error) {
 		all = append(all, strings.Fields(line)...)
 	}
 	return all, nil
+}
+
+// reason is err without the path, which stands in the message already.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
 
 // firstLine is the only word of the file at path; "" if there is no such file.

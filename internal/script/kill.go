@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -215,13 +216,40 @@ func (r *Runner) KillAll(grace time.Duration) ([]Process, error) {
 	r.mu.Unlock()
 	release := r.hold(actions...)
 	defer release()
-	left, err := sweep(actions, grace, r.findAll, func() {
+	killAll := func() {
 		if r.tree != nil {
 			r.tree.act.killAll()
 			r.tree.svc.killAll()
 		}
-	})
+	}
+	defer r.killAt(grace, actions, killAll)()
+	left, err := sweep(actions, grace, r.findAll, killAll)
 	return list(left), err
+}
+
+// killAt kills what can be killed without looking, after grace, unless the function that it
+// returns was called before: looking reads /proc, where one process that hangs in the kernel
+// can hold up who reads.
+func (r *Runner) killAt(grace time.Duration, actions []*Action, killAll func()) (stop func()) {
+	var mu sync.Mutex
+	over := false
+	t := time.AfterFunc(grace, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
+		}
+		for _, a := range actions {
+			a.signalGroup(unix.SIGKILL)
+		}
+		killAll()
+	})
+	return func() {
+		t.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+	}
 }
 
 // alone says whether no action but a is running.
