@@ -71,6 +71,7 @@ func inCluster(t *testing.T, switched off, list []string, test func(*testing.T, 
 			for _, entry := range list {
 				c.stop(entry)
 			}
+			time.Sleep(2 * dialLimit) // net/http ends a dial that nobody waits for by its own limit
 		}()
 		test(t, c)
 	})
