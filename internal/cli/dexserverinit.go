@@ -142,9 +142,13 @@ func (s *site) background(log, ready *os.File, name string, args ...string) (*ex
 // openLog opens a log for appending.
 func openLog(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot make the log directory: %w", err)
 	}
-	return os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write the log: %w", err)
+	}
+	return f, nil
 }
 
 // lastLine is the last line of the file at path, of what was written after begin.

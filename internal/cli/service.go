@@ -136,7 +136,7 @@ func awaitEnd(ctx context.Context, env *Env, home, name string) error {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
 			fmt.Fprintln(env.Stdout)
-			return fmt.Errorf("package %s is still halting (process %d)", name, pid)
+			return withHint(fmt.Errorf("package %s is still halting (process %d)", name, pid), "see %s", logPath(home, name))
 		}
 		if i%10 == 0 {
 			fmt.Fprint(env.Stdout, ".")

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os/signal"
-	"syscall"
 	"time"
 )
 

@@ -2,10 +2,6 @@ package lockserver
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -159,42 +155,6 @@ func TestChange(t *testing.T) {
 	})
 }
 
-// A node that meets another cluster than the one that it knows asks for no lock before all
-// leases of the old one are over.
-func TestOtherCluster(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
-		c.leader()
-		x := c.session("x")
-		defer x.stop()
-		h, err := x.Acquire(t.Context(), wish("p"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := h.Release(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for _, entry := range three {
-			c.stop(entry)
-			for _, path := range []string{c.stateDir(entry), c.config(entry, &testServer{}).Mark} {
-				if err := os.RemoveAll(path); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		for _, entry := range three {
-			c.start(entry)
-		}
-		c.leader()
-		begin := time.Now()
-		if _, err := x.Acquire(t.Context(), wish("p")); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(begin); took < testTimes.Silence() {
-			t.Errorf("a lock of another cluster was taken after %v, want at least T+S+m", took)
-		}
-	})
-}
-
 // A stand-by with a priority leaves a free lock to others for so long.
 func TestPriority(t *testing.T) {
 	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
@@ -222,138 +182,6 @@ func TestPriority(t *testing.T) {
 		}
 		if took := (<-got).Sub(begin); took < w.Delay || took > w.Delay+100*time.Millisecond {
 			t.Errorf("the lock was taken %v after the release, want %v", took, w.Delay)
-		}
-	})
-}
-
-// A server whose list differs, or that is missing, keeps a new cluster from beginning, and is named.
-func TestBirthWaits(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
-		for _, entry := range three {
-			c.stop(entry)
-			if err := errors.Join(os.RemoveAll(c.stateDir(entry)), os.RemoveAll(c.config(entry, &testServer{}).Mark)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		c.start("a")
-		c.start("b")
-		time.Sleep(time.Minute)
-		if got := c.hosts["a"].status(); got.Role != "waiting" || !strings.Contains(got.Waiting, "c to be reached") {
-			t.Errorf("with c missing a is %s, waiting for %q", got.Role, got.Waiting)
-		}
-		c.list = []string{"a", "b", "c", "d"}
-		c.start("c")
-		c.list = three
-		time.Sleep(time.Minute)
-		if got := c.hosts["a"].status(); got.Role != "waiting" || !strings.Contains(got.Waiting, "c to have the same lock_servers") {
-			t.Errorf("with another list on c a is %s, waiting for %q", got.Role, got.Waiting)
-		}
-		c.stop("c")
-		c.start("c")
-		c.leader()
-	})
-}
-
-// A server that was reached at the birth but crashed before it took the record is born later.
-func TestBirthCrash(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
-		c.eventually(5*time.Second, "a cluster", func() bool { return c.hosts["a"].status().Cluster != "" })
-		for _, entry := range three {
-			c.stop(entry)
-		}
-		// As if the host had crashed after the record was written, before the rest.
-		s := &testServer{}
-		db, err := openStore(c.stateDir("c")+"/raft.db", s.fatal)
-		if err != nil {
-			t.Fatal(err)
-		}
-		record, err := db.Get(birthKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(db.Close(), os.Remove(c.stateDir("c")+"/raft.db")); err != nil {
-			t.Fatal(err)
-		}
-		if db, err = openStore(c.stateDir("c")+"/raft.db", s.fatal); err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(db.Set(birthKey, record), db.Close(), os.Remove(c.config("c", s).Mark), unborn(c.stateDir("c"))); err != nil {
-			t.Fatal(err)
-		}
-		c.start("c")
-		c.start("b")
-		c.leader("a")
-	})
-}
-
-// unborn makes the identity in dir that of a server that is in no cluster.
-func unborn(dir string) error {
-	b, err := os.ReadFile(dir + "/identity")
-	if err != nil {
-		return err
-	}
-	id := string(b)[:strings.Index(string(b), `,"cluster"`)] + `,"cluster":""}`
-	return os.WriteFile(dir+"/identity", []byte(id), 0o600)
-}
-
-// A changed list of lock servers is refused with a clear line, and a wiped server waits.
-func TestChangedListAndWiped(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
-		c.leader()
-		c.stop("c")
-		c.list = []string{"a", "b", "c", "d"}
-		s := &testServer{}
-		server, err := Open(c.config("c", s))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := server.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot change the lock servers") {
-			t.Errorf("with a changed list Run = %v", err)
-		}
-		c.list = three
-		if err := os.RemoveAll(c.stateDir("c")); err != nil {
-			t.Fatal(err)
-		}
-		c.start("c")
-		time.Sleep(time.Minute)
-		if got := c.hosts["c"].status(); got.Role != "waiting" || !strings.Contains(got.Waiting, "lost its state") {
-			t.Errorf("a wiped server is %s, waiting for %q", got.Role, got.Waiting)
-		}
-		// It passes requests on.
-		x := c.session("x", "c")
-		defer x.stop()
-		h, err := x.Acquire(t.Context(), wish("p"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := h.Release(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// A leader that ends in good order hands over: nobody waits for an election, and a holder
-// does not notice.
-func TestLeaderEnds(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
-		leader := c.leader()
-		time.Sleep(time.Second)
-		c.stop(leader)
-		begin := time.Now()
-		c.leader()
-		if took := time.Since(begin); took > 300*time.Millisecond {
-			t.Errorf("another leader after %v, want at once", took)
-		}
-		c.start(leader)
-		time.Sleep(5 * time.Second)
-		// The best of the others has just crashed: then it is the third.
-		leader = c.leader()
-		c.net.crash(c.others(leader)[0])
-		c.stop(c.others(leader)[0])
-		begin = time.Now()
-		c.stop(leader)
-		if took := time.Since(begin); took > 5*time.Second {
-			t.Errorf("the leader took %v to end", took)
 		}
 	})
 }
@@ -420,51 +248,6 @@ func TestAnotherHolds(t *testing.T) {
 		<-h.Lost()
 		if _, kill := h.Ends(); kill.Left(x.client.Clock.Now()) > 0 {
 			t.Error("another holds the lock, and the kill end is still to come")
-		}
-	})
-}
-
-// The log is cut short behind snapshots, a follower that lags too far gets one, and a restarted
-// server goes on from one. Nothing of the locks is lost on the way.
-func TestSnapshots(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
-		c.leader()
-		c.logs = logSizes{snapshotAt: 50, kept: 10}
-		for _, entry := range three {
-			c.stop(entry)
-			c.start(entry)
-		}
-		leader := c.leader()
-		lagging := c.others(leader)[0]
-		c.stop(lagging)
-		x := c.session("x")
-		defer x.stop()
-		for range 40 {
-			h, err := x.Acquire(t.Context(), wish("p"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := h.Release(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		h, err := x.Acquire(t.Context(), wish("p"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer keep(h)()
-		time.Sleep(5 * time.Minute) // raft looks every two minutes or so
-		if first, err := c.hosts[leader].store.FirstIndex(); err != nil || first < 50 {
-			t.Errorf("the leader's log begins at %d, %v: it was never cut short", first, err)
-		}
-		c.start(lagging)
-		same := func() bool { return c.hosts[lagging].state("p").Lock == c.hosts[leader].state("p").Lock }
-		c.eventually(10*time.Second, "the follower has the lock's state", same)
-		c.stop(leader)
-		c.start(leader)
-		c.eventually(10*time.Second, "the restarted server has the lock's state", same)
-		if k := c.hosts[leader].state("p").Lock; isLost(h) || k.Term < 41 || k.Term != h.Term {
-			t.Errorf("after snapshots and restarts the lock is %+v, lost: %v", c.hosts[leader].state("p").Lock, isLost(h))
 		}
 	})
 }
@@ -545,91 +328,6 @@ func TestJudgedForNobody(t *testing.T) {
 	})
 }
 
-// dex-lock: other times than at the last call are had in a new term; a call that the servers do
-// not hear leaves the lease as short as both say.
-func TestSingleOtherTimes(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
-		client := c.client("x")
-		defer client.Close()
-		files := lockclient.NewFiles(t.TempDir())
-		try := func(seconds int) lockclient.Result {
-			t.Helper()
-			s, err := lockclient.OpenSingle(client, "x", files, "p", lock.Times{Timeout: time.Duration(seconds) * time.Second})
-			if err != nil {
-				t.Fatal(err)
-			}
-			result, _ := s.Try(t.Context())
-			return result
-		}
-		c.leader()
-		if got := try(10); got != lockclient.Got {
-			t.Fatalf("first try: %s", got)
-		}
-		if got := try(300); got != lockclient.Got {
-			t.Fatalf("a longer lease: %s", got)
-		}
-		if k := c.hosts[c.leader()].state("p").Lock; k.Timeout != 300*time.Second || k.Term != 2 {
-			t.Errorf("the servers go by %v in term %d, want 300s in term 2", k.Timeout, k.Term)
-		}
-		c.net.isolate("x", three, true)
-		if got := try(10); got != lockclient.TimingOut {
-			t.Errorf("a shorter lease that nobody heard of: %s", got)
-		}
-		time.Sleep(10 * time.Second)
-		if got := try(300); got.Held() {
-			t.Errorf("after the shorter lease: %s", got)
-		}
-		c.net.isolate("x", three, false)
-	})
-}
-
-// A lock whose release was not answered is not gone on with, and the next release frees it.
-func TestSingleRelease(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
-		client := c.client("x")
-		defer client.Close()
-		files := lockclient.NewFiles(t.TempDir())
-		open := func() *lockclient.Single {
-			t.Helper()
-			s, err := lockclient.OpenSingle(client, "x", files, "p", testTimes)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		}
-		leader := c.hosts[c.leader()]
-		if got, err := open().Try(t.Context()); got != lockclient.Got {
-			t.Fatalf("Try = %s, %v", got, err)
-		}
-		c.net.isolate("x", three, true)
-		if err := open().Release(t.Context()); err == nil {
-			t.Error("a release that nobody heard of succeeded")
-		}
-		c.net.isolate("x", three, false)
-		if err := open().Release(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if k := leader.state("p").Lock; k.Held() {
-			t.Errorf("after the release the lock is %+v", k)
-		}
-		// An acquire whose answer is lost, then a release: nothing may stay taken.
-		for _, entry := range three {
-			c.net.cut(entry, "x")
-		}
-		if got, _ := open().Try(t.Context()); got != lockclient.NoMajority {
-			t.Errorf("Try without answers = %s", got)
-		}
-		c.net.isolate("x", three, false)
-		time.Sleep(time.Second)
-		if err := open().Release(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if k := leader.state("p").Lock; k.Held() {
-			t.Errorf("after a lost acquire and a release the lock is %+v", k)
-		}
-	})
-}
-
 // A timeout that gets shorter between two renewals must not cost the lock.
 func TestShorterTimeout(t *testing.T) {
 	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
@@ -674,36 +372,5 @@ func TestDeadQuestionConnection(t *testing.T) {
 		if isLost(h) {
 			t.Error("the lock was lost: the leader still waits for answers on a dead connection")
 		}
-	})
-}
-
-// A crash in the middle of the first entry's writing is finished at the next start.
-func TestBirthCrashInBootstrap(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
-		c.leader()
-		c.stop("a")
-		s := &testServer{}
-		if err := os.Remove(c.stateDir("a") + "/raft.db"); err != nil {
-			t.Fatal(err)
-		}
-		db, err := openStore(c.stateDir("a")+"/raft.db", s.fatal)
-		if err != nil {
-			t.Fatal(err)
-		}
-		id, err := os.ReadFile(c.stateDir("a") + "/identity")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var self identity
-		if err := json.Unmarshal(id, &self); err != nil {
-			t.Fatal(err)
-		}
-		record := `{"cluster":"` + self.Cluster + `","ids":["` + self.ID + `"]}`
-		if err := errors.Join(db.Set(birthKey, []byte(record)), db.SetUint64([]byte(termKey), 1), db.Close(),
-			os.Remove(c.config("a", s).Mark), unborn(c.stateDir("a"))); err != nil {
-			t.Fatal(err)
-		}
-		c.start("a")
-		c.leader()
 	})
 }
