@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -43,6 +45,8 @@ func TestScripts(t *testing.T) {
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REPO", repo)
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second longer with -race
+			env.Setenv("GOHOME", os.Getenv("HOME")) // where go has its cache
 			env.Defer(func() { endAll(env.WorkDir) })
 			return nil
 		},
@@ -51,6 +55,9 @@ func TestScripts(t *testing.T) {
 			"signal":     signalCommand,
 			"eventually": eventually,
 			"status":     exitsWith,
+			"runs":       runs,
+			"end":        end,
+			"listen":     listen,
 		},
 	})
 }
@@ -66,12 +73,40 @@ func makeHome(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.MkdirAll(filepath.Join(home, dir), 0o755))
 	}
 	for _, dir := range []string{"packages", "modules", "utils"} {
-		ts.Check(exec.Command("cp", "-a", filepath.Join(repo, dir), filepath.Join(home, dir)).Run())
+		ts.Check(exec.Command("cp", "-a", filepath.Join(repo, dir), home).Run())
 	}
 	servers := "localhost:" + freePort(ts)
 	ts.Check(os.WriteFile(filepath.Join(home, "dex-lock/conf/lock_servers"), []byte(servers+"\n"), 0o644))
 	ts.Setenv("BTW_HOME", home)
 	ts.Setenv("LOCK_SERVERS", servers)
+}
+
+// listen (listen silent|rude) takes the port of $LOCK_SERVERS for the rest of the script: for a
+// program that never answers, or hangs up.
+func listen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: listen silent|rude")
+	}
+	l, err := net.Listen("tcp", ts.Getenv("LOCK_SERVERS"))
+	ts.Check(err)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if args[0] == "silent" {
+				defer conn.Close()
+			} else {
+				_ = conn.Close()
+			}
+		}
+	})
+	ts.Defer(func() {
+		_ = l.Close()
+		wg.Wait()
+	})
 }
 
 // signalCommand (signal NAME CMD) sends a signal to a background command of the script.
@@ -92,25 +127,81 @@ func signalCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("no background command %q", args[1])
 }
 
+// processes is the command lines, by pid, of what runs for the script that works in dir.
+func processes(dir string) map[int]string {
+	mark, found := []byte("\x00WORK="+dir+"\x00"), map[int]string{}
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, proc := range dirs {
+		pid, _ := strconv.Atoi(filepath.Base(proc))
+		env, err := os.ReadFile(proc + "/environ")
+		if err != nil || !bytes.Contains(append([]byte{0}, env...), mark) {
+			continue
+		}
+		line, err := os.ReadFile(proc + "/cmdline")
+		if err == nil { // else it has just ended
+			found[pid] = strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return found
+}
+
 // endAll kills every process of the script that works in dir: lock servers in the background,
 // and what a package or a failed script left.
 func endAll(dir string) {
-	mark := []byte("\x00WORK=" + dir + "\x00")
-	for range 10 { // what is killed may have just forked
-		files, _ := filepath.Glob("/proc/[0-9]*/environ")
-		found := false
-		for _, file := range files {
-			env, err := os.ReadFile(file)
-			if pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil && bytes.Contains(append([]byte{0}, env...), mark) {
-				found = true
-				_ = syscall.Kill(pid, syscall.SIGKILL)
-			}
-		}
-		if !found {
+	for range 100 { // what is killed may have just forked
+		left := processes(dir)
+		if len(left) == 0 {
 			return
+		}
+		for pid := range left {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// runs REGEXP wants a process of this script whose command line matches; ! runs wants none.
+func runs(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] runs REGEXP")
+	}
+	re, err := regexp.Compile(args[0])
+	ts.Check(err)
+	found := false
+	all := processes(ts.Getenv("WORK"))
+	for _, line := range all {
+		found = found || re.MatchString(line)
+	}
+	if found == neg {
+		ts.Fatalf("%q runs: %v; there are %v", args[0], found, all)
+	}
+}
+
+// end REGEXP ends the processes of this script whose command line matches, and waits for that.
+func end(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: end REGEXP")
+	}
+	re, err := regexp.Compile(args[0])
+	ts.Check(err)
+	asked := map[int]bool{}
+	for limit := time.Now().Add(10 * time.Second); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
+		left := false
+		for pid, line := range processes(ts.Getenv("WORK")) {
+			if !re.MatchString(line) {
+				continue
+			}
+			left = true
+			if !asked[pid] {
+				_ = syscall.Kill(pid, syscall.SIGTERM)
+			}
+			asked[pid] = true
+		}
+		if !left {
+			return
+		}
+	}
+	ts.Fatalf("%q does not end", args[0])
 }
 
 // eventually FILE REGEXP [SECONDS] waits until FILE matches, at most 10 seconds; ! eventually
