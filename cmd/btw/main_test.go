@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REPO", repo)
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second longer with -race
-			env.Setenv("GOHOME", os.Getenv("HOME")) // where go has its cache
+			env.Setenv("GOHOME", os.Getenv("HOME"))   // where go has its cache
 			env.Defer(func() { endAll(env.WorkDir) })
 			return nil
 		},
