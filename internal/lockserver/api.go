@@ -94,7 +94,7 @@ func readRequest[Request any](w http.ResponseWriter, r *http.Request) (q Request
 func (s *Server) pass(ctx context.Context, w http.ResponseWriter, r *http.Request, body []byte) {
 	leader := s.leaderEntry(ctx)
 	if leader == "" || leader == s.Entry || r.Header.Get(forwarded) != "" {
-		s.reply(w, nil, errNoLeader)
+		s.reply(w, nil, s.noLeader())
 		return
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, lock.URL(leader, r.URL.Path), bytes.NewReader(body))
@@ -114,6 +114,16 @@ func (s *Server) pass(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	}
 	w.WriteHeader(answer.StatusCode)
 	_, _ = io.Copy(w, answer.Body) // the client sees that it is cut short
+}
+
+// noLeader is why nobody leads, as far as this server knows.
+func (s *Server) noLeader() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.raft == nil && s.waiting != "" {
+		return fmt.Errorf("it waits for %s", s.waiting)
+	}
+	return errNoLeader
 }
 
 // leaderEntry is the leader as this server knows it. A server that is in no cluster asks the

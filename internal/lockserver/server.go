@@ -170,7 +170,7 @@ func (s *Server) join(ctx context.Context) error {
 		}
 	}
 	if s.lost() && !s.off.identity {
-		s.wait("it has lost its state: it does not vote, and passes requests on")
+		s.wait("a place in the cluster: it has lost its state, does not vote, and passes requests on")
 		s.Log.Error("this server was in a cluster and its state is gone: it does not vote", "state", s.Dir)
 		<-ctx.Done()
 		return nil
