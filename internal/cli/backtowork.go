@@ -117,7 +117,11 @@ func newGroup(ctx context.Context, env *Env) (_ *group, err error) {
 		g.members = append(g.members, m)
 	}
 	if err := s.startServer(ctx); err != nil {
-		return nil, err
+		if len(s.servers) == 1 {
+			return nil, err
+		}
+		// The others can decide without it; it is tried again every minute.
+		s.log.Warn("this host's lock server does not run", "reason", err)
 	}
 	if g.session, err = s.session(); err != nil {
 		return nil, err

@@ -252,3 +252,19 @@ func TestBirthCrashInBootstrap(t *testing.T) {
 		c.leader()
 	})
 }
+
+// A server whose identity is gone, but not its database, does not know as whom it voted.
+func TestIdentityGone(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		c.leader()
+		c.stop("c")
+		if err := os.Remove(c.stateDir("c") + "/identity"); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the first try must not make a new identity for the second
+			if _, err := Open(c.config("c", &testServer{})); err == nil || !strings.Contains(err.Error(), "identity is gone") {
+				t.Errorf("Open = %v, want that the identity is gone", err)
+			}
+		}
+	})
+}

@@ -44,6 +44,8 @@ func (s *Server) identityFile() string { return filepath.Join(s.Dir, "identity")
 func (s *Server) identify() error {
 	b, err := os.ReadFile(s.identityFile())
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && s.hasBirth():
+		return fmt.Errorf("cannot use %s: the file identity is gone, so this server does not know who it is any more; it must not vote", s.Dir)
 	case errors.Is(err, fs.ErrNotExist):
 		s.self = identity{ID: s.Entry + "/" + randomID()}
 		return s.saveIdentity()
@@ -51,7 +53,7 @@ func (s *Server) identify() error {
 		return fmt.Errorf("cannot read %w", err)
 	}
 	if err := json.Unmarshal(b, &s.self); err != nil {
-		return fmt.Errorf("cannot read %s: %w", s.identityFile(), err)
+		return fmt.Errorf("cannot use %s: it is damaged (%w)", s.identityFile(), err)
 	}
 	if entryOf(s.self.ID) != s.Entry {
 		return fmt.Errorf("%s is the state of %q, but lock_servers calls this host %q", s.Dir, entryOf(s.self.ID), s.Entry)
@@ -62,6 +64,11 @@ func (s *Server) identify() error {
 		return err
 	}
 	return s.beBorn(*record)
+}
+
+func (s *Server) hasBirth() bool {
+	_, err := s.store.Get(birthKey)
+	return err == nil
 }
 
 func (s *Server) saveIdentity() error {

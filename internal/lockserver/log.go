@@ -2,6 +2,7 @@ package lockserver
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -29,6 +30,11 @@ func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
 	if level >= hclog.Warn && s.rare.first(msg+peerIn(args)) {
 		to = slog.LevelWarn
+	}
+	for i, arg := range args {
+		if f, ok := arg.(hclog.Format); ok && len(f) > 0 {
+			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
+		}
 	}
 	s.to.Log(context.Background(), to, "raft: "+msg, args...)
 }

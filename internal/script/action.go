@@ -105,7 +105,12 @@ func (r *Runner) launch(args []string, stdout *os.File, env ...string) (*Action,
 // exec starts argv, in the cgroup if that can be.
 func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	if r.inTree() {
-		attr.Sys = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: true, CgroupFD: int(r.tree.act.dir.Fd())}
+		dir, err := r.tree.act.enter()
+		if err != nil {
+			return nil, err
+		}
+		defer dir.Close()
+		attr.Sys = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 		proc, err := execPatiently(argv, attr)
 		if err == nil || !refused(err) {
 			return proc, err

@@ -25,15 +25,31 @@ func Aside(home, node, name string, pid int) error {
 	}
 	var errs []error
 	for _, base := range cgroupMounts(string(mountinfo)) {
+		tidyAside(base, name)
 		dir := filepath.Join(base, siteDir(home, node), name)
-		err := os.MkdirAll(dir, 0o755)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644)
-		}
-		if err == nil {
-			return nil
+		var err error
+		for range 3 { // another that tidies may remove what was just made
+			if err = os.MkdirAll(dir, 0o755); err == nil {
+				err = os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644)
+			}
+			if err == nil {
+				return nil
+			}
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// tidyAside removes what earlier processes of that name left: cgroups in which nothing runs.
+func tidyAside(base, name string) {
+	dirs, err := filepath.Glob(filepath.Join(base, "back-to-work", "*", name))
+	if err != nil {
+		return
+	}
+	for _, dir := range dirs {
+		if os.Remove(dir) == nil { // fails where something runs
+			_ = os.Remove(filepath.Dir(dir))
+		}
+	}
 }

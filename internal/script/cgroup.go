@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,8 +25,13 @@ type tree struct {
 
 type cgroup struct {
 	root *os.Root
-	dir  *os.File
 	kill *os.File // nil before Linux 5.14
+
+	killed  atomic.Bool // since entry was made
+	mu      sync.Mutex
+	entries *os.Root // root, but for a test
+	entry   string   // where scripts are started: ".", or a cgroup below it
+	made    int      // entries
 }
 
 // findTree makes the package's cgroups; nil where there can be none.
@@ -97,18 +104,20 @@ func openTree(base, path string) (_ *tree, err error) {
 }
 
 func openCgroup(path string) (*cgroup, error) {
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	err := os.Mkdir(path, 0o755)
+	fresh := err == nil
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, err
 	}
-	c := &cgroup{root: root}
-	if c.dir, err = root.Open("."); err != nil {
-		c.close()
-		return nil, err
-	}
+	c := &cgroup{root: root, entries: root, entry: "."}
+	c.killed.Store(!fresh) // by an earlier manager, perhaps
 	procs, err := root.OpenFile("cgroup.procs", os.O_RDWR, 0)
 	if err != nil {
 		c.close()
@@ -160,10 +169,39 @@ func (c *cgroup) add(pid int) error {
 	return c.root.WriteFile("cgroup.procs", []byte(strconv.Itoa(pid)), 0)
 }
 
+// enter opens the directory that a script is to be started in. Since Linux 6.14 a process that is
+// started straight into a cgroup that was ever killed is killed too (the kernel compares the
+// cgroup's count of kills with that of the parent's cgroup). So after each kill it is a new
+// cgroup below c: every look at c and every kill of c covers it.
+func (c *cgroup) enter() (*os.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.killed.Swap(false) {
+		c.tidy()
+		c.made++
+		c.entry = fmt.Sprintf("entry-%d-%d", os.Getpid(), c.made)
+		if err := c.entries.Mkdir(c.entry, 0o755); err != nil {
+			c.killed.Store(true)
+			return nil, err
+		}
+	}
+	return c.entries.Open(c.entry)
+}
+
+// tidy removes the entries that are empty.
+func (c *cgroup) tidy() {
+	dirs, _ := fs.Glob(c.root.FS(), "entry-*")
+	for _, dir := range dirs {
+		_ = c.root.Remove(dir)
+	}
+}
+
 // killAll sends SIGKILL to all in c and below at once; nothing can fork itself out of it.
 func (c *cgroup) killAll() {
 	if c.kill != nil {
+		c.killed.Store(true)
 		_, _ = c.kill.WriteAt([]byte("1"), 0)
+		c.killed.Store(true) // of an entry that was made in between too
 	}
 }
 
@@ -171,10 +209,8 @@ func (c *cgroup) close() {
 	if c == nil {
 		return
 	}
+	c.tidy()
 	c.root.Close()
-	if c.dir != nil {
-		c.dir.Close()
-	}
 	if c.kill != nil {
 		c.kill.Close()
 	}

@@ -73,12 +73,12 @@ func TestCloneIntoCgroupRefused(t *testing.T) {
 	t.Parallel()
 	needCgroup(t)
 	s := newSite(t, "", "sleep 60\n")
-	dir, err := os.Open(s.home)
+	dir, err := os.OpenRoot(s.home)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.tree.act.dir.Close()
-	s.tree.act.dir = dir
+	defer dir.Close()
+	s.tree.act.entries = dir
 	a := s.start("start")
 	if got := cgroupPIDs(t, s.tree.act); !slices.Contains(got, a.pid) {
 		t.Errorf("act = %v, want %d in it", got, a.pid)

@@ -96,11 +96,17 @@ func (r *Runner) ask(ctx context.Context, name string) (string, error) {
 	switch status := a.Status(); {
 	case status >= notExecutable:
 		return "", fmt.Errorf("exit status %d", status)
+	case status == syntaxError && len(out) == 0:
+		return "", fmt.Errorf("exit status %d, and no answer: its log may say what is wrong with it", status)
 	case len(out) > longestAnswer:
 		return "", fmt.Errorf("the answer is longer than %d bytes", longestAnswer)
 	}
 	return strings.TrimSpace(string(out)), nil
 }
+
+// syntaxError is what shells end with when they cannot read a script. An old script may well end
+// with any status after it has answered.
+const syntaxError = 2
 
 // files tells the script and its modules from later versions of them.
 func (r *Runner) files() (string, error) {

@@ -85,3 +85,13 @@ func TestEchoThatHangs(t *testing.T) {
 		}
 	})
 }
+
+// A script that its shell cannot read is no package without parameters.
+func TestEchoOfABrokenScript(t *testing.T) {
+	eachMode(t, func(t *testing.T, mode string) {
+		s := newSite(t, mode, "case $1 in\nfi\n")
+		if got, err := s.Echo(t.Context(), "pace"); err == nil {
+			t.Errorf("Echo = %q, want an error", got)
+		}
+	})
+}
