@@ -194,7 +194,7 @@ func (g *group) newMember(ctx context.Context, name, shell string) (_ *member, e
 	}()
 	m.script, err = script.New(script.Config{
 		Home: g.Home, Name: name, Node: g.Node, Lock: name, LockDir: g.LockDir,
-		Session: g.id, Shell: shell, Environ: os.Environ(),
+		Session: g.id, Shell: shell, Environ: environ(),
 	})
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -126,7 +127,7 @@ func (s *site) background(log, ready *os.File, name string, args ...string) (*ex
 	cmd := exec.Command(exe, args...)
 	cmd.Args[0] = name // what it is, whatever the binary is called
 	cmd.Dir = s.Home
-	cmd.Env = append(os.Environ(), "BTW_HOME="+s.Home)
+	cmd.Env = append(environ(), "BTW_HOME="+s.Home)
 	if ready != nil {
 		cmd.ExtraFiles = []*os.File{ready}
 		cmd.Env = append(cmd.Env, readyFD+"=3")
@@ -137,6 +138,12 @@ func (s *site) background(log, ready *os.File, name string, args ...string) (*ex
 		return nil, fmt.Errorf("cannot start %s: %w", name, err)
 	}
 	return cmd, nil
+}
+
+// environ is the environment without what is ours in it. A process that is started from a
+// package script must not pass for one of the package's, which are killed with it.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "BTW_") })
 }
 
 // openLog opens a log for appending.
