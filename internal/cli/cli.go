@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"backtowork/internal/script"
 )
 
 // An Env is the world that a command runs in.
@@ -89,6 +91,9 @@ func withHint(err error, format string, args ...any) error {
 
 // Main runs the command that this process was called as, and returns its exit status.
 func Main() int {
+	if len(os.Args) > 1 && os.Args[1] == script.ChildVerb {
+		return script.RunChild(os.Args[2:])
+	}
 	name, args := filepath.Base(os.Args[0]), os.Args[1:]
 	if find(name) == nil && len(args) > 0 { // bin/btw NAME ...
 		name, args = args[0], args[1:]

@@ -66,6 +66,8 @@ type Manager struct {
 	params    Params
 	state     state
 	lock      Lock
+	term      uint64 // of the lock that is, or was last, held
+	previous  string
 	acting    chan struct{} // closed when the last use of slotAction has ended
 	asked     chan struct{} // closed when what the last use of slotSeek brought is taken or given back
 	runs      map[slot]int
@@ -74,7 +76,7 @@ type Manager struct {
 	unsettled bool // what a start left running is not the service yet
 
 	mu        sync.Mutex
-	launching chan struct{} // closed when the last script that was to be started was, or was not
+	launching []chan struct{} // each is closed when a script that was to be started was, or was not
 	tasks     sync.WaitGroup
 	began     time.Time // when status was last started
 	since     time.Time // when the package began to run
@@ -165,6 +167,7 @@ const discardLimit = 5 * time.Second
 // take begins to hold l.
 func (m *Manager) take(ctx context.Context, l Lock) {
 	m.lock = l
+	m.term, m.previous = l.Terms()
 	m.post(ctx, slotLost, func(ctx context.Context) (event, bool) {
 		select {
 		case <-l.Lost():

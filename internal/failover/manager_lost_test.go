@@ -410,3 +410,26 @@ func TestHangsBeforeAnyStart(t *testing.T) {
 		n.has("40 error: timeout waiting for package status.", "80 package failed. restarting as stand-by.")
 	})
 }
+
+// A start that hangs before it runs is not forgotten over the scripts that come after it: the
+// lock is kept until nothing can come of it any more.
+func TestHungStartKeepsTheLock(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.scripts.acts["status"] = act{takes: time.Second}
+		n.run(dummy)
+		n.until(0.5)
+		n.freeze()
+		n.until(2)
+		var hung chan struct{}
+		n.scripts.set(func() { hung, n.scripts.frozen = n.scripts.frozen, nil })
+		n.until(200)
+		if got := n.with("released", "restarting"); len(got) > 0 {
+			t.Errorf("the lock was given away while a start hangs: %q", got)
+		}
+		close(hung)
+		n.until(300)
+		if n.with("> start") == nil {
+			t.Error("the start never went on: this test proves nothing")
+		}
+	})
+}

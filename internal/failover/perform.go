@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -155,6 +156,9 @@ func (m *Manager) script(ctx context.Context, action string, limit time.Duration
 	var a Action
 	select {
 	case l := <-begun:
+		if ctx.Err() != nil && l.action == nil {
+			return 0, false
+		}
 		if l.err != nil {
 			m.Say("error: " + l.err.Error())
 			return 127, true
@@ -181,10 +185,9 @@ func (m *Manager) script(ctx context.Context, action string, limit time.Duration
 
 // launch starts an action in a goroutine of its own.
 func (m *Manager) launch(ctx context.Context, action string) <-chan launched {
-	term, previous := m.lock.Terms()
 	begun, done := make(chan launched, 1), make(chan struct{})
 	m.mu.Lock()
-	m.launching = done
+	m.launching = append(slices.DeleteFunc(m.launching, isClosed), done)
 	m.mu.Unlock()
 	go func() {
 		defer close(done)
@@ -192,7 +195,7 @@ func (m *Manager) launch(ctx context.Context, action string) <-chan launched {
 			begun <- launched{nil, ctx.Err()}
 			return
 		}
-		a, err := m.Scripts.Start(action, term, previous)
+		a, err := m.Scripts.Start(action, m.term, m.previous)
 		begun <- launched{a, err}
 	}()
 	return begun
@@ -205,26 +208,29 @@ func discardAction(begun <-chan launched) {
 	}
 }
 
-// killAll kills whatever is left of the package, and returns what is alive for all that. A
-// script that is just being started is waited for, but not for long: the kill comes first.
+// killAll kills whatever is left of the package, and returns what is alive for all that. Scripts
+// that are just being started are waited for, but not for long: the kill comes first.
 func (m *Manager) killAll(ctx context.Context, grace time.Duration) (alive string) {
 	m.mu.Lock()
-	launching := m.launching
+	m.launching = slices.DeleteFunc(m.launching, isClosed)
+	pending := slices.Clone(m.launching)
 	m.mu.Unlock()
-	pending := launching != nil && !isClosed(launching)
 	alive = m.killOnce(grace)
-	if !pending {
-		return alive
-	}
 	limit := time.NewTimer(grace)
 	defer limit.Stop()
-	select {
-	case <-launching:
-		return m.killOnce(grace)
-	case <-ctx.Done():
-	case <-limit.C:
+	for _, launching := range pending {
+		select {
+		case <-launching:
+			continue
+		case <-ctx.Done():
+		case <-limit.C:
+		}
+		return strings.TrimPrefix(alive+", a script that hangs before it runs", ", ")
 	}
-	return strings.TrimPrefix(alive+", a script that hangs before it runs", ", ")
+	if len(pending) > 0 {
+		return m.killOnce(0)
+	}
+	return alive
 }
 
 func (m *Manager) killOnce(grace time.Duration) (alive string) {
@@ -236,7 +242,7 @@ func (m *Manager) killOnce(grace time.Duration) (alive string) {
 	return alive
 }
 
-func isClosed(c <-chan struct{}) bool {
+func isClosed(c chan struct{}) bool {
 	select {
 	case <-c:
 		return true

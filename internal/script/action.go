@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -78,17 +77,13 @@ func (r *Runner) launch(args []string, stdout *os.File, env ...string) (*Action,
 		argv = append([]string{sh}, argv...)
 	}
 	attr := &os.ProcAttr{
-		Dir:   r.cfg.Home,
 		Env:   append(slices.Clone(r.env), append(env, "BTW_ACTION="+id)...),
 		Files: []*os.File{r.null, stdout, r.log},
 	}
 	expected.begin()
-	proc, err := r.exec(argv, attr)
+	proc, err := r.exec(append([]string{r.cfg.Home}, argv...), attr)
 	expected.end(proc)
 	if err != nil {
-		if _, e := os.Stat(filepath.Join(r.cfg.Home, path)); e == nil && errors.Is(err, unix.ENOENT) {
-			return nil, fmt.Errorf("cannot run %s: the interpreter that is to run it is missing: %w", path, err)
-		}
 		return nil, fmt.Errorf("cannot run %s: %w", path, err)
 	}
 	a.proc, a.pid = proc, proc.Pid
@@ -111,13 +106,13 @@ func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 		}
 		defer dir.Close()
 		attr.Sys = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
-		proc, err := execPatiently(argv, attr)
+		proc, err := startChild(argv, attr)
 		if err == nil || !refused(err) {
 			return proc, err
 		}
 		// Either clone or exec refused; exec will do it again.
 		attr.Sys = &syscall.SysProcAttr{Setpgid: true}
-		if proc, err = execPatiently(argv, attr); err == nil {
+		if proc, err = startChild(argv, attr); err == nil {
 			r.mu.Lock()
 			r.forkIn = false
 			r.mu.Unlock()
@@ -127,7 +122,7 @@ func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 		return proc, err
 	}
 	attr.Sys = &syscall.SysProcAttr{Setpgid: true}
-	return execPatiently(argv, attr)
+	return startChild(argv, attr)
 }
 
 func (r *Runner) inTree() bool {
@@ -142,22 +137,6 @@ func refused(err error) bool {
 		unix.ENOSYS, unix.EPERM, unix.EACCES, unix.EINVAL, unix.E2BIG,
 		unix.EOPNOTSUPP, unix.EBUSY, unix.EBADF, unix.ENODEV,
 	}, func(e error) bool { return errors.Is(err, e) })
-}
-
-// execPatiently waits a little for a script that is being written, and gives one without a first
-// line to /bin/sh, as a shell would.
-func execPatiently(argv []string, attr *os.ProcAttr) (*os.Process, error) {
-	for end := now() + 500*time.Millisecond; ; {
-		proc, err := os.StartProcess(argv[0], argv, attr)
-		switch {
-		case errors.Is(err, unix.ENOEXEC) && argv[0] != "/bin/sh":
-			argv = append([]string{"/bin/sh"}, argv...)
-		case errors.Is(err, unix.ETXTBSY) && now() < end:
-			pause(5 * time.Millisecond)
-		default:
-			return proc, err
-		}
-	}
 }
 
 // Done is closed when the script's own process has ended.

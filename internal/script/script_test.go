@@ -51,7 +51,7 @@ func TestStatusOfWhatCannotRun(t *testing.T) {
 			if got := s.end(a); got != test.want {
 				t.Errorf("%s: status = %d, want %d", name, got, test.want)
 			}
-			if logged := strings.Contains(s.logText(), "cannot run packages/pkg"); logged != (test.want != 5) {
+			if logged := strings.Contains(s.logText(), "cannot run "); logged != (test.want != 5) {
 				t.Errorf("%s: the log says %q", name, s.logText())
 			}
 			a.Kill(time.Second) // must be harmless

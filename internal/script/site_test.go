@@ -17,6 +17,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == ChildVerb {
+		os.Exit(RunChild(os.Args[2:]))
+	}
+	if len(os.Args) > 2 && os.Args[1] == "hold-lease" {
+		holdLease(os.Args[2])
+	}
 	if os.Getenv("SCRIPT_TEST_HEADLESS") != "" {
 		headless()
 	}
