@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,6 +20,7 @@ type lockDir struct {
 	path  string
 	pid   *os.File
 	notes *notes.Dir
+	gone  atomic.Bool // what stands in the directory is the next manager's
 }
 
 const lockDirPrefix = "lockdir_"
@@ -56,7 +58,10 @@ func takeLockDir(home, name string) (*lockDir, error) {
 		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
-		return &lockDir{dir, f, notes.In(dir)}, nil
+		if err := os.Remove(filepath.Join(dir, haltNote)); err != nil && !os.IsNotExist(err) {
+			return nil, errors.Join(err, f.Close()) // it was meant for an earlier manager
+		}
+		return &lockDir{path: dir, pid: f, notes: notes.In(dir)}, nil
 	}
 	return nil, fmt.Errorf("cannot take %s: it comes and goes", dir)
 }
@@ -87,15 +92,19 @@ const haltNote = "halt"
 
 // askHalt asks the manager pid to halt one package of those that it may run.
 func askHalt(home, name string, pid int) error {
-	if err := notes.In(lockDirPath(home, name)).Write(haltNote, "halt\n"); err != nil {
-		return err
+	// Not by a note: a directory that is gone, since the manager ended, must stay so.
+	err := os.WriteFile(filepath.Join(lockDirPath(home, name), haltNote), []byte("halt\n"), 0o644)
+	if err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("cannot ask package %s to halt: %w", name, err)
 	}
 	_ = syscall.Kill(pid, haltSignal) // it may have ended this moment
 	return nil
 }
 
 // haltAsked says whether the package was asked to halt, once for each time.
-func (d *lockDir) haltAsked() bool { return os.Remove(filepath.Join(d.path, haltNote)) == nil }
+func (d *lockDir) haltAsked() bool {
+	return !d.gone.Load() && os.Remove(filepath.Join(d.path, haltNote)) == nil
+}
 
 // same says whether f is still the file at path.
 func same(f *os.File, path string) bool {
@@ -106,6 +115,7 @@ func same(f *os.File, path string) bool {
 
 // remove ends it. The directory goes before the lock: who comes next makes a new one.
 func (d *lockDir) remove() {
+	d.gone.Store(true)
 	_ = d.notes.Sync() // a note that comes late would make the directory anew
 	_ = os.RemoveAll(d.path)
 	_ = d.pid.Close()

@@ -23,24 +23,46 @@ func (c *Client) acquire(ctx context.Context, name string, owner lock.Owner, tim
 	return a, at, err
 }
 
-// meet notes which cluster the servers are. On meeting another one than this node knows, it
-// waits until no lease of the old one can run any more: as a server waits, by the clock that
-// goes slower (rule 11).
+// meet waits, on meeting another cluster than the one that this node knows, until no lease of the
+// old one on this lock can run any more: as a server waits, by the clock that goes slower, from
+// when the node met it first (rule 11). Another lock may have to wait longer: so the node goes
+// on knowing the old cluster until no lease can be that long.
 func (c *Client) meet(ctx context.Context, files *Files, id string, times lock.Times) error {
+	const longest = 24 * time.Hour
 	known := files.Cluster()
 	if known == id || id == "" {
 		return nil
 	}
-	if known != "" {
+	met, err := files.met(id, c.Clock.Now())
+	if err != nil {
+		return err
+	}
+	if left := times.Silence() - c.Clock.Now().Shortest(met); left > 0 {
 		c.Log.Warn("the lock servers are another cluster than before: waiting until nothing of the old one can run",
-			"was", known, "is", id, "seconds", int(times.Silence().Seconds()))
-		begin := c.Clock.Now()
-		for left := times.Silence(); left > 0; left = times.Silence() - c.Clock.Now().Shortest(begin) {
-			pause(ctx, max(left, time.Millisecond))
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+			"was", known, "is", id, "seconds", int(left.Seconds()))
+	}
+	for {
+		passed := c.Clock.Now().Shortest(met)
+		if passed >= max(longest, times.Silence()) {
+			return files.SetCluster(id)
+		}
+		if passed >= times.Silence() {
+			return nil
+		}
+		pause(ctx, max(times.Silence()-passed, time.Millisecond))
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
-	return files.SetCluster(id)
+}
+
+// join notes the first cluster that this node meets. A note that cannot be written is only
+// told: the lock that came with the meeting is had.
+func (c *Client) join(files *Files, id string) {
+	if files.Cluster() != "" || id == "" {
+		return
+	}
+	if err := files.SetCluster(id); err != nil {
+		c.Log.Warn("which cluster this is will be forgotten", "reason", err)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/notes"
 )
@@ -77,3 +78,20 @@ func (f *Files) Cluster() string {
 
 // SetCluster remembers the cluster.
 func (f *Files) SetCluster(id string) error { return f.notes.Write("cluster", id+"\n") }
+
+// met is when this node met the cluster called id, which is now if it did not before, or not in
+// this boot of the host.
+func (f *Files) met(id string, now lease.Time) (lease.Time, error) {
+	boot, err := lease.BootID()
+	if err != nil {
+		return now, err
+	}
+	var noted, notedBoot string
+	var at int64
+	if text, err := f.notes.Read("cluster_met"); err == nil {
+		if _, err := fmt.Sscan(text, &noted, &notedBoot, &at); err == nil && noted == id && notedBoot == boot {
+			return lease.FromBoot(time.Duration(at), now), nil
+		}
+	}
+	return now, f.notes.Write("cluster_met", fmt.Sprintln(id, boot, int64(now.Boot())))
+}

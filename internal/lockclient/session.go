@@ -63,9 +63,9 @@ func (w Wish) interval() time.Duration { return min(w.Pace, w.Times.Timeout/3) }
 // Acquire waits until the lock is this session's, or ctx ends. It waits on the servers, which
 // answer at once when the lock is released; a request that waits never starts a lease.
 func (s *Session) Acquire(ctx context.Context, w Wish) (*Held, error) {
-	asked := s.client.Clock.Now()
+	asked, cluster := s.client.Clock.Now(), ""
 	for {
-		state, h, err := s.ask(ctx, w)
+		state, h, err := s.ask(ctx, w, &cluster)
 		if h != nil {
 			s.client.Log.Debug("lock acquired", "lock", w.Name, "term", h.Term)
 			return h, nil
@@ -130,19 +130,25 @@ func (s *Session) await(ctx context.Context, w Wish, term uint64) error {
 }
 
 // ask asks for the lock once. An answer that was lost may have been a yes: so the request is
-// not broken off by ctx, and what was had after ctx ended is given back.
-func (s *Session) ask(ctx context.Context, w Wish) (lock.State, *Held, error) {
+// not broken off by ctx, and what was had after ctx ended is given back. cluster is the one that
+// may be asked; it changes when another was met and waited for.
+func (s *Session) ask(ctx context.Context, w Wish, cluster *string) (lock.State, *Held, error) {
 	unbroken := context.WithoutCancel(ctx)
-	a, at, err := s.client.acquire(unbroken, w.Name, s.Owner, w.Times, s.files.Cluster())
+	if *cluster == "" {
+		*cluster = s.files.Cluster()
+	}
+	a, at, err := s.client.acquire(unbroken, w.Name, s.Owner, w.Times, *cluster)
 	if err != nil {
 		return lock.State{}, nil, err
 	}
-	if a.Stranger || s.files.Cluster() == "" {
-		err := s.meet(ctx, at.cluster, w.Times)
-		if a.Stranger || err != nil {
-			return lock.State{}, nil, errors.Join(err, errAgain)
+	if a.Stranger {
+		if err := s.client.meet(ctx, s.files, at.cluster, w.Times); err != nil {
+			return lock.State{}, nil, err
 		}
+		*cluster = at.cluster
+		return lock.State{}, nil, errAgain
 	}
+	s.client.join(s.files, at.cluster)
 	if !a.Granted {
 		return a.State, nil, nil
 	}
@@ -163,12 +169,6 @@ func (s *Session) ask(ctx context.Context, w Wish) (lock.State, *Held, error) {
 
 // errAgain is of a question that is to be asked again.
 var errAgain = errors.New("not asked yet")
-
-// meet notes which cluster the servers are. On meeting another one than this node knows, it
-// waits until no lease of the old one can run any more (rule 11).
-func (s *Session) meet(ctx context.Context, id string, times lock.Times) error {
-	return s.client.meet(ctx, s.files, id, times)
-}
 
 // Run renews the session's locks until ctx ends.
 func (s *Session) Run(ctx context.Context) {

@@ -105,8 +105,9 @@ func (s *Single) Try(ctx context.Context) (Result, error) {
 		return s.acquire(ctx)
 	case s.left() <= 0:
 		return TimedOut, s.forget()
-	case s.times != s.kept.times:
-		// Other times are had by a new term of our own lock. Till then the shorter count.
+	case s.times != s.kept.times, s.kept.asked:
+		// Other times are had by a new term of our own lock, and so is certainty after an
+		// acquire that was not answered. Till then the shorter times count.
 		s.kept.end = earlier(s.kept.end, s.client.Clock.Now().Add(s.times.Timeout))
 		return s.acquire(ctx)
 	}
@@ -159,10 +160,12 @@ func (s *Single) acquire(ctx context.Context) (Result, error) {
 		return NotKept, err
 	}
 	a, at, err := s.client.acquire(ctx, s.name, s.owner, s.times, s.files.Cluster())
-	if err == nil && (a.Stranger || s.files.Cluster() == "") {
-		if err = s.client.meet(ctx, s.files, at.cluster, s.times); err == nil && a.Stranger {
-			a, at, err = s.client.acquire(ctx, s.name, s.owner, s.times, s.files.Cluster())
+	if err == nil && a.Stranger {
+		if err = s.client.meet(ctx, s.files, at.cluster, s.times); err == nil {
+			a, at, err = s.client.acquire(ctx, s.name, s.owner, s.times, at.cluster)
 		}
+	} else if err == nil {
+		s.client.join(s.files, at.cluster)
 	}
 	switch {
 	case err != nil && s.kept.term != 0 && s.left() > 0:
@@ -190,7 +193,7 @@ var ErrManaged = errors.New("the lock is held by back-to-work on this node")
 // Release gives the lock back if it is held, and forgets it.
 func (s *Single) Release(ctx context.Context) error {
 	term := s.kept.term
-	if term == 0 && s.kept.asked { // it may be ours
+	if s.kept.asked { // it may be ours, in a term that we were not told
 		var state lock.State
 		if _, err := s.client.call(ctx, 4*attemptLimit, "/v1/wait", lock.WaitRequest{Name: s.name}, &state); err != nil {
 			return err

@@ -228,8 +228,8 @@ func (s *Server) judge(leaseTerm uint64, q lock.AcquireRequest) (k lock.Lock, le
 		return k, 0, errNoLeader
 	case k.Session == q.Owner.Session && k.Term == q.Own:
 		return k, 0, nil
-	case k.Session == q.Owner.Session:
-		return k, time.Millisecond, nil // it may ask again at once
+	case k.Session == q.Owner.Session, q.Own != 0:
+		return k, time.Millisecond, nil // it may ask again at once: it knew the lock otherwise
 	}
 	left, err = m.leases.Judge(q.Name, k, s.Clock.Now())
 	if left > 0 {

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
 )
 
 // A node that meets another cluster than the one that it knows asks for no lock before all
@@ -265,6 +268,62 @@ func TestIdentityGone(t *testing.T) {
 			if _, err := Open(c.config("c", &testServer{})); err == nil || !strings.Contains(err.Error(), "identity is gone") {
 				t.Errorf("Open = %v, want that the identity is gone", err)
 			}
+		}
+	})
+}
+
+// Each lock waits for its own times on meeting another cluster, from the first meeting on.
+func TestMeetTwoLocks(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		c.leader()
+		files := lockclient.NewFiles(t.TempDir())
+		if err := files.SetCluster("another"); err != nil {
+			t.Fatal(err)
+		}
+		client := c.client("x")
+		defer client.Close()
+		s := lockclient.NewSession(client, "x", files)
+		short, long := wish("a"), wish("b")
+		long.Times = lock.Times{Timeout: time.Minute, Stop: time.Minute}
+		begin := time.Now()
+		for _, w := range []lockclient.Wish{short, long, short} {
+			h, err := s.Acquire(t.Context(), w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begin); took < w.Times.Silence() || took > long.Times.Silence()+time.Second {
+				t.Errorf("%s was had %v after the meeting, want at least %v", w.Name, took, w.Times.Silence())
+			}
+			if err := h.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// Where the cluster cannot be noted the lock is had all the same, once.
+func TestClusterNotNoted(t *testing.T) {
+	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+		c.leader()
+		dir := t.TempDir()
+		if err := os.MkdirAll(dir+"/cluster/x", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		client := c.client("x")
+		defer client.Close()
+		s := lockclient.NewSession(client, "x", lockclient.NewFiles(dir))
+		h, err := s.Acquire(t.Context(), wish("p"))
+		if err != nil || h.Term > 2 {
+			t.Fatalf("Acquire = %+v, %v", h, err)
+		}
+		if err := h.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+		// A late copy of an acquire of one's own lock takes no lock that is free by now.
+		leader := c.hosts[c.leader()]
+		q := lock.AcquireRequest{Name: "p", Owner: s.Owner, Times: testTimes, Own: h.Term}
+		if a, err := leader.acquire(t.Context(), leader.Clock.Now(), q); err != nil || a.Granted {
+			t.Errorf("a late acquire of a released lock: %+v, %v", a, err)
 		}
 	})
 }

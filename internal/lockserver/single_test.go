@@ -92,3 +92,68 @@ func TestSingleRelease(t *testing.T) {
 		}
 	})
 }
+
+// An acquire for other times that was not answered may be made late: then the lock is in a term
+// that the next calls must find out about, and live by.
+func TestSingleLateOwnAcquire(t *testing.T) {
+	const long, short = time.Minute, 10 * time.Second
+	for _, story := range []string{"late", "release", "renew"} {
+		t.Run(story, func(t *testing.T) {
+			inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+				client := c.client("x")
+				defer client.Close()
+				files := lockclient.NewFiles(t.TempDir())
+				open := func(timeout time.Duration) *lockclient.Single {
+					t.Helper()
+					s, err := lockclient.OpenSingle(client, "x", files, "p", lock.Times{Timeout: timeout})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return s
+				}
+				try := func(timeout time.Duration, want lockclient.Result) {
+					t.Helper()
+					if got, err := open(timeout).Try(t.Context()); got != want {
+						t.Errorf("Try(%v) = %s (%v), want %s", timeout, got, err, want)
+					}
+				}
+				leader := c.hosts[c.leader()]
+				try(long, lockclient.Got)
+				k := leader.state("p").Lock
+				c.net.isolate("x", three, true)
+				try(short, lockclient.TimingOut)
+				c.net.isolate("x", three, false)
+				late := func() {
+					q := lock.AcquireRequest{Name: "p", Owner: k.Owner, Times: lock.Times{Timeout: short}, Own: k.Term}
+					if _, err := leader.acquire(t.Context(), leader.Clock.Now(), q); err != nil {
+						t.Error(err)
+					}
+				}
+				switch story {
+				case "late":
+					try(short, lockclient.Got)
+					begin := time.Now()
+					late()
+					if got := leader.state("p").Lock; got.Times.Timeout != short || time.Since(begin) > time.Second {
+						t.Errorf("after a late acquire the lock is %+v", got)
+					}
+				case "release":
+					late()
+					if err := open(long).Release(t.Context()); err != nil {
+						t.Error(err)
+					}
+					if got := leader.state("p").Lock; got.Held() {
+						t.Errorf("after the release the lock is %+v", got)
+					}
+				case "renew":
+					late()
+					try(long, lockclient.Got)
+					late()
+					if got := leader.state("p").Lock; got.Times.Timeout != long {
+						t.Errorf("the holder was told %v, the servers go by %v", long, got.Times.Timeout)
+					}
+				}
+			})
+		})
+	}
+}
