@@ -95,9 +95,9 @@ func (r *Runner) ask(ctx context.Context, name string) (string, error) {
 	<-read
 	switch status := a.Status(); {
 	case status >= notExecutable:
-		return "", fmt.Errorf("exit status %d", status)
+		return "", fmt.Errorf("it cannot be run (exit status %d): log/%s.log says why", status, r.cfg.Name)
 	case status == syntaxError && len(out) == 0:
-		return "", fmt.Errorf("exit status %d, and no answer: its log may say what is wrong with it", status)
+		return "", fmt.Errorf("exit status %d, and no answer: log/%s.log may say why", status, r.cfg.Name)
 	case len(out) > longestAnswer:
 		return "", fmt.Errorf("the answer is longer than %d bytes", longestAnswer)
 	}
