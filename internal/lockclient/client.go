@@ -223,12 +223,13 @@ func (c *Client) Get(ctx context.Context, entry, path string, answer any) error 
 // Reason is the plain word for why a server gave no answer.
 func Reason(err error) string {
 	var dns *net.DNSError
+	var network net.Error
 	switch {
 	case errors.As(err, &dns):
 		return "the name does not resolve"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: no lock server runs there"
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return "no answer"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return "no route to it"
