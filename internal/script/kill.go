@@ -201,7 +201,7 @@ func (a *Action) end(grace time.Duration, cgroup bool) {
 		}
 		return found, nil
 	}
-	_, _ = sweep([]*Action{a}, grace, look, func() {
+	_, _ = sweep([]*Action{a}, grace, r.sure(look), func() {
 		if cgroup && r.alone(a) {
 			r.tree.act.killAll()
 		}
@@ -223,7 +223,7 @@ func (r *Runner) KillAll(grace time.Duration) ([]Process, error) {
 		}
 	}
 	defer r.killAt(grace, actions, killAll)()
-	left, err := sweep(actions, grace, r.findAll, killAll)
+	left, err := sweep(actions, grace, r.sure(r.findAll), killAll)
 	return list(left), err
 }
 
@@ -249,6 +249,24 @@ func (r *Runner) killAt(grace time.Duration, actions []*Action, killAll func()) 
 		mu.Lock()
 		defer mu.Unlock()
 		over = true
+	}
+}
+
+// sure is look, but that finds nothing only if it does so three times. Without a cgroup's own list a
+// process is known by its environment, which it does not show in the moment in which it becomes
+// another program; its parent may have been killed in that moment.
+func (r *Runner) sure(look func() (map[int]proc, error)) func() (map[int]proc, error) {
+	if r.tree != nil {
+		return look
+	}
+	return func() (map[int]proc, error) {
+		for _, wait := range []time.Duration{0, 5 * time.Millisecond, 20 * time.Millisecond} {
+			pause(wait)
+			if left, err := look(); err != nil || len(left) > 0 {
+				return left, err
+			}
+		}
+		return nil, nil
 	}
 }
 
