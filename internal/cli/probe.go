@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -49,7 +48,7 @@ func (s *site) serverRuns(ctx context.Context, self conf.Server) (bool, error) {
 	var other *clusterkey.OtherKeyError
 	switch {
 	case err == nil:
-		if !slices.Equal(slices.Sorted(slices.Values(status.List)), slices.Sorted(slices.Values(entries(s.servers)))) {
+		if !lock.SameServers(status.List, entries(s.servers)) {
 			s.log.Warn("this host's lock server was started with another lock_servers",
 				"its", strings.Join(status.List, " "), "now", strings.Join(entries(s.servers), " "))
 		}

@@ -251,9 +251,17 @@ func isClosed(c chan struct{}) bool {
 	}
 }
 
-// run posts how an action ended: as ended with its code, or as hung.
+// run posts how an action ended: as ended with its code, or as hung. What a start left running
+// is made the service first.
 func (m *Manager) run(ctx context.Context, action string, wait, limit time.Duration, ended, hung eventKind) {
+	settle := m.unsettled
+	m.unsettled = false
 	m.act(ctx, false, func(ctx context.Context) (event, bool) {
+		if settle {
+			if err := m.Scripts.Settle(); err != nil {
+				m.Say("error: " + err.Error())
+			}
+		}
 		if !sleep(ctx, wait) {
 			return event{}, false
 		}
@@ -269,27 +277,7 @@ func (m *Manager) run(ctx context.Context, action string, wait, limit time.Durat
 func (m *Manager) watch(ctx context.Context, d time.Duration) {
 	d = max(d, 0)
 	m.began = time.Now().Add(d)
-	if m.unsettled {
-		m.unsettled = false
-		m.settle(ctx)
-		return
-	}
 	m.run(ctx, "status", d, m.params.Timeout, evStatus, evStatusHangs)
-}
-
-// settle makes what a start left running the service, and asks for its status.
-func (m *Manager) settle(ctx context.Context) {
-	limit := m.params.Timeout
-	m.act(ctx, false, func(ctx context.Context) (event, bool) {
-		if err := m.Scripts.Settle(); err != nil {
-			m.Say("error: " + err.Error())
-		}
-		code, ok := m.script(ctx, "status", limit)
-		if code == hangs {
-			return event{kind: evStatusHangs}, ok
-		}
-		return event{kind: evStatus, code: code}, ok
-	})
 }
 
 // stop runs the stop script, unless the kill end is so near that no script may start.

@@ -34,6 +34,9 @@ func (t Time) Shortest(u Time) time.Duration { return min(t.boot-u.boot, t.raw-u
 // It is nought or less when either clock has reached t.
 func (t Time) Left(now Time) time.Duration { return min(t.boot-now.boot, t.raw-now.raw) }
 
+// Earlier is, of two deadlines, one that neither clock passes later than t or u.
+func Earlier(t, u Time) Time { return Time{min(t.boot, u.boot), min(t.raw, u.raw)} }
+
 // Later is, of two times, one that neither clock passed earlier than t or u.
 func Later(t, u Time) Time { return Time{max(t.boot, u.boot), max(t.raw, u.raw)} }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 	"unicode"
 )
@@ -124,6 +125,11 @@ type ErrorAnswer struct {
 	Error string `json:"error"`
 	// Unknown is set where the change may or may not have been made.
 	Unknown bool `json:"unknown,omitempty"`
+}
+
+// SameServers says whether two lists name the same lock servers, in whatever order.
+func SameServers(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // CheckName says whether name can be the name of a lock or of a package: they are file

@@ -108,20 +108,13 @@ func (s *Single) Try(ctx context.Context) (Result, error) {
 	case s.times != s.kept.times, s.kept.asked:
 		// Other times are had by a new term of our own lock, and so is certainty after an
 		// acquire that was not answered. Till then the shorter times count.
-		s.kept.end = earlier(s.kept.end, s.client.Clock.Now().Add(s.times.Timeout))
+		s.kept.end = lease.Earlier(s.kept.end, s.client.Clock.Now().Add(s.times.Timeout))
 		return s.acquire(ctx)
 	}
 	return s.renew(ctx)
 }
 
 func (s *Single) left() time.Duration { return s.kept.end.Left(s.client.Clock.Now()) }
-
-func earlier(a, b lease.Time) lease.Time {
-	if a.Left(b) < 0 {
-		return a
-	}
-	return b
-}
 
 func (s *Single) renew(ctx context.Context) (Result, error) {
 	sent, err := s.client.RenewOnce(ctx, s.owner.Session, s.name, s.kept.term)
@@ -182,7 +175,7 @@ func (s *Single) acquire(ctx context.Context) (Result, error) {
 	}
 	s.kept = kept{session: s.owner.Session, term: a.Lock.Term, prev: a.Lock.Previous, times: s.times}
 	if at.sent.Add(s.times.Timeout).Left(s.client.Clock.Now()) <= 0 {
-		return TimedOut, errors.Join(s.Release(ctx), s.forget()) // too slow to be of use
+		return TimedOut, s.Release(ctx) // too slow to be of use
 	}
 	return s.got(at.sent)
 }

@@ -82,7 +82,7 @@ func (s *Server) missing(others map[string]lock.Status) string {
 			return fmt.Sprintf("%s is in a cluster already, without this server", entry)
 		case status.Entry != entry:
 			return fmt.Sprintf("%s calls itself %s", entry, status.Entry)
-		case !sameWords(status.List, s.List):
+		case !lock.SameServers(status.List, s.List):
 			different = append(different, entry)
 		}
 	}
@@ -93,10 +93,6 @@ func (s *Server) missing(others map[string]lock.Status) string {
 		return strings.Join(different, ", ") + " to have the same lock_servers as this server"
 	}
 	return ""
-}
-
-func sameWords(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // mine is the record of a cluster that began with this server in it. Nothing but the record
@@ -135,11 +131,7 @@ func (s *Server) born(record birth) error {
 	if s.marked() {
 		return fmt.Errorf("%s was in another cluster", s.Entry)
 	}
-	var entries []string
-	for _, id := range record.IDs {
-		entries = append(entries, entryOf(id))
-	}
-	if !slices.Contains(record.IDs, s.self.ID) || !sameWords(entries, s.List) {
+	if !slices.Contains(record.IDs, s.self.ID) || !lock.SameServers(record.entries(), s.List) {
 		return fmt.Errorf("%s is not a server of the cluster that was to begin", s.self.ID)
 	}
 	return s.beBorn(record)

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"backtowork/internal/lock"
+
 	"github.com/google/renameio/v2"
 	"github.com/hashicorp/raft"
 )
@@ -27,6 +29,15 @@ type identity struct {
 type birth struct {
 	Cluster string   `json:"cluster"`
 	IDs     []string `json:"ids"`
+}
+
+// entries is what lock_servers called the servers of the cluster.
+func (b birth) entries() []string {
+	var all []string
+	for _, id := range b.IDs {
+		all = append(all, entryOf(id))
+	}
+	return all
 }
 
 // birthKey is where the database keeps the birth.
@@ -166,15 +177,11 @@ func (s *Server) sameList() error {
 	if record == nil {
 		return errors.New("how the cluster began is not known")
 	}
-	var entries []string
-	for _, id := range record.IDs {
-		entries = append(entries, entryOf(id))
-	}
-	slices.Sort(entries)
-	list := slices.Sorted(slices.Values(s.List))
-	if slices.Equal(entries, list) {
+	entries, list := record.entries(), slices.Sorted(slices.Values(s.List))
+	if lock.SameServers(entries, list) {
 		return nil
 	}
+	slices.Sort(entries)
 	return fmt.Errorf("cannot change the lock servers of a running cluster: it has %s, lock_servers says %s; put the list back",
 		strings.Join(entries, " "), strings.Join(list, " "))
 }
