@@ -56,13 +56,13 @@ func (l *Leases) of(name string, k Lock) heard {
 	if h, ok := l.heard[name]; ok && h.term == k.Term {
 		return h
 	}
-	return heard{k.Term, l.opened, k.Silence(), false}
+	return heard{k.Term, l.opened, k.Times.Silence(), false}
 }
 
 // Granted notes that the lock called name, now k, was acquired by a request not later than now.
 func (l *Leases) Granted(name string, k Lock, now lease.Time) {
 	if l.raftTerm != 0 {
-		l.heard[name] = heard{k.Term, now, k.Silence(), false}
+		l.heard[name] = heard{k.Term, now, k.Times.Silence(), false}
 	}
 }
 
@@ -73,7 +73,7 @@ func (l *Leases) Changed(name string, k Lock) {
 		return
 	}
 	h := l.of(name, k)
-	h.silence = max(h.silence, k.Silence())
+	h.silence = max(h.silence, k.Times.Silence())
 	l.heard[name] = h
 }
 
@@ -92,7 +92,7 @@ func (l *Leases) Renew(raftTerm uint64, name string, k Lock, term uint64, sessio
 	if h.ended {
 		return ErrEnded
 	}
-	l.heard[name] = heard{k.Term, lease.Later(h.last, received), k.Silence(), false}
+	l.heard[name] = heard{k.Term, lease.Later(h.last, received), k.Times.Silence(), false}
 	return nil
 }
 

@@ -176,11 +176,11 @@ func TestChangedNeverShortens(t *testing.T) {
 	wantRenew(t, l, less, at(120*second), nil) // a lease of the new length
 	wantJudge(t, l, less, at(120*second), short.Silence())
 	l.Changed("P", more)
-	wantJudge(t, l, more, at(120*second), more.Silence())
+	wantJudge(t, l, more, at(120*second), more.Times.Silence())
 
 	l = opened()
 	l.Changed("P", more)
-	wantJudge(t, l, more, at(100*second), more.Silence())
+	wantJudge(t, l, more, at(100*second), more.Times.Silence())
 }
 
 func TestVoid(t *testing.T) {

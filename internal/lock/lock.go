@@ -45,13 +45,38 @@ type Lock struct {
 	Seq      uint64 `json:"seq"`                // counts the log entries of this term, from 1
 	Last     string `json:"last,omitempty"`     // the node that holds it, or held it last
 	Previous string `json:"previous,omitempty"` // the node that held it in the term before
-	Times
+	Times    Times  `json:"times"`              // that the holder lives by
 }
 
 // Times are how long a holder may act unheard, and how long it then needs to stop.
 type Times struct {
-	Timeout time.Duration `json:"timeout"` // T: length of the lease
-	Stop    time.Duration `json:"stop"`    // S: from the lease's end to the kill end
+	Timeout time.Duration // T: length of the lease
+	Stop    time.Duration // S: from the lease's end to the kill end
+}
+
+// milliseconds is Times in JSON.
+type milliseconds struct {
+	Timeout int64 `json:"timeout_ms"`
+	Stop    int64 `json:"stop_ms"`
+}
+
+// MarshalJSON writes whole milliseconds.
+func (t Times) MarshalJSON() ([]byte, error) {
+	return json.Marshal(milliseconds{t.Timeout.Milliseconds(), t.Stop.Milliseconds()})
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (t *Times) UnmarshalJSON(b []byte) error {
+	const most = int64(1<<63-1) / int64(time.Millisecond)
+	var ms milliseconds
+	if err := json.Unmarshal(b, &ms); err != nil {
+		return err
+	}
+	if max(ms.Timeout, -ms.Timeout, ms.Stop, -ms.Stop) > most {
+		return fmt.Errorf("cannot use times of %d and %d milliseconds", ms.Timeout, ms.Stop)
+	}
+	*t = Times{time.Duration(ms.Timeout) * time.Millisecond, time.Duration(ms.Stop) * time.Millisecond}
+	return nil
 }
 
 // Silence is how long a leader must not have heard from a holder before another may have
@@ -98,37 +123,8 @@ type Entry struct {
 	Session  string `json:"if,omitempty"`        // "" for a free lock
 	Seq      uint64 `json:"seq,omitempty"`       // of a change
 	RaftTerm uint64 `json:"raft_term,omitempty"` // of an acquire
-	Owner
-	Times
-}
-
-// MarshalJSON keeps Entry's Session and Owner's apart.
-func (e Entry) MarshalJSON() ([]byte, error) { return json.Marshal(e.wire()) }
-
-// UnmarshalJSON is the inverse of MarshalJSON.
-func (e *Entry) UnmarshalJSON(b []byte) error {
-	var w wireEntry
-	if err := json.Unmarshal(b, &w); err != nil {
-		return err
-	}
-	*e = Entry{w.Version, w.Kind, w.Name, w.Term, w.If, w.Seq, w.RaftTerm, w.Owner, w.Times}
-	return nil
-}
-
-type wireEntry struct {
-	Version  int    `json:"v"`
-	Kind     Kind   `json:"kind"`
-	Name     string `json:"name,omitempty"`
-	Term     uint64 `json:"term,omitempty"`
-	If       string `json:"if,omitempty"`
-	Seq      uint64 `json:"seq,omitempty"`
-	RaftTerm uint64 `json:"raft_term,omitempty"`
-	Owner    Owner  `json:"owner"`
-	Times    Times  `json:"times"`
-}
-
-func (e Entry) wire() wireEntry {
-	return wireEntry{e.Version, e.Kind, e.Name, e.Term, e.Session, e.Seq, e.RaftTerm, e.Owner, e.Times}
+	Owner    Owner  `json:"owner,omitzero"`
+	Times    Times  `json:"times,omitzero"`
 }
 
 // A Table is the agreed state of all locks.

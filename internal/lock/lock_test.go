@@ -250,7 +250,7 @@ func TestEntryJSON(t *testing.T) {
 		release(7, "bert"),
 		change(1<<63, "bert"),
 		entry(Open, 0, "", Owner{}, Times{}),
-		{Version: 9, Kind: "new", Name: "ä b", Owner: Owner{Node: "n"}, Times: Times{Timeout: 1}},
+		{Version: 9, Kind: "new", Name: "ä b", Owner: Owner{Node: "n"}, Times: Times{Timeout: second}},
 	} {
 		b, err := json.Marshal(e)
 		if err != nil {

@@ -167,7 +167,7 @@ func (w *world) answer(a asked) {
 	if k.Session != w.holder || k.Term != w.term {
 		w.t.Fatalf("at %v %s of term %d is acknowledged, the holder is %s of %d", w.now, k.Session, k.Term, w.holder, w.term)
 	}
-	w.safe = max(w.safe, a.at+k.Silence())
+	w.safe = max(w.safe, a.at+k.Times.Silence())
 }
 
 // propose sends an entry on its way, sometimes twice.
@@ -217,6 +217,6 @@ func (w *world) grant(was, k Lock) {
 	}
 	w.grants++
 	w.holder, w.term, w.judgedIn = k.Session, k.Term, 0
-	w.safe = w.now + k.Silence()
+	w.safe = w.now + k.Times.Silence()
 	w.leases.Granted("P", k, w.clock())
 }

@@ -21,8 +21,7 @@ const (
 // on a host that vanished learns of it only then.
 const WaitLimit = 1500 * time.Millisecond
 
-// What clients and servers say to one another, as JSON under /v1/. Durations are whole
-// nanoseconds, as in Go.
+// What clients and servers say to one another, as JSON under /v1/ (doc/api.md).
 
 // An AcquireRequest asks for a lock, once. Of a lock that its own session has, by an earlier
 // request whose answer was lost or from before a loss, it takes the next term: Own is the term
@@ -112,12 +111,22 @@ type Status struct {
 	Role    string   `json:"role"`              // leader, follower, candidate, or waiting
 	Leader  string   `json:"leader"`            // entry of the leader, as far as it knows
 	Term    uint64   `json:"raft_term"`         // raft's
+	Last    uint64   `json:"last"`              // index of the last log entry it has
 	Applied uint64   `json:"applied"`           // index of the last log entry applied
 	Open    bool     `json:"open"`              // it is the leader, and speaks for the servers
 	Waiting string   `json:"waiting,omitempty"` // what it waits for
 	Birth   []string `json:"birth,omitempty"`   // ids of the servers that its cluster began with
-	Servers []string `json:"servers,omitempty"` // ids of the servers that it has now
+	Servers []Member `json:"servers,omitempty"` // of its cluster now, as far as it knows
+	Lost    bool     `json:"lost,omitempty"`    // it lost its state, and waits to be a server again
+	PID     int      `json:"pid"`               // of its process
 	Version string   `json:"version"`           // of the program
+}
+
+// A Member is a server of a cluster.
+type Member struct {
+	ID      string `json:"id"`
+	Voter   bool   `json:"voter"`
+	Silence int64  `json:"silence_ms,omitempty"` // milliseconds since the leader heard from it: only the leader knows, of the others
 }
 
 // An ErrorAnswer says why a request was not served.

@@ -138,19 +138,36 @@ func (s *Server) apply(ctx context.Context, e lock.Entry) (outcome, error) {
 	return future.Response().(outcome), nil
 }
 
-// servers is the ids of the servers of the cluster.
-func (s *Server) servers() []string {
+// configuration is the servers of the cluster, as this server knows them, and the index of the
+// log entry that says so. It is empty while raft does not run.
+func (s *Server) configuration() (c raft.Configuration, index uint64) {
 	r := s.node()
 	if r == nil {
-		return nil
+		return c, 0
 	}
-	configuration := r.GetConfiguration()
-	if configuration.Error() != nil {
-		return nil
+	future := r.GetConfiguration()
+	if future.Error() != nil {
+		return c, 0
 	}
+	return future.Configuration(), future.Index()
+}
+
+// servers is the ids of the servers of the cluster.
+func (s *Server) servers() []string {
 	var ids []string
-	for _, server := range configuration.Configuration().Servers {
+	c, _ := s.configuration()
+	for _, server := range c.Servers {
 		ids = append(ids, string(server.ID))
 	}
 	return ids
+}
+
+// members is the servers of the cluster, to be told.
+func (s *Server) members() []lock.Member {
+	var all []lock.Member
+	c, _ := s.configuration()
+	for _, server := range c.Servers {
+		all = append(all, lock.Member{ID: string(server.ID), Voter: server.Suffrage == raft.Voter})
+	}
+	return all
 }

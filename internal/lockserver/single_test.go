@@ -31,8 +31,8 @@ func TestSingleOtherTimes(t *testing.T) {
 		if got := try(300); got != lockclient.Got {
 			t.Fatalf("a longer lease: %s", got)
 		}
-		if k := c.hosts[c.leader()].state("p").Lock; k.Timeout != 300*time.Second || k.Term != 2 {
-			t.Errorf("the servers go by %v in term %d, want 300s in term 2", k.Timeout, k.Term)
+		if k := c.hosts[c.leader()].state("p").Lock; k.Times.Timeout != 300*time.Second || k.Term != 2 {
+			t.Errorf("the servers go by %v in term %d, want 300s in term 2", k.Times.Timeout, k.Term)
 		}
 		c.net.isolate("x", three, true)
 		if got := try(10); got != lockclient.TimingOut {
