@@ -72,7 +72,7 @@ func (t *Times) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &ms); err != nil {
 		return err
 	}
-	if max(ms.Timeout, -ms.Timeout, ms.Stop, -ms.Stop) > most {
+	if max(ms.Timeout, ms.Stop) > most || min(ms.Timeout, ms.Stop) < -most {
 		return fmt.Errorf("cannot use times of %d and %d milliseconds", ms.Timeout, ms.Stop)
 	}
 	*t = Times{time.Duration(ms.Timeout) * time.Millisecond, time.Duration(ms.Stop) * time.Millisecond}
@@ -123,15 +123,33 @@ type Entry struct {
 	Session  string `json:"if,omitempty"`        // "" for a free lock
 	Seq      uint64 `json:"seq,omitempty"`       // of a change
 	RaftTerm uint64 `json:"raft_term,omitempty"` // of an acquire
+	Floor    uint64 `json:"floor,omitempty"`     // of an acquire: a term that the asker has seen; the new one is higher
 	Owner    Owner  `json:"owner,omitzero"`
 	Times    Times  `json:"times,omitzero"`
 }
 
 // A Table is the agreed state of all locks.
-type Table struct{ locks map[string]Lock }
+type Table struct {
+	locks map[string]Lock
+	floor uint64 // the terms of locks that it does not know begin above
+}
 
 // NewTable is a table in which no lock was ever held.
-func NewTable() *Table { return &Table{map[string]Lock{}} }
+func NewTable() *Table { return &Table{locks: map[string]Lock{}} }
+
+// Raise makes all terms higher by n, those too that locks will have which are not known yet. It
+// is for a cluster that takes the place of one that may have gone on without it.
+func (t *Table) Raise(n uint64) {
+	t.floor += n
+	for name, l := range t.locks {
+		l.Term += n
+		t.locks[name] = l
+	}
+}
+
+// MaxFloor is the highest term that a node may say it has seen: what is above would use up the
+// terms.
+const MaxFloor = 1 << 48
 
 // Get is the state of the lock called name.
 func (t *Table) Get(name string) Lock { return t.locks[name] }
@@ -155,7 +173,8 @@ func (t *Table) Apply(e Entry, raftTerm uint64) (now Lock, changed bool, err err
 		if !conditionHolds || e.Owner.Session == "" || e.RaftTerm != raftTerm {
 			return l, false, nil
 		}
-		l = Lock{Owner: e.Owner, Term: l.Term + 1, Last: e.Owner.Node, Previous: l.Last, Times: e.Times}
+		term := 1 + max(l.Term, t.floor, min(e.Floor, MaxFloor))
+		l = Lock{Owner: e.Owner, Term: term, Last: e.Owner.Node, Previous: l.Last, Times: e.Times}
 	case Release:
 		if !conditionHolds || !l.Held() {
 			return l, false, nil
@@ -177,10 +196,11 @@ func (t *Table) Apply(e Entry, raftTerm uint64) (now Lock, changed bool, err err
 type snapshot struct {
 	Version int             `json:"v"`
 	Locks   map[string]Lock `json:"locks"`
+	Floor   uint64          `json:"floor,omitempty"`
 }
 
 // Snapshot is the whole table, for [Restore].
-func (t *Table) Snapshot() ([]byte, error) { return json.Marshal(snapshot{Version, t.locks}) }
+func (t *Table) Snapshot() ([]byte, error) { return json.Marshal(snapshot{Version, t.locks, t.floor}) }
 
 // Restore is the table that b is a snapshot of.
 func Restore(b []byte) (*Table, error) {
@@ -194,5 +214,5 @@ func Restore(b []byte) (*Table, error) {
 	if s.Locks == nil {
 		s.Locks = map[string]Lock{}
 	}
-	return &Table{s.Locks}, nil
+	return &Table{s.Locks, s.Floor}, nil
 }

@@ -25,21 +25,27 @@ const WaitLimit = 1500 * time.Millisecond
 
 // An AcquireRequest asks for a lock, once. Of a lock that its own session has, by an earlier
 // request whose answer was lost or from before a loss, it takes the next term: Own is the term
-// that it was told, so that a request that comes late changes nothing.
+// that it was told, so that a request that comes late changes nothing. For the same reason Known
+// is the term of a lock that it wants of nobody or of another; without it any will do.
 type AcquireRequest struct {
-	Name    string `json:"name"`
-	Owner   Owner  `json:"owner"`
-	Times   Times  `json:"times"`
-	Own     uint64 `json:"own,omitempty"`
-	Cluster string `json:"cluster,omitempty"` // that the node knows; "" for none yet
+	Name    string  `json:"name"`
+	Owner   Owner   `json:"owner"`
+	Times   Times   `json:"times"`
+	Own     uint64  `json:"own,omitempty"`
+	Known   *uint64 `json:"known,omitempty"`
+	Cluster string  `json:"cluster,omitempty"` // that the node knows; "" for none yet
+	Floor   uint64  `json:"floor,omitempty"`   // the last term in which the node had the lock, in whatever cluster
+	Host    string  `json:"host,omitempty"`    // tells this host from another with the same node name
 }
 
 // An AcquireAnswer says whether the lock was had. Where Granted is false and the lock is the
-// asker's own, it may ask again with that term. Where Stranger is set nothing was done: the
-// node knows another cluster.
+// asker's own, or in another term than it knew, it may ask again with that term. Where Stranger
+// is set nothing was done: the node knows another cluster. Nor where Refused is set: it says why,
+// and what to do.
 type AcquireAnswer struct {
-	Granted  bool `json:"granted"`
-	Stranger bool `json:"stranger,omitempty"`
+	Granted  bool   `json:"granted"`
+	Stranger bool   `json:"stranger,omitempty"`
+	Refused  string `json:"refused,omitempty"`
 	State
 }
 
@@ -53,6 +59,7 @@ type State struct {
 type RenewRequest struct {
 	Session string    `json:"session"`
 	Locks   []Renewal `json:"locks"`
+	Host    string    `json:"host,omitempty"` // as in an AcquireRequest
 }
 
 // A Renewal is the renewal of one lock.
@@ -90,7 +97,9 @@ type ChangedAnswer struct {
 // A WaitRequest asks to be told when it makes sense to ask for a lock.
 type WaitRequest struct {
 	Name string `json:"name"`
-	Term uint64 `json:"term"` // of the holder that is waited for
+	Term uint64 `json:"term"`           // of the holder that is waited for
+	Node string `json:"node,omitempty"` // that waits
+	Host string `json:"host,omitempty"` // as in an AcquireRequest
 }
 
 // A Report is what a node says of its files: checksums, to find differences by.
@@ -103,23 +112,25 @@ type Report struct {
 
 // A Status is what a server says of itself.
 type Status struct {
-	Entry   string   `json:"entry"`             // as it stands in lock_servers
-	ID      string   `json:"id"`                // of this server in its cluster
-	Cluster string   `json:"cluster"`           // "" while it is in none
-	Marked  bool     `json:"marked"`            // it was in a cluster once
-	List    []string `json:"list"`              // its lock_servers
-	Role    string   `json:"role"`              // leader, follower, candidate, or waiting
-	Leader  string   `json:"leader"`            // entry of the leader, as far as it knows
-	Term    uint64   `json:"raft_term"`         // raft's
-	Last    uint64   `json:"last"`              // index of the last log entry it has
-	Applied uint64   `json:"applied"`           // index of the last log entry applied
-	Open    bool     `json:"open"`              // it is the leader, and speaks for the servers
-	Waiting string   `json:"waiting,omitempty"` // what it waits for
-	Birth   []string `json:"birth,omitempty"`   // ids of the servers that its cluster began with
-	Servers []Member `json:"servers,omitempty"` // of its cluster now, as far as it knows
-	Lost    bool     `json:"lost,omitempty"`    // it lost its state, and waits to be a server again
-	PID     int      `json:"pid"`               // of its process
-	Version string   `json:"version"`           // of the program
+	Entry   string            `json:"entry"`             // as it stands in lock_servers
+	ID      string            `json:"id"`                // of this server in its cluster
+	Cluster string            `json:"cluster"`           // "" while it is in none
+	Marked  bool              `json:"marked"`            // it was in a cluster once
+	List    []string          `json:"list"`              // its lock_servers
+	Role    string            `json:"role"`              // leader, follower, candidate, or waiting
+	Leader  string            `json:"leader"`            // entry of the leader, as far as it knows
+	Term    uint64            `json:"raft_term"`         // raft's
+	Last    uint64            `json:"last"`              // index of the last log entry it has
+	Applied uint64            `json:"applied"`           // index of the last log entry applied
+	Open    bool              `json:"open"`              // it is the leader, and speaks for the servers
+	Waiting string            `json:"waiting,omitempty"` // what it waits for
+	Birth   []string          `json:"birth,omitempty"`   // ids of the servers that its cluster began with
+	Servers []Member          `json:"servers,omitempty"` // of its cluster now, as far as it knows
+	Lost    bool              `json:"lost,omitempty"`    // it lost its state, and waits to be a server again
+	Seen    map[string]uint64 `json:"seen,omitempty"`    // how often each other server had started, by id, when it was heard last
+	Disk    string            `json:"disk,omitempty"`    // what is wrong with its disk: it was slow in the last minute
+	PID     int               `json:"pid"`               // of its process
+	Version string            `json:"version"`           // of the program
 }
 
 // A Member is a server of a cluster.
@@ -134,6 +145,31 @@ type ErrorAnswer struct {
 	Error string `json:"error"`
 	// Unknown is set where the change may or may not have been made.
 	Unknown bool `json:"unknown,omitempty"`
+}
+
+// Locks is every lock that was ever held, by name, as one server sees them.
+type Locks struct {
+	Locks map[string]State `json:"locks"`
+}
+
+// Servers is what the lock servers say of themselves.
+type Servers struct {
+	Servers []Asked `json:"servers"`
+}
+
+// An Asked is what a server said when another asked it, or why it said nothing.
+type Asked struct {
+	Entry  string  `json:"entry"`
+	Status *Status `json:"status,omitempty"`
+	Error  string  `json:"error,omitempty"`
+}
+
+// A Health says whether locks can be had and kept now, as one server sees it.
+type Health struct {
+	Healthy bool   `json:"healthy"`
+	Entry   string `json:"entry"`            // of the server that says so
+	Leader  string `json:"leader,omitempty"` // entry of the leader that a majority has just confirmed
+	Error   string `json:"error,omitempty"`  // why it is not healthy
 }
 
 // SameServers says whether two lists name the same lock servers, in whatever order.
