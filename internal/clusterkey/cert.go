@@ -91,7 +91,7 @@ func isFingerprint(s string) bool {
 
 // issue makes a certificate for node and a fresh key. Its chain carries the authority too, so
 // that a peer with another key can say whose it is.
-func (k *Key) issue(node string) (tls.Certificate, error) {
+func (t *trust) issue(node string) (tls.Certificate, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("cannot make a key for %q: %w", node, err)
@@ -105,7 +105,7 @@ func (k *Key) issue(node string) (tls.Certificate, error) {
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 	}
-	ca := k.cas[0]
+	ca := t.cas[0]
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, public, ca.key)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("cannot make a certificate for %q: %w", node, err)
@@ -117,7 +117,8 @@ func (k *Key) issue(node string) (tls.Certificate, error) {
 // authorities to trust, the certificate, and its key, as three PEM files for the owner only. They
 // are good for as long as the key that signs now is trusted.
 func (k *Key) WriteClient(dir, node string) (ca, cert, key string, err error) {
-	leaf, err := k.issue(node)
+	t := k.now.Load()
+	leaf, err := t.issue(node)
 	if err != nil {
 		return "", "", "", err
 	}
@@ -126,7 +127,7 @@ func (k *Key) WriteClient(dir, node string) (ca, cert, key string, err error) {
 		return "", "", "", fmt.Errorf("cannot encode the key of %q: %w", node, err)
 	}
 	var trusted []byte
-	for _, a := range k.cas {
+	for _, a := range t.cas {
 		trusted = append(trusted, certPEM(a.cert.Raw)...)
 	}
 	ca, cert, key = filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")

@@ -13,19 +13,21 @@
 //
 // [Add] a second secret, and copy the file to every host; [Switch], which makes the new one
 // sign, and copy; [Drop] the old one, and copy. Hosts that are one step apart trust each
-// other. Processes take up a changed file when they start.
+// other. Processes that run take up a changed file by themselves: see [Key.Follow].
 package clusterkey
 
 import (
 	"bufio"
 	"bytes"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 )
 
 // secretSize is the length of a secret in bytes.
@@ -38,10 +40,15 @@ const header = `# The cluster's key. The same file, with mode 0600, belongs on e
 # Who can read it can take every lock.
 `
 
-// A Key is the secret of a cluster; while it is being changed, the new and the old one.
-type Key struct {
-	secrets [][]byte    // one or two; the first signs
-	cas     []authority // of each secret
+// A Key is the secret of a cluster; while it is being changed, the new and the old one. What is
+// made from it goes on with what it is at the time: see [Key.Follow].
+type Key struct{ now atomic.Pointer[trust] }
+
+// A trust is what a key file says.
+type trust struct {
+	secrets [][]byte       // one or two; the first signs
+	cas     []authority    // of each secret
+	roots   *x509.CertPool // the authorities
 }
 
 // Load reads the key file at path. An error is [fs.ErrNotExist] if there is none. A file that
@@ -88,39 +95,45 @@ func Create(path string) (*Key, error) {
 
 // Fingerprint is the short name of the key that signs. It tells keys apart, and reveals nothing
 // of the secret: it is taken from the authority's public key.
-func (k *Key) Fingerprint() string { return k.cas[0].fingerprint }
+func (k *Key) Fingerprint() string { return k.now.Load().cas[0].fingerprint }
 
 // Fingerprints is the short name of every key that is trusted; that of the signing one is first.
-func (k *Key) Fingerprints() []string {
+func (k *Key) Fingerprints() []string { return k.now.Load().fingerprints() }
+
+func (t *trust) fingerprints() []string {
 	var all []string
-	for _, ca := range k.cas {
+	for _, ca := range t.cas {
 		all = append(all, ca.fingerprint)
 	}
 	return all
 }
 
 func newKey(secrets [][]byte) (*Key, error) {
-	k := &Key{secrets: secrets}
+	t := &trust{secrets: secrets, roots: x509.NewCertPool()}
 	for _, secret := range secrets {
 		ca, err := newAuthority(secret)
 		if err != nil {
 			return nil, err
 		}
-		k.cas = append(k.cas, ca)
+		t.cas = append(t.cas, ca)
+		t.roots.AddCert(ca.cert)
 	}
+	k := &Key{}
+	k.now.Store(t)
 	return k, nil
 }
 
 // file is what the key file says.
 func (k *Key) file() []byte {
+	t := k.now.Load()
 	var b bytes.Buffer
 	b.WriteString(header)
-	for i, secret := range k.secrets {
+	for i, secret := range t.secrets {
 		word := "signs"
 		if i > 0 {
 			word = "is trusted too"
 		}
-		fmt.Fprintf(&b, "# %s %s\n%x\n", k.cas[i].fingerprint, word, secret)
+		fmt.Fprintf(&b, "# %s %s\n%x\n", t.cas[i].fingerprint, word, secret)
 	}
 	return b.Bytes()
 }
@@ -205,7 +218,7 @@ func change(path string, f func([][]byte) ([][]byte, error)) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	secrets, err := f(old.secrets)
+	secrets, err := f(old.now.Load().secrets)
 	if err != nil {
 		return nil, fmt.Errorf("cannot change the cluster's key: %w", err)
 	}

@@ -139,14 +139,14 @@ func TestCreate(t *testing.T) {
 func TestSameEverywhere(t *testing.T) {
 	t.Parallel()
 	a, b := key(t, secretA), key(t, "#", secretA)
-	if !bytes.Equal(a.cas[0].cert.Raw, b.cas[0].cert.Raw) {
+	if !bytes.Equal(a.now.Load().cas[0].cert.Raw, b.now.Load().cas[0].cert.Raw) {
 		t.Error("two hosts with one secret have two authorities")
 	}
 	const want = "420e-39bd-f70a-c397"
 	if got := a.Fingerprint(); got != want {
 		t.Errorf("Fingerprint = %s, want %s", got, want)
 	}
-	if fmt.Sprintf("%x", a.cas[0].cert.SubjectKeyId[:2]) != want[:4] {
+	if fmt.Sprintf("%x", a.now.Load().cas[0].cert.SubjectKeyId[:2]) != want[:4] {
 		t.Error("the fingerprint is not of the authority's key")
 	}
 	if !isFingerprint(want) || isFingerprint(want[1:]+"-") || isFingerprint("g"+want[1:]) || isFingerprint("") {

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 )
 
@@ -28,15 +28,21 @@ func (e *OtherKeyError) Error() string {
 	return fmt.Sprintf("the other end has another cluster key: theirs is %s, ours %s", e.Theirs, e.Ours)
 }
 
-// Server is what a server speaks TLS with, under the name node: TLS 1.3 only, and only with
-// clients that have a certificate by a key that is trusted. protos are its ALPN protocols.
-// Handshakes are best done by [Key.Handshake].
-func (k *Key) Server(node string, protos ...string) (*tls.Config, error) {
-	c, err := k.config(node, x509.ExtKeyUsageClientAuth, protos)
+// Server is what a server speaks TLS with: TLS 1.3 only, and only with clients that have a
+// certificate by a key that is trusted. protos are its ALPN protocols. Its own certificate names
+// no node, since strangers see it. Handshakes are best done by [Key.Handshake].
+func (k *Key) Server(protos ...string) (*tls.Config, error) {
+	c, err := k.config(Host, x509.ExtKeyUsageClientAuth, protos)
 	if err != nil {
 		return nil, err
 	}
 	c.ClientAuth = tls.RequireAnyClientCert // verified by VerifyConnection
+	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if k.Greeting(hello, protos) == Foreign {
+			return nil, errForeign
+		}
+		return nil, nil // the one that it came from
+	}
 	return c, nil
 }
 
@@ -52,21 +58,22 @@ func (k *Key) Client(node string, protos ...string) (*tls.Config, error) {
 		return nil, err
 	}
 	c.InsecureSkipVerify = true // verified by VerifyConnection, which can say whose key it is
-	c.ServerName = greeting(k.Fingerprint())
+	c.ServerName = k.now.Load().greeting()
 	return c, nil
 }
 
 // config is what the two ends have in common. usage is what the peer's certificate must be for.
 func (k *Key) config(node string, usage x509.ExtKeyUsage, protos []string) (*tls.Config, error) {
-	leaf, err := k.issue(node)
-	if err != nil {
+	leaf := k.leaf(node)
+	if _, err := leaf(); err != nil {
 		return nil, err
 	}
 	return &tls.Config{
-		Certificates: []tls.Certificate{leaf},
-		MinVersion:   tls.VersionTLS13,
-		NextProtos:   slices.Clone(protos),
-		Time:         func() time.Time { return someTime },
+		GetCertificate:       func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return leaf() },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return leaf() },
+		MinVersion:           tls.VersionTLS13,
+		NextProtos:           slices.Clone(protos),
+		Time:                 func() time.Time { return someTime },
 		// No tickets: connections are kept, and a resumed session would save no more than
 		// two signatures.
 		SessionTicketsDisabled: true,
@@ -74,27 +81,42 @@ func (k *Key) config(node string, usage x509.ExtKeyUsage, protos []string) (*tls
 	}, nil
 }
 
+// leaf returns a function for the certificate of node by the key that signs at the time.
+func (k *Key) leaf(node string) func() (*tls.Certificate, error) {
+	var mu sync.Mutex
+	var by *trust
+	var cert tls.Certificate
+	return func() (_ *tls.Certificate, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if t := k.now.Load(); by != t {
+			if cert, err = t.issue(node); err != nil {
+				return nil, err
+			}
+			by = t
+		}
+		c := cert
+		return &c, nil
+	}
+}
+
 // verifier checks that the peer's certificate is by a key that is trusted.
 func (k *Key) verifier(usage x509.ExtKeyUsage) func(tls.ConnectionState) error {
-	roots := x509.NewCertPool()
-	for _, ca := range k.cas {
-		roots.AddCert(ca.cert)
-	}
-	options := x509.VerifyOptions{
-		Roots:       roots,
-		CurrentTime: someTime,
-		KeyUsages:   []x509.ExtKeyUsage{usage},
-	}
 	return func(state tls.ConnectionState) error {
 		if len(state.PeerCertificates) == 0 {
 			return errors.New("the other end shows no certificate")
 		}
-		_, err := state.PeerCertificates[0].Verify(options)
+		t := k.now.Load()
+		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
+			Roots:       t.roots,
+			CurrentTime: someTime,
+			KeyUsages:   []x509.ExtKeyUsage{usage},
+		})
 		if err == nil {
 			return nil
 		}
-		if theirs := signer(state.PeerCertificates); theirs != "" && !slices.Contains(k.Fingerprints(), theirs) {
-			return &OtherKeyError{Theirs: theirs, Ours: k.Fingerprint()}
+		if theirs := signer(state.PeerCertificates); theirs != "" && !slices.Contains(t.fingerprints(), theirs) {
+			return &OtherKeyError{Theirs: theirs, Ours: t.cas[0].fingerprint}
 		}
 		return fmt.Errorf("cannot verify the certificate of the other end: %w", err)
 	}
@@ -112,10 +134,6 @@ func signer(chain []*x509.Certificate) string {
 	return ""
 }
 
-// greeting is the server name that a client with that key asks for. It is the only thing that a
-// server hears from a client that then hangs up; it proves nothing, and only words an error.
-func greeting(fingerprint string) string { return fingerprint + "." + Host }
-
 // Handshake does the server's handshake of conn, whose configuration is by [Key.Server]. If it
 // fails because the client has another key, the error is an [OtherKeyError], also when it was
 // the client that hung up.
@@ -124,8 +142,8 @@ func (k *Key) Handshake(ctx context.Context, conn *tls.Conn) error {
 	if !Refused(err) {
 		return err
 	}
-	theirs, ok := strings.CutSuffix(conn.ConnectionState().ServerName, "."+Host)
-	if ok && isFingerprint(theirs) && theirs != k.Fingerprint() {
+	_, theirs, ok := readGreeting(conn.ConnectionState().ServerName)
+	if ok && theirs != "" && theirs != k.Fingerprint() {
 		return &OtherKeyError{Theirs: theirs, Ours: k.Fingerprint()}
 	}
 	return err

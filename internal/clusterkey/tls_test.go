@@ -25,7 +25,7 @@ type end struct {
 // talk has a client with that configuration say hello to a server of key k.
 func talk(t *testing.T, k *Key, client *tls.Config) (c, s end) {
 	t.Helper()
-	config, err := k.Server("server", "raft", "http/1.1")
+	config, err := k.Server("raft", "http/1.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func client(t *testing.T, k *Key) *tls.Config {
 func TestSameKey(t *testing.T) {
 	t.Parallel()
 	c, s := talk(t, key(t, secretA), client(t, key(t, secretA)))
-	if want := (end{nil, "server", "raft"}); c != want {
+	if want := (end{nil, Host, "raft"}); c != want {
 		t.Errorf("client saw %+v, want %+v", c, want)
 	}
 	if want := (end{nil, "client", "raft"}); s != want {
@@ -167,24 +167,30 @@ func TestTalkInRotation(t *testing.T) {
 	}
 }
 
+// shows makes config show that certificate, and not its own.
+func shows(config *tls.Config, cert tls.Certificate) {
+	config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil }
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }
+}
+
 func TestServerRefuses(t *testing.T) {
 	t.Parallel()
 	k := key(t, secretA)
 	none := client(t, k)
-	none.Certificates = nil
+	none.GetClientCertificate = nil
 	old := client(t, k)
 	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	swapped := client(t, k) // a leaf of another key, with our authority behind it
-	foreign, err := key(t, secretB).issue("client")
+	foreign, err := key(t, secretB).now.Load().issue("client")
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign.Certificate[1] = k.cas[0].cert.Raw
-	swapped.Certificates = []tls.Certificate{foreign}
+	foreign.Certificate[1] = k.now.Load().cas[0].cert.Raw
+	shows(swapped, foreign)
 	liar := foreign // a leaf of one key, with the authority of another behind it
-	liar.Certificate = [][]byte{foreign.Certificate[0], key(t, secretC).cas[0].cert.Raw}
+	liar.Certificate = [][]byte{foreign.Certificate[0], key(t, secretC).now.Load().cas[0].cert.Raw}
 	lying := client(t, k)
-	lying.Certificates = []tls.Certificate{liar}
+	shows(lying, liar)
 	wrongProto := client(t, k)
 	wrongProto.NextProtos = []string{"gopher"}
 	for name, config := range map[string]*tls.Config{
@@ -208,16 +214,16 @@ func TestServerRefuses(t *testing.T) {
 func TestClientRefuses(t *testing.T) {
 	t.Parallel()
 	k := key(t, secretA)
-	stranger, err := k.Server("server", "raft")
+	stranger, err := k.Server("raft")
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign, err := key(t, secretB).issue("server")
+	foreign, err := key(t, secretB).now.Load().issue("server")
 	if err != nil {
 		t.Fatal(err)
 	}
 	foreign.Certificate = foreign.Certificate[:1] // it does not say whose it is
-	stranger.Certificates = []tls.Certificate{foreign}
+	shows(stranger, foreign)
 	c, s := talkTo(t, k, stranger, client(t, k))
 	if c.err == nil || s.err == nil {
 		t.Errorf("client %v, server %v; want both to fail", c.err, s.err)
@@ -233,15 +239,15 @@ func TestClientRefuses(t *testing.T) {
 func TestResumptionVerifies(t *testing.T) {
 	t.Parallel()
 	a, b := key(t, secretA), key(t, secretB)
-	before, err := a.Server("server", "raft")
+	before, err := a.Server("raft")
 	if err != nil {
 		t.Fatal(err)
 	}
-	after, err := b.Server("server", "raft")
+	after, err := b.Server("raft")
 	if err != nil {
 		t.Fatal(err)
 	}
-	after.Certificates = before.Certificates
+	after.GetCertificate = before.GetCertificate
 	var ticket [32]byte
 	for _, c := range []*tls.Config{before, after} {
 		c.SessionTicketsDisabled = false
@@ -263,7 +269,7 @@ func TestResumptionVerifies(t *testing.T) {
 // serveHTTP answers "ok" by TLS of key k.
 func serveHTTP(t *testing.T, k *Key) (url, port string) {
 	t.Helper()
-	config, err := k.Server("server", "http/1.1")
+	config, err := k.Server("http/1.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +325,7 @@ func BenchmarkHandshake(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	server, err := k.Server("server")
+	server, err := k.Server()
 	if err != nil {
 		b.Fatal(err)
 	}

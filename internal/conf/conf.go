@@ -144,7 +144,7 @@ func (s Site) LockServers() ([]Server, error) {
 	var servers []Server
 	var faults []error
 	for _, e := range entries {
-		server, err := parseServer(e)
+		server, err := ParseServer(e)
 		if err == nil && slices.ContainsFunc(servers, func(o Server) bool { return o.Addr() == server.Addr() }) {
 			err = fmt.Errorf("%q is named twice", e)
 		}
@@ -169,7 +169,8 @@ func mixed(path string, servers []Server) error {
 	return nil
 }
 
-func parseServer(entry string) (Server, error) {
+// ParseServer reads an entry of lock_servers: host, host:port or [address]:port.
+func ParseServer(entry string) (Server, error) {
 	host, port := entry, Port
 	if strings.HasPrefix(entry, "[") || strings.Count(entry, ":") == 1 {
 		var err error
@@ -177,13 +178,19 @@ func parseServer(entry string) (Server, error) {
 			return Server{}, fmt.Errorf("cannot parse %q: say host, host:port or [address]:port", entry)
 		}
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
 		return Server{}, fmt.Errorf("cannot parse %q: %q is not a port", entry, port)
 	}
-	if net.ParseIP(host) == nil && !hostName(host) {
+	ip := net.ParseIP(host)
+	if ip == nil && !hostName(host) {
 		return Server{}, fmt.Errorf("cannot parse %q: %q is not a host name", entry, host)
 	}
-	return Server{entry, strings.ToLower(host), port}, nil
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if ip != nil { // in one spelling, so that twice the same is seen
+		host = ip.String()
+	}
+	return Server{entry, host, strconv.FormatUint(n, 10)}, nil
 }
 
 func hostName(s string) bool {

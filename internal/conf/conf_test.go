@@ -323,7 +323,7 @@ func TestSelf(t *testing.T) {
 		s := Site{Node: row.node}
 		var servers []Server
 		for entry := range strings.FieldsSeq(row.servers) {
-			server, err := parseServer(entry)
+			server, err := ParseServer(entry)
 			if err != nil {
 				t.Fatal(err)
 			}

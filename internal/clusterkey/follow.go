@@ -1,0 +1,77 @@
+package clusterkey
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// lookEvery is how often the key file is looked at for a change.
+const lookEvery = time.Second
+
+// Follow makes k what the file at path says, whenever that changes, until ctx ends. Connections
+// that are open live on; new ones go by the new file. A file that cannot be used changes nothing,
+// and is told of once.
+//
+// It returns only when the disk answers: nobody should wait for it who has something to renew.
+func (k *Key) Follow(ctx context.Context, path string, log *slog.Logger) {
+	var taken, last stamp // nothing is taken yet: the file may have changed since k was loaded
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		now := stampOf(path)
+		settled := now == last // else it may be only half copied
+		last = now
+		if settled && now != taken {
+			taken = now
+			k.takeUp(path, log)
+		}
+	}
+}
+
+// takeUp makes k what the file at path says now.
+func (k *Key) takeUp(path string, log *slog.Logger) {
+	changed, err := Load(path)
+	if err != nil {
+		log.Warn("the cluster key goes on as it was: its file cannot be used", "reason", err)
+		return
+	}
+	old, t := k.now.Load(), changed.now.Load()
+	if slices.EqualFunc(old.secrets, t.secrets, slices.Equal) {
+		return
+	}
+	k.now.Store(t)
+	say := log.Info
+	if !slices.ContainsFunc(t.fingerprints(), func(f string) bool { return slices.Contains(old.fingerprints(), f) }) {
+		say = log.Warn // right only for a host that missed a step of a change
+	}
+	say("the cluster key has changed", "was", strings.Join(old.fingerprints(), " "), "is", strings.Join(t.fingerprints(), " "))
+}
+
+// ServerName is what a client should ask for now: a configuration by [Key.Client] asks for what
+// was right when it was made.
+func (k *Key) ServerName() string { return k.now.Load().greeting() }
+
+// A stamp tells one state of a file from another.
+type stamp struct {
+	fault    string // why there is no telling
+	dev, ino uint64
+	size     int64
+	changed  int64 // when, in nanoseconds
+}
+
+func stampOf(path string) stamp {
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		return stamp{fault: err.Error()}
+	}
+	return stamp{dev: st.Dev, ino: st.Ino, size: st.Size, changed: st.Ctim.Nano()}
+}
