@@ -2,6 +2,7 @@ package lockclient
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"backtowork/internal/lock"
@@ -9,19 +10,50 @@ import (
 
 // acquire asks for a lock, once. Where the lock is the session's own already, by a request whose
 // answer was lost or from before a loss, it asks for the next term of it: so whatever is still
-// on its way about the old term, a release or a change, changes nothing any more.
-func (c *Client) acquire(ctx context.Context, name string, owner lock.Owner, times lock.Times, cluster string) (a lock.AcquireAnswer, at answered, err error) {
-	q := lock.AcquireRequest{Name: name, Owner: owner, Times: times, Cluster: cluster}
+// on its way about the old term, a release or a change, changes nothing any more. Nor does an
+// acquire that was given up and comes late: it is for the term that follows the one it knew.
+func (c *Client) acquire(ctx context.Context, q lock.AcquireRequest) (a lock.AcquireAnswer, at answered, err error) {
+	known := c.term(q.Name)
+	q.Known, q.Host = &known, c.Host
 	for range 3 {
 		a = lock.AcquireAnswer{}
-		at, err = c.call(ctx, 4*attemptLimit, "/v1/acquire", q, &a)
-		if err != nil || a.Granted || a.Lock.Session != owner.Session {
+		at, err = c.call(ctx, changeLimit, "/v1/acquire", q, &a)
+		if err == nil && a.Refused != "" {
+			err = refusedForNow{errors.New(a.Refused)}
+		}
+		if err != nil || a.Stranger {
 			break
 		}
-		q.Own = a.Lock.Term
+		c.noteTerm(q.Name, a.Lock.Term)
+		switch {
+		case a.Granted:
+			return a, at, nil
+		case a.Lock.Session == q.Owner.Session:
+			q.Own = a.Lock.Term
+		case a.Lock.Term == known:
+			return a, at, nil
+		default:
+			q.Own, known = 0, a.Lock.Term
+		}
 	}
 	return a, at, err
 }
+
+// term is the last term of a lock that the client was told.
+func (c *Client) term(name string) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.terms[name]
+}
+
+func (c *Client) noteTerm(name string, term uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.terms[name] = term
+}
+
+// refusedForNow is why the servers do not grant a lock to anybody like us until somebody mends it.
+type refusedForNow struct{ error }
 
 // meet waits, on meeting another cluster than the one that this node knows, until no lease of the
 // old one on this lock can run any more: as a server waits, by the clock that goes slower, from

@@ -6,13 +6,11 @@
 package lockclient
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -26,20 +24,35 @@ import (
 	"backtowork/internal/lock"
 )
 
-// attemptLimit is how long one server may take to answer before the next is asked.
-const attemptLimit = time.Second
+// How long one server may take to answer before the next is asked too. A change waits for the
+// servers' disks, and to ask for it twice makes it slower: that is for servers that hang.
+const (
+	attemptLimit = time.Second
+	changeLimit  = 2 * time.Second
+)
 
 // A Server is a lock server: its name in lock_servers, and where it listens.
 type Server struct{ Entry, Addr string }
 
 // A Config is what a client needs to know.
 type Config struct {
-	Servers []Server
+	Servers []Server // see SetServers too
 	TLS     *tls.Config
 	Clock   lease.Clock
 	Log     *slog.Logger
+	// Host tells this host from another with the same node name. "" is found out.
+	Host string
+	// ServerName is what to ask for in place of TLS's, at the time. Nil is that.
+	ServerName func() string
 	// Dial connects to an address. Nil is TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+
+	Off Off
+}
+
+// Off switches rules off, to show that a test can fail. Nothing but tests sets it.
+type Off struct {
+	Sending bool // rule 2: a lease counts from when the answer came
 }
 
 // A Client asks the lock servers. It may be used by many goroutines at once.
@@ -47,8 +60,12 @@ type Client struct {
 	Config
 	http *http.Client
 
+	closing context.Context
+	close   func()
+
 	mu     sync.Mutex
 	leader string // entry of the server that answered last, or that it named as the leader
+	terms  map[string]uint64
 }
 
 // ErrUnreachable means that no server gave an answer that counts.
@@ -60,7 +77,11 @@ func NewClient(cfg Config) *Client {
 		var d net.Dialer
 		cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
 	}
-	c := &Client{Config: cfg}
+	if cfg.Host == "" {
+		cfg.Host = hostID()
+	}
+	c := &Client{Config: cfg, terms: map[string]uint64{}}
+	c.closing, c.close = context.WithCancel(context.Background())
 	c.http = &http.Client{Transport: &http.Transport{
 		DialTLSContext:      c.dial,
 		MaxIdleConnsPerHost: 10,
@@ -69,8 +90,11 @@ func NewClient(cfg Config) *Client {
 	return c
 }
 
-// Close ends the idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Close ends the connections that are idle or not yet made. The client is of no use after it.
+func (c *Client) Close() {
+	c.close()
+	c.http.CloseIdleConnections()
+}
 
 // dial connects to the server that addr, made by lock.URL, names.
 func (c *Client) dial(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -78,21 +102,35 @@ func (c *Client) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(c.Servers, func(s Server) bool { return s.Entry == entry })
+	servers := c.order()
+	i := slices.IndexFunc(servers, func(s Server) bool { return s.Entry == entry })
 	if i < 0 {
 		return nil, fmt.Errorf("%q is not one of the lock servers", entry)
 	}
-	ctx, cancel := context.WithTimeout(ctx, attemptLimit)
+	ctx, cancel := context.WithTimeout(ctx, patience*attemptLimit) // net/http goes on when nobody waits any more
 	defer cancel()
-	raw, err := c.Dial(ctx, c.Servers[i].Addr)
+	defer context.AfterFunc(c.closing, cancel)()
+	raw, err := c.Dial(ctx, servers[i].Addr)
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(raw, c.TLS)
+	config := c.TLS
+	if c.ServerName != nil {
+		config = config.Clone()
+		config.ServerName = c.ServerName()
+	}
+	conn := tls.Client(raw, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
 	return conn, nil
+}
+
+// SetServers changes the servers that are asked from now on.
+func (c *Client) SetServers(servers []Server) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Servers = servers
 }
 
 // order is the servers in the order to ask them: the leader, as far as is known, first.
@@ -112,43 +150,6 @@ type answered struct {
 	cluster string     // id of the cluster that answered
 }
 
-// call sends request to path of one server after the other until one answers it, each for at
-// most limit, and reads the answer into answer. The time that it returns is read before the
-// request that was answered was sent.
-func (c *Client) call(ctx context.Context, limit time.Duration, path string, request, answer any) (answered, error) {
-	body, err := json.Marshal(request)
-	if err != nil {
-		return answered{}, err
-	}
-	var faults []error
-	for _, server := range c.order() {
-		sent := c.Clock.Now()
-		header, err := c.try(ctx, limit, server.Entry, path, body, answer)
-		if err == nil {
-			c.noteLeader(header.Get(lock.LeaderHeader), server.Entry)
-			return answered{sent, header.Get(lock.ClusterHeader)}, nil
-		}
-		var refused refusal
-		if errors.As(err, &refused) {
-			return answered{}, err
-		}
-		faults = append(faults, fmt.Errorf("%s: %s", server.Entry, Reason(err)))
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return answered{}, fmt.Errorf("%w (%w)", ErrUnreachable, joined(faults))
-}
-
-// joined is errors on one line.
-func joined(errs []error) error {
-	var texts []string
-	for _, err := range errs {
-		texts = append(texts, err.Error())
-	}
-	return errors.New(strings.Join(texts, "; "))
-}
-
 // noteLeader remembers whom to ask first.
 func (c *Client) noteLeader(leader, answered string) {
 	c.mu.Lock()
@@ -162,40 +163,6 @@ func (c *Client) noteLeader(leader, answered string) {
 // A refusal is an answer that asking another server would not change.
 type refusal struct{ error }
 
-// try asks one server.
-func (c *Client) try(ctx context.Context, limit time.Duration, entry, path string, body []byte, answer any) (http.Header, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	method := http.MethodPost
-	if body == nil {
-		method = http.MethodGet
-	}
-	request, err := http.NewRequestWithContext(ctx, method, lock.URL(entry, path), bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode == http.StatusOK {
-		return response.Header, json.Unmarshal(b, answer)
-	}
-	var e lock.ErrorAnswer
-	if err := json.Unmarshal(b, &e); err != nil || e.Error == "" {
-		e.Error = response.Status
-	}
-	if response.StatusCode == http.StatusBadRequest {
-		return nil, refusal{errors.New(e.Error)}
-	}
-	return nil, errors.New(e.Error)
-}
-
 // Tell sends request to path of every server. Who does not answer is not told again.
 func (c *Client) Tell(ctx context.Context, path string, request any) {
 	body, err := json.Marshal(request)
@@ -203,11 +170,12 @@ func (c *Client) Tell(ctx context.Context, path string, request any) {
 		return
 	}
 	var wg sync.WaitGroup
-	for _, server := range c.Servers {
+	for _, server := range c.order() {
 		wg.Go(func() {
-			var answer struct{}
-			if _, err := c.try(ctx, attemptLimit, server.Entry, path, body, &answer); err != nil {
-				c.Log.Debug("not told", "server", server.Entry, "reason", Reason(err))
+			limited, cancel := context.WithTimeout(ctx, attemptLimit)
+			defer cancel()
+			if t := c.try(limited, server, path, body); t.err != nil {
+				c.Log.Debug("not told", "server", server.Entry, "reason", Reason(t.err))
 			}
 		})
 	}
@@ -216,8 +184,13 @@ func (c *Client) Tell(ctx context.Context, path string, request any) {
 
 // Get asks the one server called entry for what stands at path.
 func (c *Client) Get(ctx context.Context, entry, path string, answer any) error {
-	_, err := c.try(ctx, attemptLimit, entry, path, nil, answer)
-	return err
+	ctx, cancel := context.WithTimeout(ctx, attemptLimit)
+	defer cancel()
+	t := c.try(ctx, Server{Entry: entry}, path, nil)
+	if t.err != nil {
+		return t.err
+	}
+	return json.Unmarshal(t.body, answer)
 }
 
 // Reason is the plain word for why a server gave no answer.
@@ -246,7 +219,7 @@ func Reason(err error) string {
 // RenewOnce renews one lock of a session, once, and returns when that was asked: only then
 // begins, or goes on, its lease.
 func (c *Client) RenewOnce(ctx context.Context, session, name string, term uint64) (lease.Time, error) {
-	q := lock.RenewRequest{Session: session, Locks: []lock.Renewal{{Name: name, Term: term}}}
+	q := lock.RenewRequest{Session: session, Locks: []lock.Renewal{{Name: name, Term: term}}, Host: c.Host}
 	var a lock.RenewAnswer
 	at, err := c.call(ctx, attemptLimit, "/v1/renew", q, &a)
 	if err != nil {

@@ -58,6 +58,23 @@ func (f *Files) HTSP(name string) (words [4]string, err error) {
 	return [4]string(fields), nil
 }
 
+// Had writes that this node had the lock in that term.
+func (f *Files) Had(name string, term uint64) { f.notes.Put(name+"_term", fmt.Sprintf("%d\n", term)) }
+
+// Term is the last term in which this node had a lock; 0 for none. In a cluster that knows less
+// of the lock, the next term is above it all the same.
+func (f *Files) Term(name string) uint64 {
+	text, err := f.notes.Read(name + "_term")
+	if err != nil {
+		return 0
+	}
+	term, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return term
+}
+
 // Counter is the seconds that a lock's counter file says.
 func (f *Files) Counter(name string) (int, error) {
 	text, err := f.notes.Read(name + "_counter")

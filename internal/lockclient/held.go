@@ -29,6 +29,8 @@ type Held struct {
 	logged   uint64     // the lock's seq in the servers' log
 	killNow  lease.Time // when it was learnt that another holds the lock; zero if it was not
 	turned   bool
+	giving   bool // being released
+	given    bool // by the servers' word, though the answer to the release was lost
 	over     bool // lost or released
 	stopLook func()
 }
@@ -42,6 +44,7 @@ func (s *Session) hold(w Wish, l lock.Lock, begin lease.Time) *Held {
 	s.mu.Lock()
 	s.held[w.Name] = h
 	s.mu.Unlock()
+	s.files.Had(w.Name, l.Term)
 	h.mu.Lock()
 	h.look()
 	h.note()
@@ -142,6 +145,9 @@ func (h *Held) renewed(sent lease.Time, refused string) {
 	case h.over:
 	case h.end().Left(h.session.client.Clock.Now()) <= 0:
 		h.lose("the lease has ended")
+	case h.giving && (refused == lock.ErrOther.Error() || refused == lock.ErrNotHolder.Error()):
+		h.given = true
+		h.finish()
 	case refused == lock.ErrOther.Error():
 		h.killNow = h.session.client.Clock.Now()
 		h.lose(refused)
@@ -203,7 +209,7 @@ func (h *Held) change(ctx context.Context, times lock.Times) error {
 	q := lock.ChangeRequest{ReleaseRequest: h.releaseRequest(), Seq: h.logged, Times: times}
 	h.mu.Unlock()
 	var a lock.ChangedAnswer
-	if _, err := h.session.client.call(ctx, 4*attemptLimit, "/v1/change", q, &a); err != nil {
+	if _, err := h.session.client.call(ctx, changeLimit, "/v1/change", q, &a); err != nil {
 		return err
 	}
 	h.mu.Lock()
@@ -232,10 +238,17 @@ func (h *Held) releaseRequest() lock.ReleaseRequest {
 // Release gives the lock back. It tries until the servers have it in their log, or ctx ends;
 // till then the lock is renewed.
 func (h *Held) Release(ctx context.Context) error {
+	h.mu.Lock()
+	h.giving = true
+	h.mu.Unlock()
 	for {
 		var a lock.ChangedAnswer
-		_, err := h.session.client.call(ctx, 4*attemptLimit, "/v1/release", h.releaseRequest(), &a)
-		if err == nil {
+		_, err := h.session.client.call(ctx, changeLimit, "/v1/release", h.releaseRequest(), &a)
+		h.mu.Lock()
+		given := h.given || err == nil
+		h.giving = given || ctx.Err() == nil
+		h.mu.Unlock()
+		if given {
 			h.released()
 			h.session.files.Free(h.Name, h.times)
 			return nil

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 )
 
@@ -81,30 +80,31 @@ func (s *Session) Acquire(ctx context.Context, w Wish) (*Held, error) {
 		if errors.As(err, &refused) {
 			return nil, err
 		}
-		if err != nil && !errors.Is(err, errAgain) {
-			s.sayRarely("lock servers do not answer", w.Name, err, asked)
+		switch {
+		case err == nil, errors.Is(err, errAgain):
+		case errors.As(err, new(refusedForNow)):
+			s.sayRarely("the lock is refused to this node", w.Name, err)
+			pause(ctx, time.Second)
+		default:
+			// An election takes a second or two and is nobody's fault.
+			if s.client.Clock.Now().Longest(asked) > 3*time.Second {
+				s.sayRarely("lock servers do not answer", w.Name, err)
+			}
 			pause(ctx, retryPause)
 		}
 	}
 }
 
 // sayRarely logs an error that comes again and again, once a minute.
-func (s *Session) sayRarely(what, name string, err error, since lease.Time) {
+func (s *Session) sayRarely(what, name string, err error) {
 	s.mu.Lock()
 	rare := time.Since(s.said[what]) >= time.Minute
 	if rare {
 		s.said[what] = time.Now()
 	}
 	s.mu.Unlock()
-	// An election takes a second or two and is nobody's fault.
-	if waited := s.client.Clock.Now().Longest(since); rare && waited > 3*time.Second {
-		s.client.Log.Warn(what, "lock", name, "reason", err)
-		return
-	}
 	if rare {
-		s.mu.Lock()
-		delete(s.said, what)
-		s.mu.Unlock()
+		s.client.Log.Warn(what, "lock", name, "reason", err)
 	}
 }
 
@@ -117,12 +117,13 @@ func pause(ctx context.Context, d time.Duration) {
 
 // await waits until it makes sense to ask again for a lock that another holds.
 func (s *Session) await(ctx context.Context, w Wish, term uint64) error {
-	q := lock.WaitRequest{Name: w.Name, Term: term}
+	q := lock.WaitRequest{Name: w.Name, Term: term, Node: s.Owner.Node, Host: s.client.Host}
 	var state lock.State
 	if _, err := s.client.call(ctx, lock.WaitLimit+attemptLimit, "/v1/wait", q, &state); err != nil {
 		return err
 	}
 	s.files.Note(w.Name, state.Lock, time.Duration(state.Left)*time.Millisecond)
+	s.client.noteTerm(w.Name, state.Lock.Term)
 	if !state.Lock.Held() {
 		pause(ctx, w.Delay)
 	}
@@ -137,7 +138,9 @@ func (s *Session) ask(ctx context.Context, w Wish, cluster *string) (lock.State,
 	if *cluster == "" {
 		*cluster = s.files.Cluster()
 	}
-	a, at, err := s.client.acquire(unbroken, w.Name, s.Owner, w.Times, *cluster)
+	a, at, err := s.client.acquire(unbroken, lock.AcquireRequest{
+		Name: w.Name, Owner: s.Owner, Times: w.Times, Cluster: *cluster, Floor: s.files.Term(w.Name),
+	})
 	if err != nil {
 		return lock.State{}, nil, err
 	}
@@ -160,7 +163,7 @@ func (s *Session) ask(ctx context.Context, w Wish, cluster *string) (lock.State,
 	}
 	h := s.hold(w, a.Lock, begin)
 	if ctx.Err() != nil {
-		limited, cancel := context.WithTimeout(unbroken, 4*attemptLimit)
+		limited, cancel := context.WithTimeout(unbroken, changeLimit)
 		defer cancel()
 		return a.State, nil, errors.Join(ctx.Err(), h.Release(limited))
 	}
@@ -198,7 +201,7 @@ func (s *Session) renewDue(ctx context.Context) time.Duration {
 		return next
 	}
 	var turned []*Held
-	q := lock.RenewRequest{Session: s.Owner.Session}
+	q := lock.RenewRequest{Session: s.Owner.Session, Host: s.client.Host}
 	for _, h := range all {
 		if h.takeTurn() {
 			turned = append(turned, h)

@@ -21,6 +21,7 @@ const (
 	TimedOut   Result = "fail. lock timed out"
 	OtherHas   Result = "fail. another holder got lock"
 	NoMajority Result = "fail. can't reach the majority of lock servers"
+	Refused    Result = "fail. the lock is refused to this node"
 	NotKept    Result = "fail. the lock's state cannot be kept on this node"
 )
 
@@ -133,7 +134,9 @@ func (s *Single) renew(ctx context.Context) (Result, error) {
 // got keeps a lease that counts from begin.
 func (s *Single) got(begin lease.Time) (Result, error) {
 	s.kept.end = begin.Add(s.kept.times.Timeout)
-	s.kept.seq++
+	if s.kept.seq++; s.kept.seq == 1 {
+		s.files.Had(s.name, s.kept.term)
+	}
 	s.note(s.left())
 	if err := errors.Join(s.keep(), s.files.Sync()); err != nil {
 		return NotKept, err
@@ -152,10 +155,12 @@ func (s *Single) acquire(ctx context.Context) (Result, error) {
 	if err := s.keep(); err != nil {
 		return NotKept, err
 	}
-	a, at, err := s.client.acquire(ctx, s.name, s.owner, s.times, s.files.Cluster())
+	q := lock.AcquireRequest{Name: s.name, Owner: s.owner, Times: s.times, Cluster: s.files.Cluster(), Floor: s.files.Term(s.name)}
+	a, at, err := s.client.acquire(ctx, q)
 	if err == nil && a.Stranger {
 		if err = s.client.meet(ctx, s.files, at.cluster, s.times); err == nil {
-			a, at, err = s.client.acquire(ctx, s.name, s.owner, s.times, at.cluster)
+			q.Cluster = at.cluster
+			a, at, err = s.client.acquire(ctx, q)
 		}
 	} else if err == nil {
 		s.client.join(s.files, at.cluster)
@@ -164,6 +169,8 @@ func (s *Single) acquire(ctx context.Context) (Result, error) {
 	case err != nil && s.kept.term != 0 && s.left() > 0:
 		s.note(s.left())
 		return TimingOut, errors.Join(err, s.keep(), s.files.Sync())
+	case errors.As(err, new(refusedForNow)):
+		return Refused, err
 	case err != nil:
 		return NoMajority, err
 	case !a.Granted && s.kept.term != 0:
@@ -188,7 +195,7 @@ func (s *Single) Release(ctx context.Context) error {
 	term := s.kept.term
 	if s.kept.asked { // it may be ours, in a term that we were not told
 		var state lock.State
-		if _, err := s.client.call(ctx, 4*attemptLimit, "/v1/wait", lock.WaitRequest{Name: s.name}, &state); err != nil {
+		if _, err := s.client.call(ctx, attemptLimit, "/v1/wait", lock.WaitRequest{Name: s.name}, &state); err != nil {
 			return err
 		}
 		if state.Lock.Session == s.owner.Session {
@@ -208,7 +215,7 @@ func (s *Single) Release(ctx context.Context) error {
 	}
 	q := lock.ReleaseRequest{Name: s.name, Term: term, Session: s.owner.Session}
 	var a lock.ChangedAnswer
-	if _, err := s.client.call(ctx, 4*attemptLimit, "/v1/release", q, &a); err != nil {
+	if _, err := s.client.call(ctx, changeLimit, "/v1/release", q, &a); err != nil {
 		return err
 	}
 	return s.forget()
