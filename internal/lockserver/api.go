@@ -7,8 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
+	"os"
+	"path"
+	"strconv"
+	"strings"
 	"time"
 
 	"backtowork/internal/lease"
@@ -18,8 +23,9 @@ import (
 )
 
 const (
-	maxRequest   = 1 << 20         // bytes
-	requestLimit = 4 * time.Second // of anything but a wait
+	maxRequest   = 2 << 20         // bytes: a renewal of maxRenew locks
+	requestLimit = 5 * time.Second // of anything but a wait
+	transmission = 2 * requestLimit
 	waitLimit    = lock.WaitLimit  // then a waiting client is told to ask again
 	forwarded    = "Btw-Forwarded" // set on what another server passed on
 )
@@ -29,65 +35,246 @@ var errNoLeader = errors.New("the lock servers have no leader now")
 // badRequest is an error that asking again does not mend.
 type badRequest struct{ error }
 
-func (s *Server) newAPI(ctx context.Context) *http.Server {
-	mux := http.NewServeMux()
-	mux.Handle("POST /v1/acquire", onLeader(s, requestLimit, s.acquire))
-	mux.Handle("POST /v1/renew", onLeader(s, requestLimit, s.renew))
-	mux.Handle("POST /v1/release", onLeader(s, requestLimit, s.release))
-	mux.Handle("POST /v1/change", onLeader(s, requestLimit, s.change))
-	mux.Handle("POST /v1/wait", onLeader(s, waitLimit+requestLimit, s.await))
-	mux.HandleFunc("GET /v1/server", func(w http.ResponseWriter, _ *http.Request) { s.reply(w, s.status(), nil) })
-	mux.HandleFunc("GET /v1/locks/{name}", func(w http.ResponseWriter, r *http.Request) {
-		s.reply(w, s.state(r.PathValue("name")), nil)
-	})
-	mux.HandleFunc("POST /v1/reports", s.takeReport)
-	mux.HandleFunc("GET /v1/reports/{package}", func(w http.ResponseWriter, r *http.Request) {
+// A fault is an error that has an HTTP status of its own.
+type fault struct {
+	error
+	status int
+	after  time.Duration // it makes no sense to ask again before
+}
+
+// An api is what clients may ask of a server (doc/api.md), and how much of it.
+type api struct {
+	*Server
+	mux                      *http.ServeMux
+	requests, changes, lists *rate
+	waits, watches           *crowd
+	watched                  map[string]int // watches of each lock, while machine.mu is held
+}
+
+// newHandler is the handler of all requests.
+func (s *Server) newHandler() http.Handler {
+	a := &api{
+		Server: s, mux: http.NewServeMux(),
+		requests: newRate(requestsASecond), changes: newRate(changesASecond), lists: newRate(listsASecond),
+		waits: newCrowd(maxWaits), watches: newCrowd(maxWatches), watched: map[string]int{},
+	}
+	a.mux.Handle("POST /v1/acquire", post[lock.AcquireRequest, lock.AcquireAnswer]{
+		rate: a.changes, check: func(q lock.AcquireRequest) error { return checkHost(q.Host) }, serve: s.acquire,
+	}.on(a))
+	a.mux.Handle("POST /v1/release", post[lock.ReleaseRequest, lock.ChangedAnswer]{
+		rate: a.changes, check: func(q lock.ReleaseRequest) error { return lock.CheckName(q.Name) }, serve: s.release,
+	}.on(a))
+	a.mux.Handle("POST /v1/change", post[lock.ChangeRequest, lock.ChangedAnswer]{
+		rate: a.changes, check: func(q lock.ChangeRequest) error { return lock.CheckName(q.Name) }, serve: s.change,
+	}.on(a))
+	a.mux.Handle("POST /v1/renew", post[lock.RenewRequest, lock.RenewAnswer]{size: maxRequest, check: checkRenew, serve: s.renew}.on(a))
+	a.mux.Handle("POST /v1/wait", post[lock.WaitRequest, lock.State]{
+		longer: waitLimit, crowd: a.waits, check: checkWait, serve: s.await,
+	}.on(a))
+	a.mux.HandleFunc("POST /v1/reports", s.takeReport)
+	a.mux.HandleFunc("GET /v1/reports/{package}", func(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, s.reports.of(r.PathValue("package")), nil)
 	})
+	a.mux.HandleFunc("GET /v1/locks", a.seldom(a.showLocks))
+	a.mux.HandleFunc("GET /v1/locks/{name}", a.showLock)
+	a.mux.HandleFunc("GET /v1/watch/{name}", a.watch)
+	a.mux.HandleFunc("GET /v1/server", func(w http.ResponseWriter, _ *http.Request) { s.reply(w, s.status(), nil) })
+	a.mux.HandleFunc("GET /v1/servers", a.seldom(a.showServers))
+	a.mux.HandleFunc("GET /v1/health", a.seldom(a.showHealth))
+	a.mux.HandleFunc("/", a.refuse)
+	return a
+}
+
+func (s *Server) newAPI(ctx context.Context) *http.Server {
 	return &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: handshakeLimit,
-		ReadTimeout:       2 * requestLimit,
-		WriteTimeout:      2 * requestLimit,
-		IdleTimeout:       2 * time.Minute,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ErrorLog:          quiet(s.Log),
+		Handler:                      s.newHandler(),
+		DisableGeneralOptionsHandler: true,
+		MaxHeaderBytes:               maxHeader,
+		ReadHeaderTimeout:            handshakeLimit,
+		ReadTimeout:                  transmission,
+		WriteTimeout:                 transmission,
+		IdleTimeout:                  2 * time.Minute,
+		BaseContext:                  func(net.Listener) context.Context { return ctx },
+		ErrorLog:                     quiet(s.Log),
 	}
 }
 
-// onLeader serves requests that only the leader can, and passes them on elsewhere.
-func onLeader[Request, Answer any](s *Server, limit time.Duration, serve func(context.Context, lease.Time, Request) (Answer, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		received := s.Clock.Now()
-		ctx, cancel := context.WithTimeout(r.Context(), limit)
-		defer cancel()
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-		if err != nil {
-			s.reply(w, nil, badRequest{unreadable(err)})
-			return
+// ServeHTTP serves one request.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p := r.URL.EscapedPath(); path.Clean(p) != p || p[0] != '/' {
+		a.reply(w, nil, fault{status: http.StatusNotFound, error: fmt.Errorf("there is nothing at %q", p)})
+		return
+	}
+	if err := a.requests.allow(r); err != nil {
+		a.reply(w, nil, err)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// refuse answers what is at no path, or not by that method.
+func (a *api) refuse(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	other := r.WithContext(r.Context())
+	for _, other.Method = range []string{http.MethodGet, http.MethodPost} {
+		if _, pattern := a.mux.Handler(other); pattern != "/" {
+			allowed = append(allowed, other.Method)
 		}
-		if node := s.node(); node == nil || node.State() != raft.Leader {
-			s.pass(ctx, w, r, body)
-			return
-		}
-		var request Request
-		if err := json.Unmarshal(body, &request); err != nil {
-			s.reply(w, nil, badRequest{unreadable(err)})
-			return
-		}
-		answer, err := serve(ctx, received, request)
-		s.reply(w, answer, err)
+	}
+	if allowed == nil {
+		a.reply(w, nil, fault{status: http.StatusNotFound, error: fmt.Errorf("there is nothing at %q", r.URL.Path)})
+		return
+	}
+	methods := strings.Join(allowed, ", ")
+	w.Header().Set("Allow", methods)
+	a.reply(w, nil, fault{
+		status: http.StatusMethodNotAllowed,
+		error:  fmt.Errorf("cannot %q %s: it takes %s", r.Method, r.URL.Path, methods),
 	})
 }
 
-func unreadable(err error) error { return fmt.Errorf("cannot read the request: %w", err) }
-
-// readRequest reads the JSON of a request that any server can serve.
-func readRequest[Request any](w http.ResponseWriter, r *http.Request) (q Request, err error) {
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&q); err != nil {
-		return q, unreadable(err)
+// allow counts r, and is why it is not served if there were too many. What another server passed
+// on was counted there.
+func (r *rate) allow(q *http.Request) error {
+	client := clientOf(q)
+	if client == "" {
+		return nil
 	}
-	return q, nil
+	if wait := r.take(client); wait > 0 {
+		return fault{
+			status: http.StatusTooManyRequests, after: wait,
+			error: fmt.Errorf("too many requests from %s: more than %d a second", client, time.Second/r.every),
+		}
+	}
+	return nil
+}
+
+// clientOf is the client that q comes from; "" if another server passed it on.
+func clientOf(q *http.Request) string {
+	if q.Header.Get(forwarded) != "" {
+		return ""
+	}
+	return clientAt(q.RemoteAddr)
+}
+
+// seldom serves what a client may ask for only so often.
+func (a *api) seldom(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := a.lists.allow(r); err != nil {
+			a.reply(w, nil, err)
+			return
+		}
+		serve(w, r)
+	}
+}
+
+// A post is a kind of request that only the leader can serve, and that is passed on elsewhere.
+type post[Request, Answer any] struct {
+	size   int64         // of the request, at most; 0 for smallBody
+	longer time.Duration // that it may take, over requestLimit
+	rate   *rate         // nil for none
+	crowd  *crowd        // nil for none
+	check  func(Request) error
+	serve  func(context.Context, lease.Time, Request) (Answer, error)
+}
+
+func (p post[Request, Answer]) on(a *api) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		received := a.Clock.Now()
+		ctx, cancel := context.WithTimeout(r.Context(), p.longer+requestLimit)
+		defer cancel()
+		leave, err := p.admit(r)
+		if err != nil {
+			a.reply(w, nil, err)
+			return
+		}
+		defer leave()
+		body, request, err := p.read(w, r)
+		switch node := a.node(); {
+		case err != nil:
+			a.reply(w, nil, err)
+		case node == nil || node.State() != raft.Leader:
+			a.pass(ctx, w, r, body)
+		default:
+			answer, err := p.serve(ctx, received, request)
+			a.reply(w, answer, err)
+		}
+	})
+}
+
+// admit is why r is not served if there are too many of its kind.
+func (p post[Request, Answer]) admit(r *http.Request) (leave func(), err error) {
+	if p.rate != nil {
+		if err := p.rate.allow(r); err != nil {
+			return nil, err
+		}
+	}
+	if p.crowd != nil {
+		return p.crowd.enter(clientOf(r))
+	}
+	return func() {}, nil
+}
+
+func (p post[Request, Answer]) read(w http.ResponseWriter, r *http.Request) (body []byte, q Request, err error) {
+	size := p.size
+	if size == 0 {
+		size = smallBody
+	}
+	body, q, err = read[Request](w, r, size)
+	if err == nil && p.check != nil {
+		if err = p.check(q); err != nil {
+			err = badRequest{err}
+		}
+	}
+	return body, q, err
+}
+
+func checkRenew(q lock.RenewRequest) error {
+	if len(q.Locks) > maxRenew {
+		return fmt.Errorf("cannot renew %d locks at once: %d are the most", len(q.Locks), maxRenew)
+	}
+	return checkHost(q.Host)
+}
+
+func checkWait(q lock.WaitRequest) error {
+	if q.Node == "" { // it need not say
+		return checkHost(q.Host)
+	}
+	return errors.Join(lock.CheckName(q.Node), checkHost(q.Host))
+}
+
+// checkHost says whether what tells a host from others, which is kept, is short.
+func checkHost(host string) error {
+	if len(host) > maxHost {
+		return fmt.Errorf("the host has %d characters, %d are the most", len(host), maxHost)
+	}
+	return nil
+}
+
+// read reads the JSON of a request that may have that size.
+func read[Request any](w http.ResponseWriter, r *http.Request, size int64) (body []byte, q Request, err error) {
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, size))
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLong):
+		return nil, q, fault{
+			status: http.StatusRequestEntityTooLarge, error: fmt.Errorf("the request is too long: %d bytes are the most", size),
+		}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, q, fault{status: http.StatusRequestTimeout, error: errors.New("the request did not come in time")}
+	case err == nil:
+		err = json.Unmarshal(body, &q) // all of it: nothing may follow
+	}
+	if err != nil {
+		return nil, q, badRequest{fmt.Errorf("cannot read the request: %w", err)}
+	}
+	return body, q, nil
+}
+
+// readRequest reads the JSON of a small request that any server can serve.
+func readRequest[Request any](w http.ResponseWriter, r *http.Request) (Request, error) {
+	_, q, err := read[Request](w, r, smallBody)
+	return q, err
 }
 
 // pass gives a request to the leader, once, and its answer back.
@@ -109,8 +296,10 @@ func (s *Server) pass(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		return
 	}
 	defer answer.Body.Close()
-	for _, h := range []string{lock.LeaderHeader, lock.ClusterHeader, "Content-Type"} {
-		w.Header().Set(h, answer.Header.Get(h))
+	for _, h := range []string{lock.LeaderHeader, lock.ClusterHeader, "Content-Type", "Retry-After"} {
+		if v := answer.Header.Get(h); v != "" {
+			w.Header().Set(h, v)
+		}
 	}
 	w.WriteHeader(answer.StatusCode)
 	_, _ = io.Copy(w, answer.Body) // the client sees that it is cut short
@@ -143,20 +332,28 @@ func (s *Server) leaderEntry(ctx context.Context) string {
 
 // reply writes an answer, or what err means to the client.
 func (s *Server) reply(w http.ResponseWriter, answer any, err error) {
-	status := http.StatusOK
-	if err != nil {
-		status = http.StatusServiceUnavailable
-		var bad badRequest
-		if errors.As(err, &bad) {
-			status = http.StatusBadRequest
-		}
-		var unknown unknownError
-		answer = lock.ErrorAnswer{Error: err.Error(), Unknown: errors.As(err, &unknown)}
+	if err == nil {
+		s.write(w, http.StatusOK, answer)
+		return
 	}
+	status := http.StatusServiceUnavailable
+	var f fault
+	switch {
+	case errors.As(err, &f):
+		status = f.status
+	case errors.As(err, new(badRequest)):
+		status = http.StatusBadRequest
+	}
+	if f.after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.after.Seconds()))))
+	}
+	s.write(w, status, lock.ErrorAnswer{Error: err.Error(), Unknown: errors.As(err, new(unknownError))})
+}
+
+func (s *Server) write(w http.ResponseWriter, status int, answer any) {
 	b, err := json.Marshal(answer)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+		panic(err) // no answer has anything in it that JSON cannot say
 	}
 	if r := s.node(); r != nil {
 		_, id := r.LeaderWithID()

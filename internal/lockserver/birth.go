@@ -3,6 +3,7 @@ package lockserver
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -11,52 +12,110 @@ import (
 	"backtowork/internal/lock"
 )
 
-// awaitBirth waits until a cluster with this server in it has begun (rule 11). A server begins
-// one unasked only when every server of the list was reached, was never in a cluster, and has
-// the same list; the first by name does it, and the others take the record from it or from
-// one another. It returns nil when this server is or was in a cluster, or ctx has ended.
-func (s *Server) awaitBirth(ctx context.Context) error {
-	if s.marked() {
-		return nil
-	}
-	if s.Private && len(s.List) == 1 {
+// awaitPlace waits until this server has a place in a cluster: one that begins (rule 11), or one
+// that has taken it in, as a new server or in place of the one that it was (rule 12). It returns
+// nil when it has, or ctx has ended.
+func (s *Server) awaitPlace(ctx context.Context) error {
+	list := s.list()
+	if s.markOf() == "" && s.Private && len(list) == 1 {
 		return s.begin(nil)
 	}
-	for ctx.Err() == nil {
+	for ; ctx.Err() == nil; list = s.list() {
 		others := s.askOthers(ctx)
 		if record, ok := s.mine(others); ok {
 			return s.born(record)
 		}
+		if cluster, ok := s.place(others); ok {
+			return s.takePlace(cluster)
+		}
 		missing := s.missing(others)
 		switch {
-		case missing != "":
+		case s.markOf() != "":
+			s.wait(s.lostFor(others))
+		case missing != "" && !s.off.birth:
 			s.wait(missing)
-		case slices.Min(s.List) == s.Entry:
+		case slices.Min(list) == s.Entry || s.off.birth:
 			return s.begin(others)
 		default:
-			s.wait(fmt.Sprintf("%s to begin the cluster", slices.Min(s.List)))
+			s.wait(fmt.Sprintf("%s to begin the cluster", slices.Min(list)))
 		}
 		select {
 		case <-ctx.Done():
+		case <-s.reloaded:
 		case <-time.After(time.Second / 4):
 		}
 	}
 	return nil
 }
 
+// lostFor is what a server waits for that was in a cluster and knows nothing of it any more.
+func (s *Server) lostFor(others map[string]lock.Status) string {
+	if len(s.list()) == 1 {
+		return "it has lost its state, or runs on an old copy of it, and no other server knows the locks (to begin anew: dex-server --force-new-cluster)"
+	}
+	why := "it has lost its state, does not vote, and waits for the others to take it in as a new server"
+	if slices.ContainsFunc(slices.Collect(maps.Values(others)), func(o lock.Status) bool { return o.Open }) {
+		return why
+	}
+	return why + ", but without it they have no leader (if a majority is lost for good: dex-server --force-new-cluster on the one that knows most)"
+}
+
+// place is the cluster that has this server among its members. A server that was in a cluster
+// once has no place in another.
+func (s *Server) place(others map[string]lock.Status) (cluster string, ok bool) {
+	mark := s.markOf()
+	for _, status := range others {
+		member := slices.ContainsFunc(status.Servers, func(m lock.Member) bool {
+			return m.ID == s.self.ID || (s.off.memory || s.off.identity) && entryOf(m.ID) == s.Entry
+		})
+		if member && !status.Lost && (mark == "" || mark == status.Cluster) {
+			s.resume(status)
+			return status.Cluster, true
+		}
+	}
+	return "", false
+}
+
+// takePlace puts this server into the cluster that has taken it in. What the cluster knows it is
+// then sent; until it knows of itself as a voter nobody asks it for a vote.
+func (s *Server) takePlace(cluster string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Log.Info("taken into the cluster", "cluster", cluster, "id", s.self.ID)
+	return s.enter(cluster)
+}
+
+// wasOutrun says whether another server remembers a later start of this one than the present: then
+// this runs on an old copy of its state (rule 12).
+func (s *Server) wasOutrun(ctx context.Context) bool {
+	if s.off.memory {
+		return false
+	}
+	for entry, status := range s.askOthers(ctx) {
+		if status.Cluster == s.self.Cluster && status.Seen[s.self.ID] >= s.self.Starts {
+			s.Log.Error("another lock server remembers a later start of this one", "server", entry, "starts", status.Seen[s.self.ID])
+			return true
+		}
+	}
+	return false
+}
+
 // askOthers is what the other servers of the list say of themselves; who does not answer is
 // not in it.
-func (s *Server) askOthers(ctx context.Context) map[string]lock.Status {
+func (s *Server) askOthers(ctx context.Context) map[string]lock.Status { return s.ask(ctx, s.list()) }
+
+// ask is what the servers called entries say of themselves, without this one.
+func (s *Server) ask(ctx context.Context, entries []string) map[string]lock.Status {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	answers := map[string]lock.Status{}
-	for _, entry := range s.List {
+	for _, entry := range entries {
 		if entry == s.Entry {
 			continue
 		}
 		wg.Go(func() {
 			var status lock.Status
-			if err := s.get(ctx, entry, "/v1/server", &status); err != nil {
+			if err := s.look(ctx, entry, "/v1/server", &status); err != nil {
 				s.Log.Debug("no answer", "from", entry, "reason", err)
 				return
 			}
@@ -72,17 +131,18 @@ func (s *Server) askOthers(ctx context.Context) map[string]lock.Status {
 // missing is why a cluster cannot begin: "" if it can.
 func (s *Server) missing(others map[string]lock.Status) string {
 	var silent, different []string
-	for _, entry := range s.List {
+	list := s.list()
+	for _, entry := range list {
 		status, ok := others[entry]
 		switch {
 		case entry == s.Entry:
 		case !ok:
 			silent = append(silent, entry)
 		case status.Marked:
-			return fmt.Sprintf("%s is in a cluster already, without this server", entry)
+			return fmt.Sprintf("the cluster that %s is in to take this server in", entry)
 		case status.Entry != entry:
 			return fmt.Sprintf("%s calls itself %s", entry, status.Entry)
-		case !lock.SameServers(status.List, s.List):
+		case !lock.SameServers(status.List, list):
 			different = append(different, entry)
 		}
 	}
@@ -109,8 +169,8 @@ func (s *Server) mine(others map[string]lock.Status) (birth, bool) {
 // begin makes the cluster. The others see the record when they ask next.
 func (s *Server) begin(others map[string]lock.Status) error {
 	record := birth{randomID(), []string{s.self.ID}}
-	for _, entry := range s.List {
-		if entry != s.Entry {
+	for _, entry := range s.list() {
+		if _, ok := others[entry]; ok {
 			record.IDs = append(record.IDs, others[entry].ID)
 		}
 	}
@@ -128,10 +188,10 @@ func (s *Server) born(record birth) error {
 	if s.self.Cluster == record.Cluster {
 		return nil
 	}
-	if s.marked() {
+	if s.markOf() != "" {
 		return fmt.Errorf("%s was in another cluster", s.Entry)
 	}
-	if !slices.Contains(record.IDs, s.self.ID) || !lock.SameServers(record.entries(), s.List) {
+	if !slices.Contains(record.IDs, s.self.ID) || !lock.SameServers(record.entries(), s.current) && !s.off.birth {
 		return fmt.Errorf("%s is not a server of the cluster that was to begin", s.self.ID)
 	}
 	return s.beBorn(record)

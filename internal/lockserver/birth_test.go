@@ -114,44 +114,18 @@ func unborn(dir string) error {
 	if err != nil {
 		return err
 	}
-	id := string(b)[:strings.Index(string(b), `,"cluster"`)] + `,"cluster":""}`
-	return os.WriteFile(dir+"/identity", []byte(id), 0o600)
-}
-
-// A changed list of lock servers is refused with a clear line, and a wiped server waits.
-func TestChangedListAndWiped(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
-		c.leader()
-		c.stop("c")
-		c.list = []string{"a", "b", "c", "d"}
-		s := &testServer{}
-		server, err := Open(c.config("c", s))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := server.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot change the lock servers") {
-			t.Errorf("with a changed list Run = %v", err)
-		}
-		c.list = three
-		if err := os.RemoveAll(c.stateDir("c")); err != nil {
-			t.Fatal(err)
-		}
-		c.start("c")
-		time.Sleep(time.Minute)
-		if got := c.hosts["c"].status(); got.Role != "waiting" || !strings.Contains(got.Waiting, "lost its state") {
-			t.Errorf("a wiped server is %s, waiting for %q", got.Role, got.Waiting)
-		}
-		// It passes requests on.
-		x := c.session("x", "c")
-		defer x.stop()
-		h, err := x.Acquire(t.Context(), wish("p"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := h.Release(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
+	var id identity
+	if err := json.Unmarshal(b, &id); err != nil {
+		return err
+	}
+	id.Cluster = ""
+	if id.File, err = fileIDOf(dir + "/raft.db"); err != nil {
+		return err
+	}
+	if b, err = json.Marshal(id); err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(dir+"/../writes", tallyOf(0), 0o600), os.WriteFile(dir+"/identity", b, 0o600))
 }
 
 // A leader that ends in good order hands over: nobody waits for an election, and a holder
@@ -253,22 +227,6 @@ func TestBirthCrashInBootstrap(t *testing.T) {
 		}
 		c.start("a")
 		c.leader()
-	})
-}
-
-// A server whose identity is gone, but not its database, does not know as whom it voted.
-func TestIdentityGone(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
-		c.leader()
-		c.stop("c")
-		if err := os.Remove(c.stateDir("c") + "/identity"); err != nil {
-			t.Fatal(err)
-		}
-		for range 2 { // the first try must not make a new identity for the second
-			if _, err := Open(c.config("c", &testServer{})); err == nil || !strings.Contains(err.Error(), "identity is gone") {
-				t.Errorf("Open = %v, want that the identity is gone", err)
-			}
-		}
 	})
 }
 

@@ -16,11 +16,13 @@ func TestAcquireAnswerLost(t *testing.T) {
 		c.leader()
 		x := c.session("x")
 		defer x.stop()
-		warm, err := x.Acquire(t.Context(), wish("other")) // so that it is connected
+		warm, err := x.Acquire(t.Context(), wish("other"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer keep(warm)()
+		if err := warm.Release(t.Context()); err != nil { // now it is connected to the leader, and nothing else goes there
+			t.Fatal(err)
+		}
 		for _, entry := range three {
 			c.net.cut(entry, "x") // every answer is lost
 		}

@@ -1,37 +1,82 @@
 package lockserver
 
 import (
-	"backtowork/internal/clusterkey"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
 	"time"
+
+	"backtowork/internal/clusterkey"
 )
 
-// A front takes the connections of the one port and hands each to its protocol.
+// A front takes the connections of the one port and hands each to its protocol. Until a client
+// has shown a certificate of the cluster it gets little of the server's time: see lobby, and
+// clusterkey.Greeting.
 type front struct {
 	server   *Server
 	listener net.Listener
+	config   *tls.Config
 	http     *queue
 	raft     *streamLayer
-	rare     rare
-	mu       sync.Mutex
-	open     map[net.Conn]bool
-	wg       sync.WaitGroup
+
+	lobby        *lobby
+	each, all    *rate // of the handshakes of strangers
+	told, warned *rate // of lines in the log
+
+	mu   sync.Mutex
+	open map[net.Conn]bool
+	wg   sync.WaitGroup
 }
 
+// portProtos is what is spoken on the port.
+var portProtos = []string{protoHTTP, protoRaft, protoAsk}
+
+var errTooMany = errors.New("too many connections without a certificate of the cluster")
+
 func newFront(s *Server, l net.Listener) (*front, error) {
-	config, err := s.Key.Server(s.Entry, protoHTTP, protoRaft, protoAsk)
+	config, err := s.Key.Server(portProtos...)
 	if err != nil {
 		return nil, err
 	}
 	s.stream = &streamLayer{newQueue(l.Addr()), s}
-	return &front{
-		server: s, listener: tls.NewListener(l, config), http: newQueue(l.Addr()),
-		raft: s.stream, open: map[net.Conn]bool{},
-	}, nil
+	f := &front{
+		server: s, listener: l, config: config, http: newQueue(l.Addr()), raft: s.stream,
+		lobby: newLobby(lobbySeats, lobbyEach), each: newRate(strangersEach), all: newRate(strangersAll),
+		told: onceAMinute(), warned: onceAMinute(), open: map[net.Conn]bool{},
+	}
+	refuse := config.GetConfigForClient
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		switch s.Key.Greeting(hello, portProtos) {
+		case clusterkey.Member:
+			f.lobby.leave(hello.Conn)
+		case clusterkey.Unproven:
+			if err := f.spare(hello.Conn); err != nil {
+				return nil, err
+			}
+		default:
+			return refuse(hello)
+		}
+		return nil, nil // the one that it came from
+	}
+	return f, nil
+}
+
+// spare bounds the public-key work that is done for strangers.
+func (f *front) spare(conn net.Conn) error {
+	host := clientAt(conn.RemoteAddr().String())
+	if f.each.take(host) > 0 || f.all.take("") > 0 {
+		f.sayCrowded(host)
+		return errTooMany
+	}
+	return nil
+}
+
+func (f *front) sayCrowded(host string) {
+	if f.warned.take("") == 0 {
+		f.server.Log.Warn(errTooMany.Error(), "most lately from", host)
+	}
 }
 
 func (f *front) serve(ctx context.Context) {
@@ -48,18 +93,25 @@ func (f *front) serve(ctx context.Context) {
 			}
 			continue
 		}
-		f.track(conn, true)
-		f.wg.Go(func() { f.dispatch(ctx, conn.(*tls.Conn)) })
+		if f.lobby.enter(conn) {
+			f.sayCrowded(clientAt(conn.RemoteAddr().String()))
+		}
+		secret := tls.Server(conn, f.config)
+		f.track(secret, true)
+		f.wg.Go(func() { f.dispatch(ctx, conn, secret) })
 	}
 }
 
-// dispatch finds out what conn is for. It returns when conn is somebody else's, or done with.
-func (f *front) dispatch(ctx context.Context, conn *tls.Conn) {
+// dispatch finds out what conn, which is raw with TLS on it, is for. It returns when conn is
+// somebody else's, or done with.
+func (f *front) dispatch(ctx context.Context, raw net.Conn, conn *tls.Conn) {
 	keep := false
 	defer func() { f.track(conn, keep) }()
 	limited, cancel := context.WithTimeout(ctx, handshakeLimit)
 	defer cancel()
-	if err := f.server.Key.Handshake(limited, conn); err != nil {
+	err := f.server.Key.Handshake(limited, conn)
+	f.lobby.leave(raw)
+	if err != nil {
 		f.sayRefused(conn, err)
 		_ = conn.Close()
 		return
@@ -88,9 +140,9 @@ func (f *front) dispatch(ctx context.Context, conn *tls.Conn) {
 // that; other strangers on the port are nobody's concern.
 func (f *front) sayRefused(conn net.Conn, err error) {
 	from := conn.RemoteAddr().String()
-	host, _, splitErr := net.SplitHostPort(from)
+	host := clientAt(from)
 	var other *clusterkey.OtherKeyError
-	if splitErr == nil && errors.As(err, &other) && f.rare.first(host) {
+	if errors.As(err, &other) && f.told.take(host) == 0 {
 		f.server.Log.Warn("connection refused", "from", host, "reason", err)
 		return
 	}

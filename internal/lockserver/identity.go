@@ -9,10 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-
-	"backtowork/internal/lock"
 
 	"github.com/google/renameio/v2"
 	"github.com/hashicorp/raft"
@@ -21,8 +18,23 @@ import (
 // An identity is who a server is: state/identity. It is made once, at the server's first
 // start, and lost with the state, so that a server without its memory is another server.
 type identity struct {
-	ID      string `json:"id"`      // lock_servers entry, "/", random
-	Cluster string `json:"cluster"` // "" until the server is in one
+	ID      string `json:"id"`              // lock_servers entry, "/", random
+	File    fileID `json:"file"`            // of the database
+	Starts  uint64 `json:"starts"`          // under this id; the others remember it
+	Outrun  bool   `json:"outrun,omitzero"` // another server remembers a later start
+	Forced  bool   `json:"forced,omitzero"` // an admin has said that the others are down for good
+	Cluster string `json:"cluster"`         // "" until the server is in one
+}
+
+// EntryIn is what lock_servers called the server whose state is in dir.
+func EntryIn(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "identity"))
+	if err != nil {
+		return "", err
+	}
+	var id identity
+	err = json.Unmarshal(b, &id)
+	return entryOf(id.ID), err
 }
 
 // A birth is how a cluster began: kept in the database, and told to every server of it.
@@ -51,35 +63,80 @@ func randomID() string {
 
 func (s *Server) identityFile() string { return filepath.Join(s.Dir, "identity") }
 
-// identify reads the server's identity, or makes one.
-func (s *Server) identify() error {
+func (s *Server) storeFile() string { return filepath.Join(s.Dir, storeName) }
+
+func (s *Server) newIdentity() { s.self = identity{ID: s.Entry + "/" + randomID()} }
+
+// identify opens the store and learns who this server is. One that lost its memory is set aside:
+// then this is another server, which does not vote until the others have taken it in (rule 12).
+func (s *Server) identify() (err error) {
+	if s.store, err = openStore(s.storeFile(), s.Fatal); err != nil {
+		return err
+	}
+	why, err := s.recall()
+	if err == nil && why != "" {
+		err = s.setAside(why)
+	}
+	if err == nil {
+		err = s.begun()
+	}
+	if err != nil {
+		return errors.Join(err, s.store.Close())
+	}
+	return nil
+}
+
+// recall reads the identity, or makes one. It returns why the state cannot be believed.
+func (s *Server) recall() (why string, err error) {
 	b, err := os.ReadFile(s.identityFile())
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && s.hasBirth():
-		return fmt.Errorf("cannot use %s: the file identity is gone, so this server does not know who it is any more; it must not vote", s.Dir)
+	case errors.Is(err, fs.ErrNotExist) && s.store.writes() > 0:
+		return "the file identity is gone", nil
 	case errors.Is(err, fs.ErrNotExist):
-		s.self = identity{ID: s.Entry + "/" + randomID()}
-		return s.saveIdentity()
+		s.newIdentity()
+		return "", nil
 	case err != nil:
-		return fmt.Errorf("cannot read %w", err)
+		return "", fmt.Errorf("cannot read %w", err)
 	}
 	if err := json.Unmarshal(b, &s.self); err != nil {
-		return fmt.Errorf("cannot use %s: it is damaged (%w)", s.identityFile(), err)
+		return "", fmt.Errorf("cannot use %s: it is damaged (%w)", s.identityFile(), err)
 	}
-	if entryOf(s.self.ID) != s.Entry {
-		return fmt.Errorf("%s is the state of %q, but lock_servers calls this host %q", s.Dir, entryOf(s.self.ID), s.Entry)
+	record, err := s.birthRecord()
+	if err != nil {
+		return "", err
 	}
-	// A birth that was cut short is finished: its record comes before all else.
+	file, err := fileIDOf(s.storeFile())
+	switch another := entryOf(s.self.ID) != s.Entry; {
+	case err != nil:
+		return "", err
+	case s.self.Cluster == "" && record == nil:
+		if another || file != s.self.File { // it came with a copy of the tree, and never voted
+			s.newIdentity()
+		}
+		return "", nil
+	case another:
+		return "", fmt.Errorf("%s is the state of %q, but lock_servers calls this host %q; to leave its cluster: dex-server-init --join",
+			s.Dir, entryOf(s.self.ID), s.Entry)
+	}
+	return s.doubt(file), nil
+}
+
+// begun counts this start, and finishes a birth that was cut short.
+func (s *Server) begun() error {
+	file, err := fileIDOf(s.storeFile())
+	if err != nil {
+		return err
+	}
+	s.self.File, s.run = file, randomID()
+	s.self.Starts++
+	if err := errors.Join(s.saveIdentity(), s.store.countIn(s.tallyFile())); err != nil {
+		return err
+	}
 	record, err := s.birthRecord()
 	if err != nil || record == nil || s.self.Cluster != "" {
 		return err
 	}
 	return s.beBorn(*record)
-}
-
-func (s *Server) hasBirth() bool {
-	_, err := s.store.Get(birthKey)
-	return err == nil
 }
 
 func (s *Server) saveIdentity() error {
@@ -102,10 +159,16 @@ func writeFile(path string, b []byte) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// marked says whether this server was in a cluster once, whatever became of its state.
-func (s *Server) marked() bool {
-	_, err := os.Stat(s.Mark)
-	return s.self.Cluster != "" || err == nil
+// markOf is the cluster that this server was in once, whatever became of its state: "" for none.
+func (s *Server) markOf() string {
+	if s.self.Cluster != "" {
+		return s.self.Cluster
+	}
+	b, err := os.ReadFile(s.Mark)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
 }
 
 func (s *Server) birthRecord() (*birth, error) {
@@ -118,12 +181,6 @@ func (s *Server) birthRecord() (*birth, error) {
 		return nil, fmt.Errorf("cannot read how the cluster began: %w", err)
 	}
 	return &record, nil
-}
-
-// lost says whether the server was in a cluster but has nothing left of it.
-func (s *Server) lost() bool {
-	record, err := s.birthRecord()
-	return err != nil || record == nil || s.self.Cluster != record.Cluster
 }
 
 // beBorn puts this server into the cluster that begins with record. Every server of it does
@@ -145,43 +202,27 @@ func (s *Server) beBorn(record birth) error {
 			return fmt.Errorf("cannot begin the cluster: %w", err)
 		}
 	}
-	if err := writeFile(s.Mark, []byte(record.Cluster+"\n")); err != nil {
+	return s.enter(record.Cluster)
+}
+
+// enter notes that this server is in the cluster now. The mark comes first, so that a server that
+// may have voted is always marked.
+func (s *Server) enter(cluster string) error {
+	if err := writeFile(s.Mark, []byte(cluster+"\n")); err != nil {
 		return err
 	}
-	s.self.Cluster = record.Cluster
+	s.self.Cluster = cluster
 	return s.saveIdentity()
 }
 
 // bootstrap writes the first entry of the log, the configuration, as raft.BootstrapCluster
 // would, but so that it can be finished after a crash in the middle.
 func (s *Server) bootstrap(record birth) error {
-	var configuration raft.Configuration
-	for _, id := range record.IDs {
-		configuration.Servers = append(configuration.Servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
-	}
 	const firstTerm = 1
 	if err := s.store.SetUint64([]byte(termKey), firstTerm); err != nil {
 		return err
 	}
 	return s.store.StoreLog(&raft.Log{
-		Index: 1, Term: firstTerm, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(configuration),
+		Index: 1, Term: firstTerm, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(record.configuration()),
 	})
-}
-
-// sameList refuses a lock_servers that differs from the servers of the cluster.
-func (s *Server) sameList() error {
-	record, err := s.birthRecord()
-	if err != nil {
-		return err
-	}
-	if record == nil {
-		return errors.New("how the cluster began is not known")
-	}
-	entries, list := record.entries(), slices.Sorted(slices.Values(s.List))
-	if lock.SameServers(entries, list) {
-		return nil
-	}
-	slices.Sort(entries)
-	return fmt.Errorf("cannot change the lock servers of a running cluster: it has %s, lock_servers says %s; put the list back",
-		strings.Join(entries, " "), strings.Join(list, " "))
 }

@@ -18,6 +18,9 @@ type machine struct {
 	clock lease.Clock
 	fatal func(error)
 
+	saw   func(*raft.Log, lock.Entry, outcome) // in tests: what each entry did
+	loose bool                                 // rule 8 is off
+
 	mu      sync.Mutex
 	table   *lock.Table
 	leases  lock.Leases
@@ -47,6 +50,10 @@ func (m *machine) Apply(l *raft.Log) any {
 	now := m.clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.loose {
+		now := m.table.Get(e.Name)
+		e.Term, e.Session, e.Seq, e.RaftTerm = now.Term, now.Session, now.Seq, l.Term
+	}
 	k, changed, err := m.table.Apply(e, l.Term)
 	if err != nil {
 		m.fatal(fmt.Errorf("cannot go on from log entry %d: %w", l.Index, err)) // rule 14
@@ -64,6 +71,9 @@ func (m *machine) Apply(l *raft.Log) any {
 	}
 	if changed {
 		m.wake(e.Name)
+	}
+	if m.saw != nil {
+		m.saw(l, e, outcome{k, changed})
 	}
 	return outcome{k, changed}
 }

@@ -46,6 +46,14 @@ type peer struct {
 	term     uint64        // with this raft term
 }
 
+// ask has the last question sent to p.
+func (p *peer) ask() {
+	select {
+	case p.kick <- struct{}{}:
+	default: // the kick that waits there will see this question too
+	}
+}
+
 type waiter struct {
 	number, term uint64
 	voters       []raft.ServerID // but this server
@@ -126,10 +134,7 @@ func (a *asker) begin(r *raft.Raft, term uint64) (*waiter, error) {
 			ctx := a.ctx
 			a.wg.Go(func() { a.talk(ctx, id, p) })
 		}
-		select {
-		case p.kick <- struct{}{}:
-		default: // the kick that waits there will see this question too
-		}
+		p.ask()
 	}
 	a.check(w)
 	return w, nil
@@ -196,95 +201,64 @@ func (a *asker) talk(ctx context.Context, id raft.ServerID, p *peer) {
 		case <-ctx.Done():
 			return
 		}
+		worked := false
 		conn, err := a.server.dialServer(ctx, protoAsk, string(id))
 		if err == nil {
-			_ = a.converse(ctx, conn, p) // whatever ended it, the next question has a new connection
+			worked = a.converse(ctx, conn, p)
 		}
-		if _, waited := a.open(); waited {
+		if _, waited := a.open(); !waited {
+			continue
+		}
+		if !worked { // one that worked may only have been cut, so there is a new one at once
 			select {
 			case <-time.After(pause):
 			case <-ctx.Done():
 				return
 			}
-			select {
-			case p.kick <- struct{}{}:
-			default:
-			}
 		}
+		p.ask()
 	}
 }
 
-// converse sends questions over conn and hears answers until one of both fails.
-func (a *asker) converse(ctx context.Context, conn net.Conn, p *peer) error {
+// converse asks over conn, one question after the other, until that fails. It says whether
+// there was an answer. Requests that come while a question is on its way wait for the next
+// one: so under load one question serves many.
+func (a *asker) converse(ctx context.Context, conn net.Conn, p *peer) (worked bool) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	failed := make(chan error, 1)
-	t := &talkTimer{conn: conn}
-	a.wg.Go(func() { failed <- a.hear(conn, p, t) })
-	var sent uint64
-	for {
-		if last, _ := a.open(); last > sent {
+	for sent := uint64(0); ; {
+		last, waited := a.open()
+		if last > sent && waited {
 			sent = last
-			if err := t.asked(sent); err != nil {
-				return err
+			term, err := question(conn, sent)
+			if err != nil {
+				return worked
 			}
-			if err := writeNumbers(conn, sent, 0); err != nil {
-				return err
-			}
+			worked = true
+			a.heard(p, sent, term)
+			continue
 		}
 		select {
 		case <-p.kick:
-		case err := <-failed:
-			return err
 		case <-ctx.Done():
-			return ctx.Err()
+			return worked
 		}
 	}
 }
 
-// hear takes the answers that come over conn.
-func (a *asker) hear(conn net.Conn, p *peer, t *talkTimer) error {
-	for {
-		number, term, err := readNumbers(conn)
-		if err != nil {
-			return err
-		}
-		a.heard(p, number, term)
-		if err := t.heard(number); err != nil {
-			return err
-		}
+// question asks one question, and returns the raft term in the answer.
+func question(conn net.Conn, number uint64) (term uint64, err error) {
+	if err := conn.SetDeadline(time.Now().Add(silenceLimit)); err != nil {
+		return 0, err
 	}
-}
-
-// A talkTimer ends a connection on which nothing is heard for silenceLimit while an answer is
-// due. Only an answer buys more time: a question does not, or a busy connection would never be
-// found dead.
-type talkTimer struct {
-	conn net.Conn
-
-	mu             sync.Mutex
-	sent, answered uint64
-}
-
-func (t *talkTimer) asked(number uint64) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	due := t.sent > t.answered
-	t.sent = number
-	if due {
-		return nil
+	if err := writeNumbers(conn, number, 0); err != nil {
+		return 0, err
 	}
-	return t.conn.SetDeadline(time.Now().Add(silenceLimit))
-}
-
-func (t *talkTimer) heard(number uint64) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.answered = number
-	if t.sent > t.answered {
-		return t.conn.SetDeadline(time.Now().Add(silenceLimit))
+	answered, term, err := readNumbers(conn)
+	if err == nil && answered != number {
+		err = errors.New("the answer is to another question")
 	}
-	return t.conn.SetDeadline(time.Time{})
+	return term, err
 }
 
 // answerQuestions answers what another server asks over conn, until it ends.

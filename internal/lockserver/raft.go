@@ -14,22 +14,21 @@ import (
 )
 
 const (
-	raftTimeout  = time.Second           // heartbeat, election and leader lease: rule 10
-	aloneTimeout = 50 * time.Millisecond // the same, of a server without others
-	keptEntries  = 1024                  // behind a snapshot, for a follower that lags
-	snapshotAt   = 4096                  // entries since the last snapshot
-	applyLimit   = 3 * time.Second       // then the answer to a change is "unknown"
-	keptSnaps    = 2
+	raftTimeout  = time.Second                  // heartbeat, election and leader lease: rule 10
+	aloneTimeout = 50 * time.Millisecond        // the same, of a server without others
+	keptEntries  = 1024                         // behind a snapshot, for a follower that lags
+	snapshotAt   = 4096                         // entries since the last snapshot
+	applyLimit   = 2*storeLimit + time.Second/2 // then the answer to a change is "unknown": a change waits for the one before it
 )
 
-func (s *Server) raftConfig() *raft.Config {
+func (s *Server) raftConfig(hasty bool) *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(s.self.ID)
 	c.HeartbeatTimeout = raftTimeout
 	c.ElectionTimeout = raftTimeout
 	c.LeaderLeaseTimeout = raftTimeout
 	c.CommitTimeout = 200 * time.Millisecond
-	if len(s.List) == 1 { // there is nobody to wait for
+	if hasty { // there is nobody to wait for
 		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = aloneTimeout, aloneTimeout, aloneTimeout
 	}
 	c.ShutdownOnRemove = false
@@ -44,10 +43,6 @@ func (s *Server) raftConfig() *raft.Config {
 
 // startRaft takes part in the cluster that the state is of.
 func (s *Server) startRaft(ctx context.Context) error {
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(s.Dir, keptSnaps, raftLogger(s.Log))
-	if err != nil {
-		return fmt.Errorf("cannot use the snapshots: %w", err)
-	}
 	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:          s.stream,
 		MaxPool:         3,
@@ -59,20 +54,37 @@ func (s *Server) startRaft(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := raft.NewRaft(s.raftConfig(), s.machine, logs, s.store, snapshots, &transport{network, s.off.heartbeat})
+	transport := &transport{network, s.off.heartbeat}
+	known, err := raft.GetConfiguration(s.raftConfig(false), newMachine(s.Clock, s.Fatal), s.store, s.store, s.store, transport)
+	if err != nil {
+		return fmt.Errorf("cannot read the servers of the cluster: %w", errors.Join(err, network.Close()))
+	}
+	if err := s.impose(ctx, known); err != nil {
+		return errors.Join(err, network.Close())
+	}
+	hasty := len(known.Servers) == 1 && len(s.list()) == 1
+	r, err := raft.NewRaft(s.raftConfig(hasty), s.machine, logs, s.store, s.store, transport)
 	if err != nil {
 		return fmt.Errorf("cannot start raft: %w", errors.Join(err, network.Close()))
 	}
 	s.mu.Lock()
-	s.raft, s.network = r, network
+	s.raft, s.network, s.hasty = r, network, hasty
 	s.mu.Unlock()
 	s.wait("")
 	s.Log.Info("in the cluster", "cluster", s.self.Cluster, "servers", s.servers())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.openTerms(ctx, r) })
-	<-ctx.Done()
-	wg.Wait()
-	return nil
+	wg.Go(func() { s.keepMembers(ctx, r) })
+	defer wg.Wait()
+	defer cancel()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.over:
+		return err
+	}
 }
 
 // openTerms logs an "open" entry for each raft term in which this server leads. LeaderCh
@@ -167,7 +179,11 @@ func (s *Server) members() []lock.Member {
 	var all []lock.Member
 	c, _ := s.configuration()
 	for _, server := range c.Servers {
-		all = append(all, lock.Member{ID: string(server.ID), Voter: server.Suffrage == raft.Voter})
+		m := lock.Member{ID: string(server.ID), Voter: server.Suffrage == raft.Voter}
+		if m.ID != s.self.ID {
+			m.Silence = s.silence(m.ID).Milliseconds()
+		}
+		all = append(all, m)
 	}
 	return all
 }

@@ -190,10 +190,16 @@ func TestRule10Heartbeat(t *testing.T) {
 			old, candidate := c.peer("a"), c.peer("b")
 			defer old.Close()
 			defer candidate.Close()
-			c.stop("a")
-			c.stop("b")
 			voter := c.hosts["c"]
 			id := raft.ServerID(voter.self.ID)
+			for _, peer := range []*raft.NetworkTransport{old, candidate} { // so that the voter has met both
+				late := &raft.AppendEntriesRequest{RPCHeader: header(peer)}
+				if err := peer.AppendEntries(id, raft.ServerAddress(id), late, &raft.AppendEntriesResponse{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.stop("a")
+			c.stop("b")
 			term := voter.node().CurrentTerm()
 
 			release := make(chan struct{})
@@ -241,5 +247,111 @@ func (c *testCluster) peer(entry string) *raft.NetworkTransport {
 	stream := &streamLayer{newQueue(memAddr(entry)), c.hosts[entry].Server}
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: stream, MaxPool: 1, MaxRPCsInFlight: 1, Timeout: time.Second, Logger: raftLogger(c.hosts[entry].Log),
+	})
+}
+
+// Rule 11. Servers that do not wait for one another each begin a cluster.
+func TestRule11Birth(t *testing.T) {
+	withAndWithout(t, off{birth: true}, func(t *testing.T, switched off) (harm string) {
+		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {
+			for _, entry := range three {
+				c.stop(entry)
+				if err := errors.Join(os.RemoveAll(c.stateDir(entry)), os.RemoveAll(c.config(entry, &testServer{}).Mark)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.net.isolate("a", []string{"b", "c"}, true)
+			for _, entry := range three {
+				c.start(entry)
+			}
+			time.Sleep(20 * time.Second)
+			harm = c.twoHolders("a", "b")
+			c.net.isolate("a", []string{"b", "c"}, false)
+		})
+		return harm
+	})
+}
+
+// twoHolders lets x ask the server one, and y the server other, for the same lock, and says whether
+// both have it.
+func (c *testCluster) twoHolders(one, other string) (harm string) {
+	held := 0
+	for host, server := range map[string]string{"x": one, "y": other} {
+		s := c.session(host, server)
+		ctx, cancel := context.WithTimeout(c.t.Context(), 8*time.Second)
+		if _, err := s.Acquire(ctx, wish("p")); err == nil {
+			held++
+		}
+		cancel()
+		s.stop()
+	}
+	if held > 1 {
+		harm = "two clients were given one lock within a lease"
+	}
+	return harm
+}
+
+// Rule 12. A server whose old state was put back must not vote as the one that it was.
+func TestRule12Memory(t *testing.T) {
+	withAndWithout(t, off{memory: true}, func(t *testing.T, switched off) (harm string) {
+		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {
+			leader := c.leader()
+			asleep, old := c.others(leader)[0], c.others(leader)[1]
+			c.stop(old)
+			copied, err := os.ReadFile(c.stateDir(old) + "/raft.db")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.start(old)
+			c.stop(asleep)
+			c.leader()
+			x, y := c.session("x"), c.session("y")
+			defer x.stop()
+			defer y.stop()
+			h, err := x.Acquire(t.Context(), wish("p")) // only two servers know
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer keep(h)()
+			c.stop(old)
+			if err := os.WriteFile(c.stateDir(old)+"/raft.db", copied, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c.crash(leader)
+			c.start(old)
+			c.start(asleep)
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second) // x's lease runs for 10
+			defer cancel()
+			if _, err := y.Acquire(ctx, wish("p")); err == nil {
+				harm = "the lock was given to a second holder"
+			}
+		})
+		return harm
+	})
+}
+
+// Rule 13, case B9. Five servers of which two are told, while they are cut off, that they are all
+// there is.
+func TestRule13Members(t *testing.T) {
+	five := []string{"a", "b", "c", "d", "e"}
+	withAndWithout(t, off{members: true}, func(t *testing.T, switched off) (harm string) {
+		inCluster(t, switched, five, func(t *testing.T, c *testCluster) {
+			c.leader()
+			two := []string{"a", "b"}
+			for _, entry := range two {
+				c.net.isolate(entry, []string{"c", "d", "e"}, true)
+				c.stop(entry)
+			}
+			c.list = two
+			c.start("a")
+			c.start("b")
+			c.list = five
+			time.Sleep(10 * time.Second)
+			harm = c.twoHolders("a", "c")
+			for _, entry := range two {
+				c.net.isolate(entry, []string{"c", "d", "e"}, false)
+			}
+		})
+		return harm
 	})
 }

@@ -1,12 +1,13 @@
 package lockserver
 
 import (
-	"backtowork/internal/lease"
-	"backtowork/internal/lock"
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
 
 	"github.com/hashicorp/raft"
 )
@@ -21,6 +22,9 @@ func (s *Server) speaks() (leaseTerm, raftTerm uint64, err error) {
 	raftTerm = s.node().CurrentTerm()
 	if leaseTerm == 0 || leaseTerm != raftTerm && !s.off.open {
 		return 0, 0, errNoLeader
+	}
+	if why := s.loneliness(); why != "" {
+		return 0, 0, errors.New(why)
 	}
 	return leaseTerm, raftTerm, nil
 }
@@ -37,6 +41,9 @@ func (s *Server) acquire(ctx context.Context, received lease.Time, q lock.Acquir
 	if q.Cluster != "" && q.Cluster != s.self.Cluster {
 		return lock.AcquireAnswer{Stranger: true}, nil
 	}
+	if s.hearNode(q.Owner.Node, q.Host, received) {
+		return lock.AcquireAnswer{Refused: twoHosts(q.Owner.Node)}, nil
+	}
 	k, left, err := s.judge(leaseTerm, q)
 	if err != nil {
 		return lock.AcquireAnswer{}, err
@@ -47,7 +54,7 @@ func (s *Server) acquire(ctx context.Context, received lease.Time, q lock.Acquir
 	majority := make(chan error, 1)
 	go func() { majority <- s.asker.ask(ctx, s.node(), raftTerm) }() // ends with ctx
 	now, err := s.apply(ctx, lock.Entry{
-		Kind: lock.Acquire, Name: q.Name, Term: k.Term, Session: k.Session, RaftTerm: raftTerm, Owner: q.Owner, Times: q.Times,
+		Kind: lock.Acquire, Name: q.Name, Term: k.Term, Session: k.Session, RaftTerm: raftTerm, Floor: q.Floor, Owner: q.Owner, Times: q.Times,
 	})
 	if err != nil {
 		return lock.AcquireAnswer{}, err
@@ -71,10 +78,13 @@ func (s *Server) judge(leaseTerm uint64, q lock.AcquireRequest) (k lock.Lock, le
 		return k, 0, errNoLeader
 	case k.Session == q.Owner.Session && k.Term == q.Own:
 		return k, 0, nil
-	case k.Session == q.Owner.Session, q.Own != 0:
+	case k.Session == q.Owner.Session, q.Own != 0, q.Known != nil && *q.Known != k.Term:
 		return k, time.Millisecond, nil // it may ask again at once: it knew the lock otherwise
 	}
 	left, err = m.leases.Judge(q.Name, k, s.Clock.Now())
+	if s.off.grant {
+		left -= k.Times.Silence() - k.Times.Timeout
+	}
 	if left > 0 {
 		left += time.Millisecond // it is given in whole ones
 	}
@@ -103,20 +113,31 @@ func (s *Server) renew(ctx context.Context, received lease.Time, q lock.RenewReq
 	if err := s.asker.ask(ctx, s.node(), raftTerm); err != nil {
 		return lock.RenewAnswer{}, err
 	}
-	answer := lock.RenewAnswer{Refused: make([]string, len(q.Locks))}
+	answer, node, err := s.acknowledge(leaseTerm, received, q)
+	s.hearNode(node, q.Host, received) // whatever it says: a renewal is not refused for a name
+	return answer, err
+}
+
+// acknowledge makes a renewal count that a majority stands behind, and says which node holds
+// what was renewed.
+func (s *Server) acknowledge(leaseTerm uint64, received lease.Time, q lock.RenewRequest) (answer lock.RenewAnswer, node string, err error) {
+	answer.Refused = make([]string, len(q.Locks))
 	m := s.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, l := range q.Locks {
-		err := m.leases.Renew(leaseTerm, l.Name, m.table.Get(l.Name), l.Term, q.Session, received)
-		if errors.Is(err, lock.ErrNotOpen) {
-			return lock.RenewAnswer{}, errNoLeader
-		}
-		if err != nil {
+		k := m.table.Get(l.Name)
+		err := m.leases.Renew(leaseTerm, l.Name, k, l.Term, q.Session, received)
+		switch {
+		case errors.Is(err, lock.ErrNotOpen):
+			return lock.RenewAnswer{}, "", errNoLeader
+		case err != nil:
 			answer.Refused[i] = err.Error()
+		default:
+			node = k.Node
 		}
 	}
-	return answer, nil
+	return answer, node, nil
 }
 
 // release frees a lock that the session holds in that term.
@@ -136,23 +157,28 @@ func (s *Server) change(ctx context.Context, _ lease.Time, q lock.ChangeRequest)
 
 // await answers when it makes sense to ask for a lock: it is free, has another holder than
 // was waited for, or its holder may be taken for gone; or after a while, to be asked again.
-func (s *Server) await(ctx context.Context, _ lease.Time, q lock.WaitRequest) (lock.State, error) {
+func (s *Server) await(ctx context.Context, received lease.Time, q lock.WaitRequest) (lock.State, error) {
 	if err := lock.CheckName(q.Name); err != nil {
 		return lock.State{}, badRequest{err}
 	}
+	s.hearNode(q.Node, q.Host, received)
 	m := s.machine
 	over := time.After(waitLimit)
 	for {
 		m.mu.Lock()
 		k, opened := m.table.Get(q.Name), m.leases.RaftTerm() != 0
 		left := m.leases.Left(q.Name, k, s.Clock.Now())
-		changed := m.watch(q.Name)
+		waits := opened && k.Held() && k.Term == q.Term && left > 0
+		var changed <-chan struct{}
+		if waits { // a note of each name that was ever asked for would stay
+			changed = m.watch(q.Name)
+		}
 		m.mu.Unlock()
 		if s.node().State() != raft.Leader || !opened {
 			return lock.State{}, errNoLeader
 		}
 		state := lock.State{Lock: k, Left: left.Milliseconds()}
-		if !k.Held() || k.Term != q.Term || left <= 0 {
+		if !waits {
 			return state, nil
 		}
 		select {

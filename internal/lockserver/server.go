@@ -21,7 +21,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ type Network interface {
 // A Config is what a lock server needs to know.
 type Config struct {
 	Entry   string   // this server, as lock_servers names it
-	List    []string // all of lock_servers
+	List    []string // all of lock_servers, at the start
 	Private bool     // Entry means another host on every host, so the list must be no other node's
 	Dir     string   // state/: the database and the snapshots
 	Mark    string   // file outside Dir that says this server was in a cluster once
@@ -67,11 +68,16 @@ type logSizes struct {
 
 // off switches rules off, to show that a test of theirs can fail.
 type off struct {
-	quorum    bool // rule 6: ask raft.VerifyLeader instead of the majority
-	open      bool // rule 7: go by LeaderCh, begin no table of leases for a term
-	identity  bool // rule 9: take every raft connection, whoever it is meant for
-	heartbeat bool // rule 10: let heartbeats overtake the other messages
-	farewell  bool // no rule: end as in a crash, without handing over
+	grant      bool // rule 5: give a lock away once its lease has ended, T after the last request
+	quorum     bool // rule 6: ask raft.VerifyLeader instead of the majority
+	open       bool // rule 7: go by LeaderCh, begin no table of leases for a term
+	conditions bool // rule 8: take every entry for one that fits
+	identity   bool // rule 9: take every raft connection, whoever it is meant for
+	birth      bool // rule 11: begin a cluster with whoever is there
+	memory     bool // rule 12: go on as the server that it was, whatever its state is
+	members    bool // rule 13: take the list of the file as it is at the start
+	heartbeat  bool // rule 10: let heartbeats overtake the other messages
+	farewell   bool // no rule: end as in a crash, without handing over
 }
 
 // A Server is a running lock server.
@@ -82,14 +88,29 @@ type Server struct {
 	machine *machine
 	asker   *asker
 	reports reports
+	names   names
 	http    *http.Client // to the other servers
 
+	run      string        // random, of this start
+	memory   chan struct{} // full while what was seen of the others is changed
+	reloaded chan struct{} // the list was changed
+	over     chan error    // why the server ends by itself
+
+	rare rare // what is said once a minute
+
 	mu      sync.Mutex
+	current []string   // lock_servers
 	raft    *raft.Raft // nil while the server waits to be in a cluster
 	network *raft.NetworkTransport
 	stream  *streamLayer
-	waiting string // what it waits for
+	hasty   bool                  // raft has the short timeouts of a server without others
+	waiting string                // what it waits for
+	heard   map[string]lease.Time // when each member was last heard, while this server leads
+	grows   lease.Time            // when this cluster of one had all it needs to grow
 }
+
+// ErrAgain is returned by Run when the server must be opened again, and run, to go on.
+var ErrAgain = errors.New("the lock server must begin again")
 
 // Open reads the server's state and takes hold of it. Run does the rest.
 func Open(cfg Config) (*Server, error) {
@@ -99,18 +120,14 @@ func Open(cfg Config) (*Server, error) {
 	if fs, ok := networkFS(cfg.Dir); ok {
 		return nil, fmt.Errorf("cannot use %s: it is on a network file system (%s); state must be on a disk of this host", cfg.Dir, fs)
 	}
-	db, err := openStore(filepath.Join(cfg.Dir, "raft.db"), cfg.Fatal)
-	if err != nil {
-		return nil, err
+	s := &Server{
+		Config: cfg, machine: newMachine(cfg.Clock, cfg.Fatal), current: cfg.List,
+		reloaded: make(chan struct{}, 1), memory: make(chan struct{}, 1), over: make(chan error, 1),
 	}
-	s := &Server{Config: cfg, store: db, machine: newMachine(cfg.Clock, cfg.Fatal)}
+	s.machine.loose = cfg.off.conditions
 	s.asker = newAsker(s)
 	if err := s.identify(); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	tlsConfig, err := cfg.Key.Client(cfg.Entry, "http/1.1")
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, err
 	}
 	s.http = &http.Client{Transport: &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -118,7 +135,7 @@ func Open(cfg Config) (*Server, error) {
 			if err != nil {
 				return nil, err
 			}
-			return s.dialTLS(ctx, entry, tlsConfig)
+			return s.dialTLS(ctx, entry, protoHTTP)
 		},
 		MaxIdleConnsPerHost: 100,
 		IdleConnTimeout:     time.Minute,
@@ -159,26 +176,52 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, s.store.Close())
 }
 
-// join waits until this server is in a cluster, and starts raft.
+// join waits until this server is in a cluster, and takes part in it.
 func (s *Server) join(ctx context.Context) error {
 	if s.self.Cluster == "" {
-		if err := s.awaitBirth(ctx); err != nil {
+		if err := s.awaitPlace(ctx); err != nil || ctx.Err() != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
 	}
-	if s.lost() && !s.off.identity {
-		s.wait("a place in the cluster: it has lost its state, does not vote, and passes requests on")
-		s.Log.Error("this server was in a cluster and its state is gone: it does not vote", "state", s.Dir)
-		<-ctx.Done()
-		return nil
-	}
-	if err := s.sameList(); err != nil && !s.off.identity {
-		return err
+	if s.wasOutrun(ctx) {
+		s.outrun()
+		return <-s.over
 	}
 	return s.startRaft(ctx)
+}
+
+// Reload makes the server go by a changed lock_servers.
+func (s *Server) Reload(list []string) {
+	s.mu.Lock()
+	s.current = slices.Clone(list)
+	hasty := s.raft != nil && s.hasty && len(list) > 1
+	s.mu.Unlock()
+	s.Log.Info("lock_servers read again", "servers", strings.Join(list, " "))
+	select {
+	case s.reloaded <- struct{}{}:
+	default:
+	}
+	if hasty {
+		s.beginAgain("it is to be one of several lock servers")
+	}
+}
+
+// list is lock_servers.
+func (s *Server) list() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current
+}
+
+// beginAgain makes Run end with ErrAgain.
+func (s *Server) beginAgain(why string) { s.end(fmt.Errorf("%w: %s", ErrAgain, why)) }
+
+// end makes Run end with err.
+func (s *Server) end(err error) {
+	select {
+	case s.over <- err:
+	default: // it is about to
+	}
 }
 
 // leave ends raft, after handing over leadership, so that nobody waits for an election.
@@ -208,7 +251,9 @@ func (s *Server) handOver(r *raft.Raft) {
 			err = r.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)).Error()
 		}
 	}
-	s.Log.Info("leadership not handed over", "reason", err)
+	if err != nil {
+		s.Log.Info("leadership not handed over", "reason", err)
+	}
 }
 
 // node is the raft node, nil while the server waits to be in a cluster.

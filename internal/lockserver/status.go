@@ -2,10 +2,6 @@ package lockserver
 
 import (
 	"backtowork/internal/lock"
-	"context"
-	"encoding/json"
-	"io"
-	"net/http"
 	"os"
 
 	"github.com/hashicorp/raft"
@@ -23,13 +19,19 @@ func (s *Server) state(name string) lock.State {
 // status is what this server says of itself.
 func (s *Server) status() lock.Status {
 	s.mu.Lock()
+	mark := s.markOf()
 	status := lock.Status{
-		Entry: s.Entry, ID: s.self.ID, Cluster: s.self.Cluster, List: s.List, Role: "waiting",
-		Marked: s.marked(), Waiting: s.waiting, PID: os.Getpid(), Version: s.Version,
+		Entry: s.Entry, ID: s.self.ID, Cluster: mark, List: s.current, Role: "waiting",
+		Marked: mark != "", Lost: mark != s.self.Cluster, Waiting: s.waiting, PID: os.Getpid(), Seen: map[string]uint64{}, Disk: s.store.slow(), Version: s.Version,
 	}
 	s.mu.Unlock()
-	if record, err := s.birthRecord(); err == nil && record != nil && record.Cluster == status.Cluster {
+	if record, err := s.birthRecord(); err == nil && record != nil && record.Cluster == status.Cluster && !status.Lost {
 		status.Birth = record.IDs
+	}
+	if seen, err := s.seen(); err == nil {
+		for id, last := range seen {
+			status.Seen[id] = last.Starts
+		}
 	}
 	r := s.node()
 	if r == nil {
@@ -54,20 +56,4 @@ func role(state raft.RaftState) string {
 	default:
 		return "follower"
 	}
-}
-
-// get asks another server for what stands at path.
-func (s *Server) get(ctx context.Context, entry, path string, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, lock.URL(entry, path), nil)
-	if err != nil {
-		return err
-	}
-	response, err := s.http.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	return json.NewDecoder(io.LimitReader(response.Body, maxRequest)).Decode(answer)
 }

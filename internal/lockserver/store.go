@@ -57,11 +57,14 @@ type store struct {
 	fatal func(error)
 	stall func() // in tests: runs in every call, to hang there
 
+	slowest atomic.Pointer[slowCall] // of the last minute or so
+
 	first, last atomic.Uint64 // as in state
 
 	mu    sync.RWMutex // held over every write
 	state state        // what the file says; its map is never changed, only replaced
 	buf   []byte       // for codes
+	tally *os.File     // nil before countIn
 
 	dying sync.Mutex // held while fatal runs
 	dead  error
@@ -152,7 +155,16 @@ func (s *store) load() error {
 }
 
 // Close closes the file.
-func (s *store) Close() error { return s.db.Close() }
+func (s *store) Close() error {
+	err := s.db.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tally != nil {
+		err = errors.Join(err, s.tally.Close())
+		s.tally = nil
+	}
+	return err
+}
 
 // FirstIndex is the index of the oldest entry, or 0.
 func (s *store) FirstIndex() (uint64, error) { return s.first.Load(), nil }
@@ -214,10 +226,12 @@ func (s *store) call(what string, f func() error) error {
 		return s.end(fmt.Errorf("cannot %s %s: the disk has not answered for %v", what, s.path, storeLimit))
 	}
 	slow := time.AfterFunc(storeLimit, func() { _ = hangs() })
+	begin := time.Now()
 	if s.stall != nil {
 		s.stall()
 	}
 	err := f()
+	s.took(what, begin, time.Since(begin))
 	switch {
 	case !slow.Stop():
 		return hangs()
@@ -227,6 +241,33 @@ func (s *store) call(what string, f func() error) error {
 		return fmt.Errorf("cannot %s %s: it is closed", what, s.path)
 	}
 	return s.end(fmt.Errorf("cannot %s %s: %s", what, s.path, reason(err)))
+}
+
+// slowLimit is how long a call may take before it is worth a word.
+const slowLimit = 250 * time.Millisecond
+
+// A slowCall is a call of the store that took long, because the disk did.
+type slowCall struct {
+	what string
+	at   time.Time
+	took time.Duration
+}
+
+// took notes a call that took long.
+func (s *store) took(what string, at time.Time, took time.Duration) {
+	last := s.slowest.Load()
+	if took >= slowLimit && (last == nil || took >= last.took || time.Since(last.at) > time.Minute) {
+		s.slowest.Store(&slowCall{what, at, took})
+	}
+}
+
+// slow says how slow the disk was in the last minute: "" if it was not.
+func (s *store) slow() string {
+	last := s.slowest.Load()
+	if last == nil || time.Since(last.at) > time.Minute {
+		return ""
+	}
+	return fmt.Sprintf("slow: one %s took %v", last.what, last.took.Round(10*time.Millisecond))
 }
 
 // end ends the process for the first err that is not nil, and is that err after it.

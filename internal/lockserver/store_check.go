@@ -175,6 +175,9 @@ func checkLog(tx *bbolt.Tx) error {
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
+	if _, _, err := readSnapshot(tx); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
 	next, last := s.first, raft.Log{}
 	err = log.ForEach(func(k, v []byte) error {
 		term := last.Term

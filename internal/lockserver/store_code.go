@@ -17,8 +17,8 @@ import (
 // varints, byte strings have their length before them.
 //
 //	entry: version, type, index, term, seconds and nanoseconds of AppendedAt, Data, Extensions
-//	state: version, first index, last index, term of the last, number of values, each as key and
-//	       value by key order
+//	state: version, number of writes, first index, last index, term of the last, number of
+//	       values, each as key and value by key order
 const (
 	entryVersion = 1
 	stateVersion = 1
@@ -80,8 +80,10 @@ func decodeEntryBody(body []byte, l *raft.Log) error {
 // A state is everything in the store but the entries: one small value, written whole with every
 // change, so that no part of it can get lost alone.
 type state struct {
+	writes      uint64            // counts the changes of the store
 	first, last uint64            // the indexes of the log, which has no gaps; 0, 0 if it is empty
 	lastTerm    uint64            // of the entry at last
+	snapshot    uint64            // index of the last entry in the snapshot; 0 if there is none
 	values      map[string][]byte // raft's own: its term and its vote
 }
 
@@ -89,9 +91,11 @@ type state struct {
 func appendState(b []byte, s state) []byte {
 	start := len(b)
 	b = append(b, stateVersion)
+	b = binary.AppendUvarint(b, s.writes)
 	b = binary.AppendUvarint(b, s.first)
 	b = binary.AppendUvarint(b, s.last)
 	b = binary.AppendUvarint(b, s.lastTerm)
+	b = binary.AppendUvarint(b, s.snapshot)
 	b = binary.AppendUvarint(b, uint64(len(s.values)))
 	for _, k := range slices.Sorted(maps.Keys(s.values)) {
 		b = appendBytes(b, []byte(k))
@@ -110,7 +114,7 @@ func decodeState(v []byte) (state, error) {
 
 func decodeStateBody(body []byte) (state, error) {
 	r := reader{rest: body}
-	s := state{first: r.uvarint(), last: r.uvarint(), lastTerm: r.uvarint(), values: map[string][]byte{}}
+	s := state{writes: r.uvarint(), first: r.uvarint(), last: r.uvarint(), lastTerm: r.uvarint(), snapshot: r.uvarint(), values: map[string][]byte{}}
 	for n := r.uvarint(); n > 0 && !r.failed; n-- {
 		k := r.bytes()
 		s.values[string(k)] = r.bytes()

@@ -148,6 +148,7 @@ func (s *store) Set(key, v []byte) error {
 
 // write makes next the state, and does change with it, or neither. s.mu is held.
 func (s *store) write(next state, change func(*bbolt.Tx) error) error {
+	next.writes++
 	err := s.db.Update(func(tx *bbolt.Tx) error {
 		s.buf = s.buf[:0]
 		if err := change(tx); err != nil {
@@ -166,5 +167,5 @@ func (s *store) write(next state, change func(*bbolt.Tx) error) error {
 	s.state = next
 	s.first.Store(next.first)
 	s.last.Store(next.last)
-	return nil
+	return s.count()
 }

@@ -31,10 +31,22 @@ type hello struct {
 	Cluster string `json:"cluster"`
 	From    string `json:"from"`
 	To      string `json:"to"`
+	sighting
+}
+
+// A welcome answers a hello.
+type welcome struct {
+	Refused string `json:"refused,omitempty"` // why
+	Outrun  bool   `json:"outrun,omitempty"`  // because who said hello runs on an old copy of its state
+	sighting
 }
 
 // dialTLS connects to entry and makes sure that it has a key of this cluster.
-func (s *Server) dialTLS(ctx context.Context, entry string, config *tls.Config) (net.Conn, error) {
+func (s *Server) dialTLS(ctx context.Context, entry, proto string) (net.Conn, error) {
+	config, err := s.Key.Client(s.Entry, proto) // each time: the key may have changed
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
 	raw, err := s.Network.Dial(ctx, entry)
@@ -50,39 +62,44 @@ func (s *Server) dialTLS(ctx context.Context, entry string, config *tls.Config) 
 
 // dialServer connects to the server with that id, for proto.
 func (s *Server) dialServer(ctx context.Context, proto, id string) (net.Conn, error) {
-	config, err := s.Key.Client(s.Entry, proto)
+	conn, err := s.dialTLS(ctx, entryOf(id), proto)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := s.dialTLS(ctx, entryOf(id), config)
-	if err != nil {
-		return nil, err
-	}
-	if err := introduce(conn, hello{s.self.Cluster, s.self.ID, id}); err != nil {
+	if err := s.introduce(conn, id); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock server %q: %w", id, err), conn.Close())
 	}
 	return conn, nil
 }
 
-// introduce says hello on a new connection and waits for "ok".
-func introduce(conn net.Conn, h hello) error {
+// introduce says hello to the server called id on a new connection, and waits to be welcome.
+func (s *Server) introduce(conn net.Conn, id string) error {
 	_ = conn.SetDeadline(time.Now().Add(dialLimit)) // a conn without deadlines fails at the read below
-	b, err := json.Marshal(h)
+	if err := writeLine(conn, hello{s.self.Cluster, s.self.ID, id, s.present()}); err != nil {
+		return err
+	}
+	line, err := readLine(conn)
 	if err != nil {
 		return err
 	}
-	if _, err := conn.Write(append(b, '\n')); err != nil {
-		return err
+	var w welcome
+	if err := json.Unmarshal([]byte(line), &w); err != nil {
+		return fmt.Errorf("cannot read its answer: %w", err)
 	}
-	answer, err := readLine(conn)
-	if err != nil {
-		return err
+	if w.Outrun {
+		s.outrun()
 	}
-	if answer != "ok" {
-		return errors.New(answer)
+	if w.Refused != "" {
+		return errors.New(w.Refused)
+	}
+	if _, err := s.remember(id, w.sighting); err != nil {
+		return err
 	}
 	return conn.SetDeadline(time.Time{})
 }
+
+// present is this start of this server.
+func (s *Server) present() sighting { return sighting{s.self.Starts, s.run} }
 
 // receive hears a hello and answers it.
 func (s *Server) receive(conn net.Conn) error {
@@ -94,11 +111,24 @@ func (s *Server) receive(conn net.Conn) error {
 	if err := json.Unmarshal([]byte(line), &h); err != nil {
 		return fmt.Errorf("cannot read hello: %w", err)
 	}
-	if refusal := s.refusal(h); refusal != "" {
-		_, _ = conn.Write([]byte(refusal + "\n")) // it is closed anyway
-		return errors.New(refusal)
+	w := welcome{Refused: s.refusal(h), sighting: s.present()}
+	if w.Refused == "" {
+		if w.Outrun, err = s.remember(h.From, h.sighting); err != nil {
+			w.Refused = err.Error()
+		}
 	}
-	_, err = conn.Write([]byte("ok\n"))
+	if err := writeLine(conn, w); err != nil || w.Refused == "" {
+		return err
+	}
+	return errors.New(w.Refused)
+}
+
+func writeLine(conn net.Conn, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Write(append(b, '\n'))
 	return err
 }
 

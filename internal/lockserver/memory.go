@@ -1,0 +1,146 @@
+package lockserver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// storeName is the database in the state directory.
+const storeName = "raft.db"
+
+// seenKey is where the database keeps what this server remembers of the others.
+var seenKey = []byte("btw-seen")
+
+// errOutrun means that this server runs on an old copy of its state.
+var errOutrun = errors.New("this server runs on an old copy of its state: another lock server remembers a later start of it")
+
+// tallyFile counts the writes of the store, beside the mark: not among the state.
+func (s *Server) tallyFile() string { return filepath.Join(filepath.Dir(s.Mark), "writes") }
+
+// doubt is why the state of a server that is in a cluster, whose database is file, cannot be the
+// newest that it had: "" if it can.
+func (s *Server) doubt(file fileID) string {
+	tally, err := readTally(s.tallyFile())
+	switch {
+	case s.off.memory:
+		return ""
+	case s.self.Outrun:
+		return errOutrun.Error()
+	case file != s.self.File:
+		return "raft.db is not the file that it was, but a copy"
+	case err != nil:
+		return fmt.Sprintf("how often it was written is not known any more (%s)", reason(err))
+	case tally > s.store.writes():
+		return fmt.Sprintf("raft.db is an old copy: the last %d writes are missing", tally-s.store.writes())
+	}
+	return ""
+}
+
+// setAside moves the state, which cannot be believed, to a directory of its own, and begins
+// anew under another id.
+func (s *Server) setAside(why string) error {
+	to, err := SetAside(s.Dir)
+	if err != nil {
+		return err
+	}
+	s.Log.Error("this server lost its memory: it does not vote until the others have taken it in as a new one",
+		"reason", why, "old_state", to)
+	if err := s.store.Close(); err != nil {
+		return err
+	}
+	if s.store, err = openStore(s.storeFile(), s.Fatal); err != nil {
+		return err
+	}
+	s.newIdentity()
+	return nil
+}
+
+// SetAside moves what is in the state directory dir to a new directory in it, lost-1 or the next
+// that is free, and returns its path. Nothing is removed: an admin may want to look at it.
+func SetAside(dir string) (to string, err error) {
+	for n := 1; ; n++ {
+		to = filepath.Join(dir, fmt.Sprintf("lost-%d", n))
+		if err = os.Mkdir(to, 0o700); !errors.Is(err, os.ErrExist) {
+			break
+		}
+	}
+	for _, name := range []string{storeName, "identity"} {
+		if err != nil {
+			break
+		}
+		if err = os.Rename(filepath.Join(dir, name), filepath.Join(to, name)); errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return to, fmt.Errorf("cannot set the old state aside: %w", err)
+	}
+	return to, nil
+}
+
+// A sighting is the last start of another server that this one saw.
+type sighting struct {
+	Starts uint64 `json:"starts"`
+	Run    string `json:"run"`
+}
+
+// seen is the last start of each other server, by id.
+func (s *Server) seen() (map[string]sighting, error) {
+	all := map[string]sighting{}
+	b, err := s.store.Get(seenKey)
+	if err != nil {
+		return all, nil // nothing yet: the store ends the process by itself if it cannot read
+	}
+	if err := json.Unmarshal(b, &all); err != nil {
+		return nil, fmt.Errorf("cannot read what was seen of the other servers: %w", err)
+	}
+	return all, nil
+}
+
+// remember notes that the server called id speaks, or says why it must not: it runs on an old copy
+// of its state (outrun), or it is not the only one of that id.
+func (s *Server) remember(id string, now sighting) (outrun bool, err error) {
+	if s.off.memory || s.off.identity {
+		return false, nil
+	}
+	s.memory <- struct{}{}
+	defer func() { <-s.memory }()
+	all, err := s.seen()
+	if err != nil {
+		return false, err
+	}
+	switch last := all[id]; {
+	case last == now:
+		return false, nil
+	case now.Starts < last.Starts:
+		return true, fmt.Errorf("%s runs on an old copy of its state: it has started %d times, and was seen after %d", id, now.Starts, last.Starts)
+	case now.Starts == last.Starts:
+		return false, fmt.Errorf("two live servers have the id %q: one runs on a copy of the other's state", id)
+	}
+	servers := s.servers()
+	maps.DeleteFunc(all, func(other string, _ sighting) bool { return !slices.Contains(servers, other) })
+	all[id] = now
+	b, err := json.Marshal(all)
+	if err != nil {
+		return false, err
+	}
+	return false, s.store.Set(seenKey, b)
+}
+
+// outrun makes this server, once it begins again, one that lost its memory.
+func (s *Server) outrun() {
+	s.mu.Lock()
+	s.self.Outrun = true
+	err := s.saveIdentity()
+	s.mu.Unlock()
+	if err != nil {
+		s.Fatal(err)
+		return
+	}
+	s.beginAgain(errOutrun.Error())
+}

@@ -1,0 +1,66 @@
+package lockserver
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"backtowork/internal/lease"
+)
+
+// nameLife is how long a host that is not heard keeps its node name: then another, such as the
+// same one after a reboot, may have it.
+const nameLife = 10 * time.Second
+
+// maxNames bounds how many node names are remembered.
+const maxNames = 10_000
+
+// names is which host goes by each node name, as far as this server has heard while it led. It
+// guards no lock, for holders are sessions; but files, logs and fencing go by the name, and two
+// hosts with one name would be taken for one.
+type names struct {
+	mu   sync.Mutex
+	by   map[string]spoke
+	rare rare
+}
+
+// spoke is when a host was heard last.
+type spoke struct {
+	host string
+	at   lease.Time
+}
+
+// hear notes that host spoke as node at now. It returns true, and notes nothing, where another
+// host did not long ago. Who does not say which host it is, is not judged.
+func (n *names) hear(node, host string, now lease.Time) (taken bool) {
+	if node == "" || host == "" {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last, known := n.by[node]
+	switch {
+	case known && last.host != host && now.Shortest(last.at) < nameLife:
+		return true
+	case known && last.host == host:
+		now = lease.Later(now, last.at)
+	case len(n.by) >= maxNames, n.by == nil:
+		n.by = map[string]spoke{}
+	}
+	n.by[node] = spoke{host, now}
+	return false
+}
+
+// hearNode is hear, and tells in the log what it found, once a minute.
+func (s *Server) hearNode(node, host string, received lease.Time) (taken bool) {
+	taken = s.names.hear(node, host, received)
+	if taken && s.names.rare.first(node) {
+		s.Log.Warn("two hosts have one node name: give one of them another in its conf/node_name", "node", node)
+	}
+	return taken
+}
+
+// twoHosts says what is wrong, and what to do about it.
+func twoHosts(node string) string {
+	return fmt.Sprintf("two hosts call themselves %q: give one of them another name in its conf/node_name", node)
+}

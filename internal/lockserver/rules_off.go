@@ -1,0 +1,60 @@
+package lockserver
+
+import (
+	"context"
+
+	"backtowork/internal/lock"
+
+	"github.com/hashicorp/raft"
+)
+
+// What a server does with a rule switched off, where that is more than to leave something out.
+// Only tests switch rules off.
+
+// resume, without rule 12, makes this server the one again that it was.
+func (s *Server) resume(status lock.Status) {
+	for _, m := range status.Servers {
+		if s.off.memory && entryOf(m.ID) == s.Entry {
+			s.self.ID = m.ID
+		}
+	}
+}
+
+// impose, without rule 13, makes lock_servers the servers of the cluster at once, as far as this
+// server is concerned.
+func (s *Server) impose(ctx context.Context, known raft.Configuration) error {
+	if !s.off.members {
+		return nil
+	}
+	ids := map[string]string{s.Entry: s.self.ID}
+	for _, server := range known.Servers {
+		ids[entryOf(string(server.ID))] = string(server.ID)
+	}
+	for entry, status := range s.askOthers(ctx) {
+		ids[entry] = status.ID
+	}
+	record := birth{Cluster: s.self.Cluster}
+	for _, entry := range s.list() {
+		if id := ids[entry]; id != "" {
+			record.IDs = append(record.IDs, id)
+		}
+	}
+	if len(known.Servers) == 0 || lock.SameServers(record.entries(), birthOf(known).entries()) {
+		return nil
+	}
+	term, err := s.store.GetUint64([]byte(termKey))
+	if err != nil {
+		return err
+	}
+	return s.store.StoreLog(&raft.Log{
+		Index: s.store.newest() + 1, Term: term, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(record.configuration()),
+	})
+}
+
+// birthOf is the record that would give c.
+func birthOf(c raft.Configuration) (b birth) {
+	for _, server := range c.Servers {
+		b.IDs = append(b.IDs, string(server.ID))
+	}
+	return b
+}

@@ -1,0 +1,84 @@
+package lockserver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A fileID tells a file from a copy of it, even at the same path.
+type fileID struct {
+	Inode uint64 `json:"inode"`
+	Born  int64  `json:"born"` // nanoseconds, as the file system counts; 0 where it does not
+}
+
+// fileIDOf is the id of the file at path.
+func fileIDOf(path string) (fileID, error) {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_INO|unix.STATX_BTIME, &st)
+	if errors.Is(err, syscall.ENOSYS) { // Linux before 4.11
+		var old unix.Stat_t
+		err = unix.Stat(path, &old)
+		st.Ino = old.Ino
+	}
+	if err != nil {
+		return fileID{}, fmt.Errorf("cannot look at %s: %w", path, err)
+	}
+	id := fileID{Inode: st.Ino}
+	if st.Mask&unix.STATX_BTIME != 0 {
+		id.Born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+	}
+	return id, nil
+}
+
+// A store's tally is a small file, not among the state, that says how often the store was written.
+// It is written after the store, and not synced; so after a crash it may be behind. It is never
+// ahead, unless the store is an old copy of itself, put back in place (rule 12).
+
+// readTally is the count in the file at path.
+func readTally(path string) (uint64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+}
+
+// countIn keeps the tally in the file at path from now on.
+func (s *store) countIn(path string) error {
+	if err := writeFile(path, tallyOf(s.writes())); err != nil { // the file, and its place, are durable
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("cannot write %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tally = f
+	return nil
+}
+
+// tallyOf is what a tally says, always as many bytes.
+func tallyOf(writes uint64) []byte { return fmt.Appendf(nil, "%020d\n", writes) }
+
+// count writes the tally. The caller holds s.mu.
+func (s *store) count() error {
+	if s.tally == nil {
+		return nil
+	}
+	_, err := s.tally.WriteAt(tallyOf(s.state.writes), 0)
+	return err
+}
+
+// writes is how often the store was written.
+func (s *store) writes() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.state.writes
+}

@@ -1,0 +1,182 @@
+package lockserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+
+	"github.com/hashicorp/raft"
+)
+
+// showLocks is GET /v1/locks.
+func (a *api) showLocks(w http.ResponseWriter, _ *http.Request) {
+	if a.node() == nil {
+		a.reply(w, nil, a.noLeader())
+		return
+	}
+	a.reply(w, a.allLocks(), nil)
+}
+
+// allLocks is every lock as this server sees it.
+func (a *api) allLocks() lock.Locks {
+	leads, m := a.knowsLeases(), a.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, all := a.Clock.Now(), m.table.All()
+	states := make(map[string]lock.State, len(all))
+	for name, k := range all {
+		states[name] = m.view(name, k, now, leads)
+	}
+	return lock.Locks{Locks: states}
+}
+
+// knowsLeases says whether this server is an open leader, as far as it knows: only that one knows when
+// holders were heard.
+func (a *api) knowsLeases() bool {
+	node := a.node()
+	if node == nil || node.State() != raft.Leader {
+		return false
+	}
+	_, _, err := a.speaks()
+	return err == nil
+}
+
+// view is k, the lock called name, to be shown. The caller holds m.mu.
+func (m *machine) view(name string, k lock.Lock, now lease.Time, leads bool) lock.State {
+	state := lock.State{Lock: k}
+	if leads {
+		state.Left = m.leases.Left(name, k, now).Milliseconds()
+	}
+	return state
+}
+
+// showLock is GET /v1/locks/{name}.
+func (a *api) showLock(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	switch err := lock.CheckName(name); {
+	case err != nil:
+		a.reply(w, nil, badRequest{err})
+	case a.node() == nil:
+		a.reply(w, nil, a.noLeader())
+	default:
+		state, _ := a.glimpse(glance{name: name})
+		a.reply(w, state, nil)
+	}
+}
+
+// showServers is GET /v1/servers: it asks those of lock_servers and those of the cluster.
+func (a *api) showServers(w http.ResponseWriter, r *http.Request) {
+	status := a.status()
+	entries := slices.Clone(status.List)
+	for _, member := range status.Servers {
+		if entry := entryOf(member.ID); !slices.Contains(entries, entry) {
+			entries = append(entries, entry)
+		}
+	}
+	if !slices.Contains(entries, a.Entry) {
+		entries = append(entries, a.Entry)
+	}
+	answer := lock.Servers{Servers: make([]lock.Asked, len(entries))}
+	var wg sync.WaitGroup
+	for i, entry := range entries {
+		asked := &answer.Servers[i]
+		if asked.Entry = entry; entry == a.Entry {
+			asked.Status = &status
+			continue
+		}
+		wg.Go(func() {
+			var said lock.Status
+			if err := a.look(r.Context(), entry, "/v1/server", &said); err != nil {
+				asked.Error = err.Error()
+				return
+			}
+			asked.Status = &said
+		})
+	}
+	wg.Wait()
+	a.reply(w, answer, nil)
+}
+
+// look asks the server called entry for what stands at path, and no further.
+func (s *Server) look(ctx context.Context, entry, path string, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, lock.URL(entry, path), nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set(forwarded, s.Entry)
+	response, err := s.http.Do(request)
+	var failed *url.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer within %v", dialLimit)
+	case errors.As(err, &failed):
+		return failed.Err // without the URL, which names nobody
+	case err != nil:
+		return err
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(response.Body, maxRequest))
+	if err != nil {
+		return fmt.Errorf("the answer was cut short: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		var e lock.ErrorAnswer
+		if json.Unmarshal(b, &e) != nil || e.Error == "" {
+			e.Error = response.Status
+		}
+		return errors.New(e.Error)
+	}
+	if err := json.Unmarshal(b, answer); err != nil {
+		return fmt.Errorf("cannot read the answer: %w", err)
+	}
+	return nil
+}
+
+// showHealth is GET /v1/health.
+func (a *api) showHealth(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), dialLimit)
+	defer cancel()
+	leader, err := a.healthyLeader(ctx, r.Header.Get(forwarded) != "")
+	if err != nil {
+		a.write(w, http.StatusServiceUnavailable, lock.Health{Entry: a.Entry, Error: err.Error()})
+		return
+	}
+	a.write(w, http.StatusOK, lock.Health{Healthy: true, Entry: a.Entry, Leader: leader})
+}
+
+// healthyLeader is a leader that has just had a majority's word. A server that is not the leader
+// takes the leader's word for it, unless it was asked by one itself.
+func (s *Server) healthyLeader(ctx context.Context, asked bool) (leader string, err error) {
+	node := s.node()
+	if node == nil {
+		return "", s.noLeader()
+	}
+	if node.State() == raft.Leader {
+		_, term, err := s.speaks()
+		if err != nil {
+			return "", err
+		}
+		return s.Entry, s.asker.ask(ctx, node, term)
+	}
+	_, id := node.LeaderWithID()
+	leader = entryOf(string(id))
+	if leader == "" || leader == s.Entry || asked {
+		return "", errNoLeader
+	}
+	var health lock.Health
+	if err := s.look(ctx, leader, "/v1/health", &health); err != nil {
+		return "", fmt.Errorf("the leader, %s: %w", leader, err)
+	}
+	return leader, nil
+}

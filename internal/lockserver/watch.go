@@ -1,0 +1,123 @@
+package lockserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"backtowork/internal/lock"
+)
+
+// maxWatch is how long a client may watch by one request.
+const maxWatch = 60 * time.Second
+
+// A glance is what a client that watches has seen of a lock.
+type glance struct {
+	name      string
+	term, seq uint64
+	wait      time.Duration
+}
+
+// newer says whether k came after what was seen. Terms never go back: what is older than that
+// comes from a server that lags, and is nothing to tell.
+func (g glance) newer(k lock.Lock) bool {
+	return k.Term > g.term || k.Term == g.term && k.Seq > g.seq
+}
+
+func readGlance(name string, q url.Values) (g glance, err error) {
+	if err := lock.CheckName(name); err != nil {
+		return g, err
+	}
+	g = glance{name: name, wait: waitLimit}
+	for key, value := range map[string]*uint64{"term": &g.term, "seq": &g.seq} {
+		if text := q.Get(key); text != "" {
+			if *value, err = strconv.ParseUint(text, 10, 64); err != nil {
+				return g, fmt.Errorf("cannot use %q as %s: a whole number is wanted", text, key)
+			}
+		}
+	}
+	if text := q.Get("wait"); text != "" {
+		seconds, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(seconds >= 0 && seconds <= maxWatch.Seconds()) { // so NaN is refused too
+			return g, fmt.Errorf("cannot wait %q seconds: 0 to %v can be had", text, maxWatch.Seconds())
+		}
+		g.wait = time.Duration(seconds * float64(time.Second))
+	}
+	return g, nil
+}
+
+// watch is GET /v1/watch/{name}: it answers when the lock is newer than what was seen, as far as
+// this server knows, or when the wait is over.
+func (a *api) watch(w http.ResponseWriter, r *http.Request) {
+	seen, err := readGlance(r.PathValue("name"), r.URL.Query())
+	if err != nil {
+		a.reply(w, nil, badRequest{err})
+		return
+	}
+	if a.node() == nil {
+		a.reply(w, nil, a.noLeader())
+		return
+	}
+	leave, err := a.watches.enter(clientOf(r))
+	if err != nil {
+		a.reply(w, nil, err)
+		return
+	}
+	defer leave()
+	// Longer than other requests may take. Only a test's writer cannot do this.
+	control, end := http.NewResponseController(w), time.Now().Add(seen.wait+transmission)
+	_ = errors.Join(control.SetReadDeadline(end), control.SetWriteDeadline(end))
+	over := time.NewTimer(seen.wait)
+	defer over.Stop()
+	defer a.lookAt(seen.name)()
+	for {
+		state, changed := a.glimpse(seen)
+		if changed == nil {
+			a.reply(w, state, nil)
+			return
+		}
+		select {
+		case <-changed:
+		case <-over.C:
+			state, _ = a.glimpse(seen)
+			a.reply(w, state, nil)
+			return
+		case <-r.Context().Done():
+			a.reply(w, nil, errors.New("this server ends"))
+			return
+		}
+	}
+}
+
+// glimpse is the lock now, and what is closed when it is worth another, unless it is newer than
+// what was seen already.
+func (a *api) glimpse(seen glance) (state lock.State, changed <-chan struct{}) {
+	leads, m := a.knowsLeases(), a.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.table.Get(seen.name)
+	if seen.wait > 0 && !seen.newer(k) {
+		changed = m.watch(seen.name)
+	}
+	return m.view(seen.name, k, a.Clock.Now(), leads), changed
+}
+
+// lookAt counts a watch of the lock called name until it is told that it ended. The last to end
+// takes the machine's note with it, or the names that were ever watched would fill the memory.
+func (a *api) lookAt(name string) (end func()) {
+	m := a.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a.watched[name]++
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if a.watched[name]--; a.watched[name] == 0 {
+			delete(a.watched, name)
+			m.wake(name)
+		}
+	}
+}
