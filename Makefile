@@ -4,7 +4,7 @@ PREFIX  ?= /opt/shell-cluster-suite/back-to-work
 DESTDIR ?=
 HOME_DIR = $(DESTDIR)$(PREFIX)
 COMMANDS = back-to-work service btwctl
-DEX      = dex-lock dex-init dex-release dex-show dex-previous dex-server-init dex-server
+DEX      = dex-lock dex-init dex-release dex-show dex-previous dex-exec dex-wait dex-server-init dex-server dex-servers
 UTILS    = set-shell gethostip gethexip pgrep pkill setsid arping od sleep keygen
 
 build:
@@ -34,7 +34,17 @@ install: build
 demo:
 	utils/demo
 
-bench:
-	go run ./utils/bench
+# The lock service in virtual time, with faults: HOURS of a cluster, from seed SEED on. For a night:
+# make simulate HOURS=20000 SEED=$$(date +%s) LENGTH=30m (without quiet times)
+HOURS  ?= 200
+SEED   ?= 1
+LENGTH ?= 1h
+simulate:
+	go test ./internal/lockserver -count=1 -timeout=0 -v -run 'TestSimulation' \
+	   -sim.hours=$(HOURS) -sim.from=$(SEED) -sim.length=$(LENGTH)
 
-.PHONY: build test lint install demo bench
+# BENCHFLAGS=-quick leaves etcd out
+bench:
+	go build -o bin/bench ./utils/bench && exec bin/bench $(BENCHFLAGS)
+
+.PHONY: build test lint install demo simulate bench

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -37,6 +38,19 @@ func newAsync(to io.Writer) *async {
 		}
 	}()
 	return a
+}
+
+// sameFile says whether what is written to both ends up in one file, or on one terminal: then the
+// order of lines matters.
+func sameFile(a, b io.Writer) bool {
+	one, ok1 := a.(*os.File)
+	other, ok2 := b.(*os.File)
+	if !ok1 || !ok2 {
+		return false
+	}
+	info1, err1 := one.Stat()
+	info2, err2 := other.Stat()
+	return err1 == nil && err2 == nil && os.SameFile(info1, info2)
 }
 
 func (a *async) takeDropped() int {

@@ -47,9 +47,13 @@ func backToWork(ctx context.Context, env *Env) error {
 	signal.Notify(signals, heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, haltSignal)...)
 	defer signal.Stop(signals)
 	tell := newReady(env)
-	out, errOut := newAsync(env.Stdout), newAsync(env.Stderr)
+	out := newAsync(env.Stdout)
 	defer out.close()
-	defer errOut.close()
+	errOut := out
+	if !sameFile(env.Stdout, env.Stderr) {
+		errOut = newAsync(env.Stderr)
+		defer errOut.close()
+	}
 	inner := *env // what is said after this is said at once
 	inner.Stdout, inner.Stderr = out, errOut
 	g, err := newGroup(ctx, &inner)
@@ -277,7 +281,7 @@ func (g *group) run(ctx context.Context, signals <-chan os.Signal) error {
 	var renewals sync.WaitGroup
 	renewals.Go(func() { g.session.Run(ctx) })
 	renewals.Go(func() { g.share(ctx, signals) })
-	renewals.Go(func() { g.keepServer(ctx) })
+	renewals.Go(func() { g.keepServer(ctx, g.session.Client()) })
 	renewals.Go(func() { g.reportAll(ctx, g.session.Client()) })
 	errs := make([]error, len(g.members))
 	var managers sync.WaitGroup
@@ -323,17 +327,29 @@ const serverEvery = time.Minute
 
 // keepServer starts this host's lock server again if it ended: it ends by itself rather than
 // trust a disk that stalls.
-func (g *group) keepServer(ctx context.Context) {
+func (g *group) keepServer(ctx context.Context, c *lockclient.Client) {
 	for {
 		select {
 		case <-time.After(serverEvery):
 		case <-ctx.Done():
 			return
 		}
+		g.followServers(c)
 		if err := g.startServer(ctx); err != nil && ctx.Err() == nil {
 			g.log.Warn("this host's lock server does not run", "reason", err)
 		}
 	}
+}
+
+// followServers takes up a changed lock_servers.
+func (g *group) followServers(c *lockclient.Client) {
+	servers, err := g.LockServers()
+	if err != nil {
+		g.log.Warn("lock_servers is not taken up", "reason", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return
+	}
+	g.servers = servers
+	c.SetServers(g.addresses())
 }
 
 func (g *group) runMember(ctx context.Context, m *member) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -37,20 +36,6 @@ const dexReleaseUsage = `Usage: dex-release [LOCK=default [T=30 [T2=0]]]
 Gives a lock back if this node holds it.
 
 Example: dex-lock/dex-release backup
-`
-
-const dexPreviousUsage = `Usage: dex-previous [LOCK=default]
-
-Prints the node that held the lock in the term before, as this node knows it.
-
-Example: dex-lock/dex-previous backup
-`
-
-const dexShowUsage = `Usage: dex-show [LOCK=default]
-
-Shows a lock as this node sees it, and as each lock server does.
-
-Example: dex-lock/dex-show backup
 `
 
 // lockArgs are the arguments of the dex commands.
@@ -192,73 +177,4 @@ func dexRelease(ctx context.Context, env *Env) error {
 		fmt.Fprintln(env.Stderr, "good. lock released")
 	}
 	return nil
-}
-
-func dexPrevious(_ context.Context, env *Env) error {
-	a, err := parseLockArgs(env, 1)
-	if err != nil {
-		return err
-	}
-	s, err := openSite(env)
-	if err != nil {
-		return err
-	}
-	words, err := s.files.HTSP(a.name)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	fmt.Fprintln(env.Stdout, words[3])
-	return nil
-}
-
-func dexShow(ctx context.Context, env *Env) error {
-	a, err := parseLockArgs(env, 1)
-	if err != nil {
-		return err
-	}
-	s, err := openSite(env)
-	if err != nil {
-		return err
-	}
-	if err := s.readServers(); err != nil {
-		return err
-	}
-	c, err := s.client()
-	if err != nil {
-		return err
-	}
-	s.showLocal(a.name)
-	fmt.Fprintf(env.Stdout, "remote state sequence for %s:\nlock_server holder term seq\n", a.name)
-	for _, server := range s.servers {
-		var state lock.State
-		err := c.Get(ctx, server.Entry, "/v1/locks/"+a.name, &state)
-		line := ""
-		switch k := state.Lock; {
-		case err != nil:
-			fmt.Fprintf(env.Stderr, "%s: %s: %s\n", env.Name, server.Entry, lockclient.Reason(err))
-		case k.Term == 0:
-			line = " lock file not found"
-		case k.Held():
-			line = fmt.Sprintf(" %s %d %d", k.Node, k.Term, k.Seq)
-		default:
-			line = fmt.Sprintf(" %s %d %d", lock.Invalid, k.Term, k.Seq)
-		}
-		fmt.Fprintf(env.Stdout, "%s:%s\n", server.Entry, line)
-	}
-	fmt.Fprintln(env.Stdout)
-	return nil
-}
-
-// showLocal shows the lock as this node sees it.
-func (s *site) showLocal(name string) {
-	words, err := s.files.HTSP(name)
-	counter, err2 := s.files.Counter(name)
-	if errors.Join(err, err2) != nil {
-		fmt.Fprintf(s.env.Stdout, "lock %s not initialized\n\n", name)
-		return
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "local term seq for %s:\nholder: %s\nterm: %s\nseq: %s\ncounter: %d\nprevious: %s\n\n",
-		name, words[0], words[1], words[2], counter, words[3])
-	fmt.Fprint(s.env.Stdout, b.String())
 }

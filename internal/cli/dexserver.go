@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -20,48 +22,130 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const dexServerUsage = `Usage: dex-server
+const dexServerUsage = `Usage: dex-server [--force-new-cluster]
 
 Runs this host's lock server in the foreground, until INT or TERM. It listens on
 the port that dex-lock/conf/lock_servers gives this host (4114 if none), keeps its
 state in dex-lock/state, and needs the cluster's key in conf/cluster_key.
 back-to-work, dex-init and dex-server-init start it in the background by themselves.
+HUP makes it read lock_servers again: the cluster follows that, one server at a time.
+
+  --force-new-cluster  does not run a server. When most lock servers are lost for
+                       good: makes a new cluster of this server alone, from what it
+                       knows, after it has asked you
 
 Example: dex-lock/dex-server
 `
 
 func dexServer(ctx context.Context, env *Env) error {
-	if len(env.Args) > 0 {
-		return usageError("dex-server takes no arguments")
+	force := len(env.Args) == 1 && env.Args[0] == "--force-new-cluster"
+	if len(env.Args) > 0 && !force {
+		return usageError("dex-server takes --force-new-cluster, or no arguments")
 	}
 	outlivePipe()
-	signal.Ignore(syscall.SIGHUP) // a terminal that closes is no reason to stop voting
-	s, self, err := openServerSite(env)
-	if err != nil {
-		return err
+	hup := make(chan os.Signal, 1)
+	signal.Ignore(syscall.SIGHUP) // for all others: a terminal that closes is no reason to stop voting
+	signal.Notify(hup, syscall.SIGHUP)
+	for {
+		s, self, err := openServerSite(env)
+		if err != nil {
+			return err
+		}
+		server, err := s.openServer(ctx, self)
+		switch {
+		case err != nil:
+			return err
+		case force:
+			return errors.Join(s.forceNewCluster(server, self), server.Close())
+		}
+		err = s.runServer(ctx, server, hup)
+		switch {
+		case errors.Is(err, lockserver.ErrAgain):
+			s.log.Info(err.Error())
+		case errors.Is(err, lockserver.ErrLeft):
+			s.log.Info(err.Error())
+			return nil
+		default:
+			return err
+		}
 	}
+}
+
+// openServer opens this host's lock server.
+func (s *site) openServer(ctx context.Context, self conf.Server) (*lockserver.Server, error) {
 	state := filepath.Join(s.LockDir, "state")
 	if s.stateInUse() {
-		return fmt.Errorf("it runs already: another process uses %s", state)
+		return nil, fmt.Errorf("it runs already: another process uses %s", state)
 	}
 	if err := checkState(ctx, state); err != nil {
-		return err
+		return nil, err
 	}
 	key, err := s.makeKey()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	cfg := lockserver.Config{
+	go key.Follow(ctx, s.KeyFile(), s.log) // not waited for: a disk that hangs must not keep the server from ending
+	return lockserver.Open(lockserver.Config{
 		Entry: self.Entry, List: entries(s.servers), Private: self.Loopback(),
-		Dir: state, Mark: filepath.Join(s.LockDir, "cluster_id"), Version: Version,
-		Key: key, Network: tcp{self, s.servers, newResolver()}, Clock: lease.System(), Log: s.log,
-		Fatal: func(err error) { die(env, err) },
+		Dir: state, Mark: s.markFile(), Version: Version,
+		Key: key, Network: tcp{self, newResolver()}, Clock: lease.System(), Log: s.log,
+		Fatal: func(err error) { die(s.env, err) },
+	})
+}
+
+// markFile says that this host's lock server was in a cluster.
+func (s *site) markFile() string { return filepath.Join(s.LockDir, "cluster_id") }
+
+// runServer runs the server, which reads lock_servers again at each hup.
+func (s *site) runServer(ctx context.Context, server *lockserver.Server, hup <-chan os.Signal) error {
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-hup:
+			servers, err := s.LockServers()
+			if err != nil {
+				s.log.Warn("lock_servers is not taken up", "reason", strings.ReplaceAll(err.Error(), "\n", "; "))
+				continue
+			}
+			server.Reload(entries(servers))
+		}
 	}
-	server, err := lockserver.Open(cfg)
+}
+
+// forceNewCluster makes a new cluster of this server alone, if the admin says so.
+func (s *site) forceNewCluster(server *lockserver.Server, self conf.Server) error {
+	const word = "new cluster"
+	others := slices.DeleteFunc(entries(s.servers), func(entry string) bool { return entry == self.Entry })
+	fmt.Fprintf(s.env.Stdout, "This makes a new cluster of the lock server %s alone. It knows %s.\n", self.Entry, server.Knows())
+	if len(others) > 0 {
+		fmt.Fprintf(s.env.Stdout, "Locks that %s gave without it are not known then, and may be given twice.\n"+
+			"Go on only if their state is lost for good, and no package runs under such a lock.\n", strings.Join(others, ", "))
+	}
+	fmt.Fprintf(s.env.Stdout, "Type %q to go on: ", word)
+	said, err := bufio.NewReader(s.env.Stdin).ReadString('\n')
+	if strings.TrimSpace(said) != word {
+		return errors.Join(errors.New("given up: nothing was changed"), ignoreEOF(err))
+	}
+	cluster, err := server.ForceNewCluster()
 	if err != nil {
 		return err
 	}
-	return server.Run(ctx)
+	fmt.Fprintf(s.env.Stdout, "cluster: %s\nnext: dex-lock/dex-server-init", cluster)
+	if len(others) > 0 {
+		fmt.Fprintf(s.env.Stdout, " here, then dex-lock/dex-server-init --join on %s", strings.Join(others, ", "))
+	}
+	fmt.Fprintln(s.env.Stdout)
+	return nil
+}
+
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // openServerSite is openSite on a host that is one of the lock servers.
@@ -111,7 +195,11 @@ func checkState(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	return lockserver.CheckInChild(ctx, exe, path)
+	err = lockserver.CheckInChild(ctx, exe, path)
+	if err != nil && strings.Contains(err.Error(), "it is damaged") {
+		return withHint(err, "look after the disk, and move the file away: then the server comes back as a new one, if most of the others are there")
+	}
+	return err
 }
 
 // notAlone refuses a lock server of its own to a node of a cluster: each node would be the
@@ -144,7 +232,6 @@ func entries(servers []conf.Server) []string {
 // tcp is the network of real lock servers.
 type tcp struct {
 	self     conf.Server
-	servers  []conf.Server
 	resolver *resolver
 }
 
@@ -161,11 +248,11 @@ func (t tcp) Listen() (net.Listener, error) {
 	return l, err
 }
 
-// Dial connects to another lock server.
+// Dial connects to another lock server, which may be one that lock_servers does not name any more.
 func (t tcp) Dial(ctx context.Context, entry string) (net.Conn, error) {
-	i := slices.IndexFunc(t.servers, func(s conf.Server) bool { return s.Entry == entry })
-	if i < 0 {
-		return nil, fmt.Errorf("%q is not one of the lock servers", entry)
+	server, err := conf.ParseServer(entry)
+	if err != nil {
+		return nil, err
 	}
-	return t.resolver.dial(ctx, t.servers[i].Addr())
+	return t.resolver.dial(ctx, server.Addr())
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,29 +13,52 @@ import (
 	"time"
 
 	"backtowork/internal/conf"
+	"backtowork/internal/lock"
 	"backtowork/internal/script"
 )
 
-const dexServerInitUsage = `Usage: dex-server-init
+const dexServerInitUsage = `Usage: dex-server-init [--join]
 
-Starts this host's lock server in the background if it does not run. It does no
-harm at any time. The server's log is log/dex-server.log.
+Starts this host's lock server in the background if it does not run; if it does,
+makes it read a changed dex-lock/conf/lock_servers. It does no harm at any time. The
+server's log is log/dex-server.log.
+
+  --join  on a host whose lock server was in another cluster (one of its own, most
+          often): forget that, and join the servers in lock_servers. The old state is
+          set aside in dex-lock/state/lost-N
 
 Example: dex-lock/dex-server-init
 `
 
 func dexServerInit(ctx context.Context, env *Env) error {
-	if len(env.Args) > 0 {
-		return usageError("dex-server-init takes no arguments")
+	join := len(env.Args) == 1 && env.Args[0] == "--join"
+	if len(env.Args) > 0 && !join {
+		return usageError("dex-server-init takes --join, or no arguments")
 	}
-	s, _, err := openServerSite(env)
+	s, self, err := openServerSite(env)
+	if err != nil && !join {
+		if leaves, err := tellLeaving(ctx, env); leaves {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}
-	if err := s.startServer(ctx); err != nil {
+	if join {
+		if err := s.leaveCluster(ctx, self); err != nil {
+			return err
+		}
+	}
+	if err := s.ensureServer(ctx); err != nil {
+		return err
+	}
+	if err := s.tellServer(ctx, self); err != nil {
 		return err
 	}
 	s.awaitLeader(ctx)
+	if status, err := s.probe(ctx, self); err == nil && status.Lost && status.Waiting != "" {
+		s.log.Warn("the lock server does not vote", "reason", status.Waiting)
+	}
 	if env.Getenv("verbose") != "" {
 		fmt.Fprintln(env.Stderr, "good. lock server ready.")
 	}
@@ -44,9 +68,25 @@ func dexServerInit(ctx context.Context, env *Env) error {
 // startLimit is how long a lock server may take until it listens.
 const startLimit = 10 * time.Second
 
-// startServer starts this host's lock server in the background, if this host is one of the
-// lock servers and its server does not run.
+// startServer is ensureServer for those who do not want lock_servers read again: they only say so.
 func (s *site) startServer(ctx context.Context) error {
+	if err := s.ensureServer(ctx); err != nil {
+		return err
+	}
+	self, ok, _ := s.Self(s.servers)
+	if !ok {
+		return nil
+	}
+	if status, err := s.probe(ctx, self); err == nil && !lock.SameServers(status.List, entries(s.servers)) {
+		s.log.Warn("this host's lock server goes by another lock_servers; dex-server-init makes it read the file",
+			"its", strings.Join(status.List, " "), "now", strings.Join(entries(s.servers), " "))
+	}
+	return nil
+}
+
+// ensureServer starts this host's lock server in the background, if this host is one of the
+// lock servers and its server does not run.
+func (s *site) ensureServer(ctx context.Context) error {
 	self, ok, errs := s.Self(s.servers)
 	if ok {
 		if err := s.notAlone(self); err != nil {
@@ -108,7 +148,7 @@ func (s *site) awaitServer(ctx context.Context, self conf.Server, path string, b
 			if runs, _ := s.serverRuns(ctx, self); runs { // another process started it in this moment
 				return nil
 			}
-			return fmt.Errorf("the lock server did not start: %s", lastLine(path, begin))
+			return didNotStart(path, begin)
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
 			return fmt.Errorf("given up while the lock server starts: %w", context.Cause(ctx))
@@ -158,12 +198,16 @@ func openLog(path string) (*os.File, error) {
 	return f, nil
 }
 
-// lastLine is the last line of the file at path, of what was written after begin.
-func lastLine(path string, begin int64) string {
+// didNotStart is why the lock server did not start: its last words in the log at path, after begin.
+func didNotStart(path string, begin int64) error {
 	b, err := os.ReadFile(path)
 	if err != nil || int64(len(b)) <= begin {
-		return "it said nothing"
+		return errors.New("the lock server did not start: it said nothing")
 	}
 	lines := strings.Split(strings.TrimSpace(string(b[begin:])), "\n")
-	return lines[len(lines)-1]
+	last := len(lines) - 1
+	if hint, ok := strings.CutPrefix(lines[last], "dex-server: hint: "); ok && last > 0 {
+		return withHint(fmt.Errorf("the lock server did not start: %s", lines[last-1]), "%s", hint)
+	}
+	return fmt.Errorf("the lock server did not start: %s", lines[last])
 }

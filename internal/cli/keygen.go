@@ -18,8 +18,8 @@ Makes conf/cluster_key, the secret that every host of the cluster has. It never 
   --show    print the fingerprint of each key that is trusted; the first one signs
   --curl    write a client certificate for curl (ca.pem, cert.pem, key.pem) into DIR, or else
             conf/curl, and print the curl line
-To change the key while everything runs, copy the file to every host, and restart dex-server and
-back-to-work there, after each of these:
+To change the key while everything runs, copy the file to every host after each of these; what runs
+there takes it up by itself, and says so in its log. Go on when every host has it:
   --add     add a new key: it is trusted, the old one still signs
   --switch  let the new key sign; the old one is still trusted
   --drop    trust the key that does not sign no more
@@ -102,7 +102,7 @@ func addKey(env *Env, path string) error {
 	}
 	both := k.Fingerprints()
 	fmt.Fprintf(env.Stdout, "signs: %s\ntrusted too: %s\n"+copyIt, both[0], both[1], path,
-		" and restart dex-server and back-to-work there; then keygen --switch")
+		"; 5 seconds later or more, keygen --switch")
 	return nil
 }
 
@@ -113,7 +113,7 @@ func switchKey(env *Env, path string) error {
 	}
 	both := k.Fingerprints()
 	fmt.Fprintf(env.Stdout, "signs: %s\ntrusted too: %s\n"+copyIt, both[0], both[1], path,
-		" and restart dex-server and back-to-work there; then keygen --drop")
+		"; 5 seconds later or more, keygen --drop")
 	return nil
 }
 
@@ -126,8 +126,7 @@ func dropKey(env *Env, path string) error {
 	if err != nil {
 		return hintKeygen(err)
 	}
-	fmt.Fprintf(env.Stdout, "signs: %s\nnot trusted any more: %s\n"+copyIt, k.Fingerprint(), old.Fingerprints()[1], path,
-		" and restart dex-server and back-to-work there")
+	fmt.Fprintf(env.Stdout, "signs: %s\nnot trusted any more: %s\n"+copyIt, k.Fingerprint(), old.Fingerprints()[1], path, "")
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -17,22 +16,30 @@ import (
 	"backtowork/internal/lockclient"
 )
 
-// probe is what this host's own lock server says of itself, on its own port.
-func (s *site) probe(ctx context.Context, self conf.Server) (lock.Status, error) {
+// ownClient is a client of this host's own lock server, on its own port.
+func (s *site) ownClient(self conf.Server) (*lockclient.Client, error) {
+	return s.clientOf(lockclient.Server{Entry: self.Entry, Addr: ownAddr(self)})
+}
+
+func ownAddr(self conf.Server) string {
 	host := self.Host
 	if !self.Loopback() {
 		host = "localhost" // it listens on all addresses
 	}
-	addr := net.JoinHostPort(host, self.Port)
+	return net.JoinHostPort(host, self.Port)
+}
+
+// probe is what this host's own lock server says of itself.
+func (s *site) probe(ctx context.Context, self conf.Server) (lock.Status, error) {
 	var status lock.Status
 	if s.makesKey() { // then whoever listens is not ours
-		conn, err := net.Dial("tcp", addr)
+		conn, err := net.Dial("tcp", ownAddr(self))
 		if err == nil {
 			err = errors.Join(errors.New("this host has no cluster key yet"), conn.Close())
 		}
 		return status, err
 	}
-	c, err := s.clientOf(lockclient.Server{Entry: self.Entry, Addr: addr})
+	c, err := s.ownClient(self)
 	if err != nil {
 		return status, err
 	}
@@ -43,15 +50,11 @@ func (s *site) probe(ctx context.Context, self conf.Server) (lock.Status, error)
 // serverRuns says whether this host's lock server runs. The error is about another program in
 // its place.
 func (s *site) serverRuns(ctx context.Context, self conf.Server) (bool, error) {
-	status, err := s.probe(ctx, self)
+	_, err := s.probe(ctx, self)
 	var dial *net.OpError
 	var other *clusterkey.OtherKeyError
 	switch {
 	case err == nil:
-		if !lock.SameServers(status.List, entries(s.servers)) {
-			s.log.Warn("this host's lock server was started with another lock_servers",
-				"its", strings.Join(status.List, " "), "now", strings.Join(entries(s.servers), " "))
-		}
 		return true, nil
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return false, nil

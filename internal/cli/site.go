@@ -141,26 +141,41 @@ func (s *site) sole() bool {
 	return self
 }
 
-// client is a client of the lock servers.
+// client is a client of the lock servers. It takes up a key that is changed while it is used.
 func (s *site) client() (*lockclient.Client, error) {
+	k, err := s.key()
+	if err != nil {
+		return nil, err
+	}
+	go k.Follow(context.Background(), s.KeyFile(), s.log) // it ends with the process, even if the disk hangs
+	return s.clientBy(k, s.addresses())
+}
+
+// addresses is the lock servers, as a client wants them.
+func (s *site) addresses() []lockclient.Server {
 	var servers []lockclient.Server
 	for _, server := range s.servers {
 		servers = append(servers, lockclient.Server{Entry: server.Entry, Addr: server.Addr()})
 	}
-	return s.clientOf(servers...)
+	return servers
 }
 
+// clientOf is a client for a question or two.
 func (s *site) clientOf(servers ...lockclient.Server) (*lockclient.Client, error) {
 	k, err := s.key()
 	if err != nil {
 		return nil, err
 	}
+	return s.clientBy(k, servers)
+}
+
+func (s *site) clientBy(k *clusterkey.Key, servers []lockclient.Server) (*lockclient.Client, error) {
 	tls, err := k.Client(s.Node, "http/1.1")
 	if err != nil {
 		return nil, err
 	}
 	return lockclient.NewClient(lockclient.Config{
-		Servers: servers, TLS: tls, Clock: lease.System(), Log: s.log, Dial: newResolver().dial,
+		Servers: servers, TLS: tls, ServerName: k.ServerName, Clock: lease.System(), Log: s.log, Dial: newResolver().dial,
 	}), nil
 }
 

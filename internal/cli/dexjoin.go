@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"backtowork/internal/conf"
+	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
+	"backtowork/internal/lockserver"
+
+	"golang.org/x/sys/unix"
+)
+
+// tellServer makes this host's lock server, which runs, read lock_servers again if its list is
+// another.
+func (s *site) tellServer(ctx context.Context, self conf.Server) error {
+	same := func() (bool, lock.Status) {
+		status, err := s.probe(ctx, self)
+		return err != nil || lock.SameServers(status.List, entries(s.servers)), status
+	}
+	ok, status := same()
+	if ok { // or its disk hangs: it was said that it does not answer
+		return nil
+	}
+	if err := s.signalServer(ctx, self, status.PID, syscall.SIGHUP); err != nil {
+		return err
+	}
+	return s.await(ctx, "the lock server has not read lock_servers again", func() bool { ok, _ := same(); return ok })
+}
+
+// tellLeaving makes the lock server of this host, which lock_servers does not name any more, read
+// that; it ends when the others have let it go. It says whether there is such a server.
+func tellLeaving(ctx context.Context, env *Env) (leaves bool, err error) {
+	s, err := openSite(env)
+	if err != nil {
+		return false, err
+	}
+	entry, err := lockserver.EntryIn(filepath.Join(s.LockDir, "state"))
+	if err != nil || s.readServers() != nil || slices.Contains(entries(s.servers), entry) {
+		return false, err
+	}
+	self, err := conf.ParseServer(entry)
+	if err != nil {
+		return false, err
+	}
+	if _, err := s.probe(ctx, self); err != nil {
+		return false, err
+	}
+	return true, s.tellServer(ctx, self)
+}
+
+// signalServer sends sig to this host's lock server, whose process is pid.
+func (s *site) signalServer(ctx context.Context, self conf.Server, pid int, sig syscall.Signal) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("cannot signal the lock server, process %d: %w", pid, err)
+	}
+	defer unix.Close(fd)
+	if status, err := s.probe(ctx, self); err != nil || status.PID != pid { // it ended, and another has its number
+		return fmt.Errorf("the lock server, process %d, has just ended", pid)
+	}
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
+		return fmt.Errorf("cannot signal the lock server, process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// await waits until ok, as long as a start may take.
+func (s *site) await(ctx context.Context, not string, ok func() bool) error {
+	for end := time.Now().Add(startLimit); !ok(); {
+		if time.Now().After(end) {
+			return fmt.Errorf("%s after %v; see %s", not, startLimit, filepath.Join(s.Home, "log/dex-server.log"))
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// leaveCluster makes this host's lock server one that never was in a cluster.
+func (s *site) leaveCluster(ctx context.Context, self conf.Server) error {
+	if len(s.servers) == 1 {
+		return errors.New("there is nothing to join: lock_servers names this host alone")
+	}
+	mark, err := os.ReadFile(s.markFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("cannot read %w", err)
+	}
+	pid, err := s.serverPID(ctx, self)
+	if err != nil {
+		return err
+	}
+	if err := s.mayLeave(ctx, self, strings.TrimSpace(string(mark))); err != nil {
+		return err
+	}
+	if pid != 0 {
+		if err := s.signalServer(ctx, self, pid, syscall.SIGTERM); err != nil {
+			return err
+		}
+	}
+	if err := s.await(ctx, "the lock server still runs", func() bool { return !s.stateInUse() }); err != nil {
+		return err
+	}
+	state := filepath.Join(s.LockDir, "state")
+	to, err := lockserver.SetAside(state)
+	if err == nil {
+		err = os.Remove(s.markFile())
+	}
+	if err != nil {
+		return err
+	}
+	s.log.Info("the lock server has left its cluster", "old_state", to)
+	return nil
+}
+
+// serverPID is the process of this host's lock server, 0 if it does not run. A key that was changed
+// just now it takes up in a moment.
+func (s *site) serverPID(ctx context.Context, self conf.Server) (pid int, err error) {
+	var status lock.Status
+	awaitErr := s.await(ctx, "the lock server runs, but does not answer", func() bool {
+		if !s.stateInUse() {
+			return true
+		}
+		status, err = s.probe(ctx, self)
+		return err == nil
+	})
+	if awaitErr != nil && err != nil {
+		return 0, fmt.Errorf("%w (%s)", awaitErr, lockclient.Reason(err))
+	}
+	return status.PID, awaitErr
+}
+
+// mayLeave refuses to leave a cluster that the others are in too, and one with locks that are held:
+// in the new one they would be free.
+func (s *site) mayLeave(ctx context.Context, self conf.Server, cluster string) error {
+	if err := s.elsewhere(ctx, self, cluster); err != nil {
+		return err
+	}
+	own, err := s.ownClient(self)
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	var all struct {
+		Locks map[string]lock.State `json:"locks"`
+	}
+	if err := own.Get(ctx, self.Entry, "/v1/locks", &all); err != nil {
+		return nil // it does not run, so nobody can hold one of its locks for long
+	}
+	for name, state := range all.Locks {
+		if state.Lock.Held() {
+			return withHint(fmt.Errorf("the lock %s is held, by %s: in the new cluster it would be free", name, state.Lock.Node),
+				"put lock_servers back, and stop it first: service stop %s there, or dex-release %s", name, name)
+		}
+	}
+	return nil
+}
+
+// elsewhere makes sure that the others of the list are not in the cluster that is to be left, of
+// which others may be only down.
+func (s *site) elsewhere(ctx context.Context, self conf.Server, cluster string) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var silent []string
+	for _, server := range s.servers {
+		var status lock.Status
+		if server.Entry == self.Entry {
+			continue
+		}
+		if err := c.Get(ctx, server.Entry, "/v1/server", &status); err != nil {
+			silent = append(silent, fmt.Sprintf("%s (%s)", server.Entry, lockclient.Reason(err)))
+		} else if status.Cluster == cluster && !status.Lost {
+			return fmt.Errorf("there is nothing to join: %s is in the same cluster", server.Entry)
+		}
+	}
+	own, err := s.probe(ctx, self)
+	if err == nil && len(own.Servers) > 1 && len(silent) == len(s.servers)-1 {
+		return fmt.Errorf("cannot reach a lock server to join: %s", strings.Join(silent, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,371 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"backtowork/internal/lease"
+	"backtowork/internal/lockclient"
+	"backtowork/internal/script"
+)
+
+// What the keeper says to the first process of dex-exec: a line for the user, until when it has
+// the lock, that the command was stopped, or its end.
+const (
+	saying  = "say "
+	holding = "holds %d\n"
+	stopped = "stopped %d\n"
+	ending  = "exit %d\n"
+)
+
+// A keeper holds the lock of a dex-exec and runs its command.
+type keeper struct {
+	execArgs
+	*site
+	session  *lockclient.Session
+	guard    *script.Guard
+	group    int // process group of the first process, and of the command
+	orders   <-chan order
+	children chan os.Signal
+	turns    *time.Ticker
+	held     *lockclient.Held
+	has      atomic.Pointer[lockclient.Held] // held, for answers to pings
+	status   int                             // of the command, once it has ended
+	ended    bool
+}
+
+// An order is a signal for the command.
+type order struct {
+	sig      syscall.Signal
+	terminal bool // which has sent it to the command too
+}
+
+// runKeeper is the second process of dex-exec.
+func runKeeper(ctx context.Context, env *Env, x execArgs, id string) error {
+	runtime.LockOSThread() // the command dies with the thread that started it
+	orders, says := os.NewFile(3, "orders"), os.NewFile(4, "says")
+	syscall.CloseOnExec(3)
+	syscall.CloseOnExec(4)
+	out := newAsync(says)
+	told := *env
+	told.Stderr = sayer{out}
+	k := &keeper{execArgs: x, children: make(chan os.Signal, 1)}
+	k.orders = readOrders(ctx, orders, func() { k.answerPing(out) })
+	signal.Notify(k.children, syscall.SIGCHLD)
+	err := k.prepare(&told, id)
+	if err == nil {
+		k.guard.OnStop = func(pid int) { fmt.Fprintf(out, stopped, pid) }
+		defer k.turns.Stop()
+		err = k.run(context.WithoutCancel(ctx), id)
+		k.guard.Close()
+	}
+	fmt.Fprintf(out, ending, report(&told, &command{}, err))
+	out.close()
+	return err
+}
+
+// sayer marks each line as one for the user.
+type sayer struct{ to io.Writer }
+
+// Write writes one line.
+func (s sayer) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(s.to, saying+string(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// readOrders is the signals from the first process, and from whoever sends one to this process.
+// It is closed when the first process has ended.
+func readOrders(ctx context.Context, from io.Reader, pinged func()) <-chan order {
+	orders := make(chan order)
+	var wg sync.WaitGroup
+	over := make(chan struct{})
+	wg.Go(func() {
+		defer close(over)
+		lines := bufio.NewReader(from)
+		for {
+			var o order
+			if _, err := fmt.Fscanf(lines, "%d %t\n", &o.sig, &o.terminal); err != nil {
+				return
+			}
+			if o.sig == ping {
+				pinged()
+				continue
+			}
+			orders <- o
+		}
+	})
+	wg.Go(func() {
+		select {
+		case <-ctx.Done():
+			orders <- order{sig: syscall.SIGTERM}
+		case <-over:
+		}
+	})
+	go func() {
+		wg.Wait()
+		close(orders)
+	}()
+	return orders
+}
+
+// answerPing tells until when the lock is held. Where this process's loop hangs that is not
+// renewed, so the answer need not come from the loop.
+func (k *keeper) answerPing(out io.Writer) {
+	if held := k.has.Load(); held != nil {
+		_, kill := held.Ends()
+		fmt.Fprintf(out, holding, int64(kill.Boot()))
+	}
+}
+
+// prepare does what can go wrong before the lock is asked for.
+func (k *keeper) prepare(env *Env, id string) (err error) {
+	if k.site, err = openSite(env); err != nil {
+		return err
+	}
+	if err := k.readServers(); err != nil {
+		return err
+	}
+	if k.session, err = k.site.session(); err != nil {
+		return err
+	}
+	if k.group, err = syscall.Getpgid(os.Getppid()); err != nil {
+		return fmt.Errorf("cannot find the process group of this job: %w", err)
+	}
+	k.turns = time.NewTicker(k.times.Timeout / 6)
+	k.guard, err = script.NewGuard(k.guarded(id))
+	return err
+}
+
+// run takes the lock, runs the command, and gives the lock back when nothing of it is left.
+func (k *keeper) run(ctx context.Context, id string) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var renewals sync.WaitGroup
+	renewals.Go(func() { k.session.Run(ctx) })
+	defer renewals.Wait()
+	defer cancel()
+	if k.held, err = k.acquire(ctx); err != nil {
+		return err
+	}
+	k.has.Store(k.held)
+	path, err := exec.LookPath(k.command[0])
+	if err == nil {
+		argv := append([]string{path}, k.command[1:]...)
+		err = k.guard.Start(argv, k.environ(id), []*os.File{os.Stdin, os.Stdout, os.Stderr}, k.group)
+	}
+	if err == nil {
+		err = k.watch()
+		if e := k.empty(); e != nil {
+			k.log.Error("not all is ended", "lock", k.execArgs.lock, "reason", e)
+		}
+	} else {
+		err = cannotExecute(k.env, k.command[0], err)
+	}
+	if !k.lost() {
+		k.during(func() { k.release(ctx) })
+	}
+	return errors.Join(err, k.files.Sync())
+}
+
+// environ is what the command has in its environment: who holds which lock.
+func (k *keeper) environ(id string) []string {
+	term, previous := k.held.Terms()
+	ours := []string{
+		"BTW_LOCK=" + k.execArgs.lock, "BTW_TERM=" + strconv.FormatUint(term, 10), "BTW_PREVIOUS=" + previous,
+		"BTW_NODE=" + k.Node, "BTW_SESSION=" + id,
+	}
+	return append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return name == keeperID || slices.ContainsFunc(ours, func(o string) bool { return strings.HasPrefix(o, name+"=") })
+	}), ours...)
+}
+
+// acquire waits for the lock as long as the user wants to.
+func (k *keeper) acquire(ctx context.Context) (*lockclient.Held, error) {
+	const oneTry = 5 * time.Second // until the servers must have answered
+	asked, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if k.wait >= 0 {
+		limit := k.wait
+		if limit == 0 {
+			limit = oneTry
+			if holder := k.holder(ctx); holder != "" {
+				return nil, k.notHad(holder)
+			}
+		}
+		var stop func()
+		asked, stop = context.WithTimeout(asked, limit)
+		defer stop()
+	}
+	var held *lockclient.Held
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		wish := lockclient.Wish{Name: k.execArgs.lock, Times: k.times, Pace: k.times.Timeout / 3}
+		held, err = k.session.Acquire(asked, wish)
+	}()
+	given := 0
+	for orders := k.orders; ; {
+		select {
+		case o, ok := <-orders:
+			switch {
+			case !ok:
+				given, orders = 128+int(syscall.SIGKILL), nil // the first process is no more
+			case !slices.Contains([]syscall.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT}, o.sig):
+				given = 128 + int(o.sig)
+			}
+			if given != 0 {
+				cancel()
+			}
+			continue
+		case <-done:
+		}
+		switch {
+		case err == nil && given == 0:
+			return held, nil
+		case err == nil: // it came in this moment
+			k.held = held
+			k.during(func() { k.release(ctx) })
+			return nil, exitStatus(given)
+		case given != 0:
+			return nil, exitStatus(given)
+		case errors.Is(err, context.DeadlineExceeded):
+			return nil, k.notHad(k.holder(ctx))
+		}
+		return nil, err
+	}
+}
+
+// holder is the node that holds the lock, as the servers say now; "" if none does.
+func (k *keeper) holder(ctx context.Context) string {
+	state, _ := k.view(ctx, k.session.Client(), k.execArgs.lock)
+	return state.Lock.Node
+}
+
+// notHad says that the lock was not had.
+func (k *keeper) notHad(holder string) error {
+	text := "the lock servers do not answer"
+	if holder != "" {
+		text = holder + " holds it"
+	}
+	return failed(k.env, statusNotHad, fmt.Errorf("lock %q was not had: %s", k.execArgs.lock, text))
+}
+
+func (k *keeper) lost() bool {
+	select {
+	case <-k.held.Lost():
+		return true
+	default:
+		return false
+	}
+}
+
+// watch waits until the command has ended, the lock is lost, or the first process is no more.
+func (k *keeper) watch() error {
+	for {
+		select {
+		case <-k.held.Lost():
+			return failed(k.env, statusLost, fmt.Errorf("lock %q was lost: killing %s", k.execArgs.lock, k.command[0]))
+		case o, ok := <-k.orders:
+			if !ok {
+				return exitStatus(1)
+			}
+			if !o.terminal {
+				k.guard.Signal(o.sig)
+			}
+		case <-k.turns.C:
+			k.turn()
+		case <-k.children:
+			k.turn()
+		}
+		if k.ended {
+			return exitStatus(k.status)
+		}
+	}
+}
+
+// turn is one turn of the keeper's loop, without which the lock is not renewed.
+func (k *keeper) turn() {
+	k.held.Turn()
+	if status, ended := k.guard.Reap(); ended {
+		k.status, k.ended = status, true
+	}
+}
+
+// during does f, and keeps the loop turning meanwhile.
+func (k *keeper) during(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	for {
+		select {
+		case <-done:
+			return
+		case <-k.turns.C:
+			k.turn()
+		case <-k.children:
+			k.turn()
+		}
+	}
+}
+
+// empty kills what is left of the command. While something of it cannot be killed, the lock is
+// kept for as long as it is had.
+func (k *keeper) empty() error {
+	for {
+		var left []script.Process
+		var err error
+		k.during(func() { left, err = k.guard.KillAll(k.grace()) })
+		if err == nil && len(left) == 0 {
+			return nil
+		}
+		if err == nil {
+			err = stillAlive(left)
+		}
+		if k.lost() {
+			return err
+		}
+		k.log.Warn("keeping the lock, because something cannot be killed", "lock", k.execArgs.lock, "reason", err)
+		k.during(func() { <-time.After(time.Second) })
+	}
+}
+
+// grace is how long what is left has after TERM: half of the time between the lease's end and
+// the kill end, or what is left until then.
+func (k *keeper) grace() time.Duration {
+	half := k.times.Stop / 2
+	_, kill := k.held.Ends()
+	return min(half, max(0, kill.Left(lease.System().Now())-half))
+}
+
+// release gives the lock back, until it is lost anyway.
+func (k *keeper) release(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-k.held.Lost():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	_ = k.held.Release(ctx) // else its lease ends by itself
+}
