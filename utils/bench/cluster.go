@@ -192,18 +192,30 @@ func await(ctx context.Context, otherwise string, done func() bool) error {
 
 // stop ends all processes: managers first, which need the servers to give back their locks.
 func (c *cluster) stop() {
-	var managers, servers []*child
-	for _, n := range c.nodes {
-		managers, servers = append(managers, n.manager), append(servers, n.server)
-	}
-	for _, children := range [][]*child{managers, servers} {
-		var wg sync.WaitGroup
-		for _, p := range children {
-			wg.Go(p.stop)
-		}
-		wg.Wait()
-	}
+	c.stopManagers()
+	stopAll(c.nodes[:], func(n *node) *child { return n.server })
+}
+
+func (c *cluster) stopManagers() {
+	stopAll(c.nodes[:], func(n *node) *child { return n.manager })
 	_ = os.Remove("/tmp/" + c.pkg + ".maintenance") // of a package that was killed
+}
+
+func stopAll(nodes []*node, of func(*node) *child) {
+	var wg sync.WaitGroup
+	for _, n := range nodes {
+		wg.Go(of(n).stop)
+	}
+	wg.Wait()
+}
+
+// contestant is the lock servers, used by programs of the first node.
+func (c *cluster) contestant(exe string) *contestant {
+	servers := map[string]*child{}
+	for _, n := range c.nodes {
+		servers[n.entry] = n.server
+	}
+	return &contestant{"btw", []string{exe, driveCommand, c.nodes[0].home}, servers, false}
 }
 
 // client is a client of the servers as a command of the node would have it.
@@ -231,22 +243,6 @@ func (n *node) client() (*lockclient.Client, error) {
 	return lockclient.NewClient(cfg), nil
 }
 
-// A party is a session of a node, with a client and files of its own.
-type party struct {
-	*lockclient.Session
-	client *lockclient.Client
-	files  *lockclient.Files
-}
-
-func (n *node) session() (*party, error) {
-	client, err := n.client()
-	if err != nil {
-		return nil, err
-	}
-	files := lockclient.NewFiles(filepath.Join(n.home, "dex-lock/temp"))
-	return &party{lockclient.NewSession(client, n.name, files), client, files}, nil
-}
-
 // A child is a process that this one ends.
 type child struct {
 	cmd   *exec.Cmd
@@ -255,12 +251,17 @@ type child struct {
 
 // run starts a command of the node's tree, with its output in log/bench.log.
 func (n *node) run(name string, args ...string) (*child, error) {
-	log, err := os.OpenFile(filepath.Join(n.home, "log/bench.log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	return startChild(filepath.Join(n.home, "log/bench.log"), filepath.Join(n.home, name), args...)
+}
+
+// startChild starts a command, with its output at the end of a file.
+func startChild(output, path string, args ...string) (*child, error) {
+	log, err := os.OpenFile(output, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(filepath.Join(n.home, name), args...)
+	cmd := exec.Command(path, args...)
 	cmd.Env = environment()
 	cmd.Stdout, cmd.Stderr = log, log
 	// In a group of its own: Ctrl-C is for this process, which ends the others in order.
@@ -280,7 +281,7 @@ func (n *node) run(name string, args ...string) (*child, error) {
 func environment() []string {
 	env := []string{}
 	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "BTW_") && !strings.HasPrefix(kv, "verbose=") {
+		if !strings.HasPrefix(kv, "BTW_") && !strings.HasPrefix(kv, "ETCD") && !strings.HasPrefix(kv, "verbose=") {
 			env = append(env, kv)
 		}
 	}

@@ -8,15 +8,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// cpuWindow is how long the CPU time of an active node is counted.
-const cpuWindow = 30 * time.Second
-
 // activeNode measures what a node costs on which one package runs at pace 4 and nothing else
 // happens, while two others stand by.
-func activeNode(ctx context.Context, c *cluster, t *table) error {
+func activeNode(ctx context.Context, c *cluster, t *table, window time.Duration) error {
 	active, other := c.nodes[0], c.nodes[1]
 	all := []*child{active.manager, active.server, other.server}
 	if err := sleep(ctx, 2*time.Second); err != nil { // until all is settled
@@ -26,28 +24,25 @@ func activeNode(ctx context.Context, c *cluster, t *table) error {
 	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, cpuWindow); err != nil {
+	if err := sleep(ctx, window); err != nil {
 		return err
 	}
 	after, err := cpuTimes(all)
 	if err != nil {
 		return err
 	}
-	perMinute := func(i int) float64 { return (after[i] - before[i]).Seconds() * float64(time.Minute/cpuWindow) }
+	perMinute := func(i int) float64 {
+		return (after[i] - before[i]).Seconds() * time.Minute.Seconds() / window.Seconds()
+	}
 	t.add("CPU s/min, active node at pace 4 (the original: 2.8)", "%.2f", perMinute(0)+perMinute(1))
 	t.add("  of which back-to-work and its scripts", "%.2f", perMinute(0))
 	t.add("  of which dex-server, leader", "%.2f", perMinute(1))
 	t.add("  (dex-server, follower)", "%.2f", perMinute(2))
-	return memory(c, t, "idle")
-}
-
-// memoryAfter is memory, once the locks were acquired often.
-func memoryAfter(_ context.Context, c *cluster, t *table) error {
-	return memory(c, t, fmt.Sprintf("after %d acquisitions", acquisitions))
+	return memory(c, t)
 }
 
 // memory measures how much memory the processes have, in all and as their share.
-func memory(c *cluster, t *table, when string) error {
+func memory(c *cluster, t *table) error {
 	for _, p := range []struct {
 		name string
 		*child
@@ -60,7 +55,7 @@ func memory(c *cluster, t *table, when string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		t.add("RSS (PSS) of "+p.name+", "+when, "%.1f (%.1f) MB", rss, pss)
+		t.add("RSS (PSS) of "+p.name+", idle", "%.1f (%.1f) MB", rss, pss)
 	}
 	return nil
 }
@@ -146,8 +141,39 @@ func wholeProcesses(ctx context.Context, c *cluster, t *table) error {
 			name += " status"
 		}
 		t.aim(name+", p50", quantile(times, 0.5), limit)
-		t.add(name+", max", "%s", millis(times[len(times)-1]))
+		t.add(name+", max", "%s", inMillis(times[len(times)-1]))
 	}
+	return nil
+}
+
+// diskTimes measures the disk alone: an acquire waits for a few of these one after the other.
+func diskTimes(dir string, t *table) error {
+	const syncs = 200
+	f, err := os.CreateTemp(dir, "sync-*")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	page := make([]byte, 4096)
+	if _, err := f.WriteAt(page, 0); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	times, err := repeat(syncs, func() (time.Duration, error) {
+		began := time.Now()
+		if _, err := f.WriteAt(page, 0); err != nil {
+			return 0, err
+		}
+		err := syscall.Fdatasync(int(f.Fd()))
+		return time.Since(began), err
+	})
+	if err != nil {
+		return err
+	}
+	t.add("fdatasync of 4 KiB on this disk, p50", "%s", inMillis(quantile(times, 0.5)))
+	t.add("fdatasync of 4 KiB on this disk, p99", "%s", inMillis(quantile(times, 0.99)))
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"slices"
@@ -19,11 +18,11 @@ func (t *table) add(name, format string, values ...any) {
 
 // aim is add for a time that is to be below a limit.
 func (t *table) aim(name string, took, limit time.Duration) {
-	verdict := "< " + millis(limit)
+	verdict := "< " + inMillis(limit)
 	if took >= limit {
 		verdict += ", missed"
 	}
-	t.rows = append(t.rows, [3]string{name, millis(took), verdict})
+	t.rows = append(t.rows, [3]string{name, inMillis(took), verdict})
 }
 
 func (t *table) print(to io.Writer) error {
@@ -35,9 +34,9 @@ func (t *table) print(to io.Writer) error {
 	return w.Flush()
 }
 
-func millis(d time.Duration) string {
-	return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
-}
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func inMillis(d time.Duration) string { return fmt.Sprintf("%.3g ms", millis(d)) }
 
 // quantile is the time that part q of the sorted times do not exceed.
 func quantile(sorted []time.Duration, q float64) time.Duration {
@@ -56,13 +55,4 @@ func repeat(n int, f func() (time.Duration, error)) ([]time.Duration, error) {
 	}
 	slices.Sort(times)
 	return times, nil
-}
-
-// readLine is one line, without its end.
-func readLine(r *bufio.Reader) (string, error) {
-	line, err := r.ReadString('\n')
-	if err != nil {
-		return "", err
-	}
-	return line[:len(line)-1], nil
 }
