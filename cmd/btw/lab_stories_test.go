@@ -36,6 +36,8 @@ func TestHosts(t *testing.T) {
 		"mute":        cutOneWay,
 		"servers":     serversDown,
 		"several":     severalPackages,
+		"members":     membersChange,
+		"join":        membersJoin,
 	}
 	if os.Getenv("BTW_LONG") != "" {
 		stories["long"] = crashOfDummy
