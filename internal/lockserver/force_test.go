@@ -1,11 +1,12 @@
 package lockserver
 
 import (
-	"backtowork/internal/lockclient"
 	"errors"
 	"os"
 	"testing"
 	"time"
+
+	"backtowork/internal/lockclient"
 )
 
 // force makes a new cluster of the server called entry, which does not run.

@@ -17,11 +17,11 @@ import (
 
 const (
 	goneAfter    = 10 * time.Second // unheard: an id that another took the place of is removed then
-	lookSeldom   = 5 * time.Second  // between two looks at the other servers, while nothing is to be done
+	lookSeldom   = 10 * time.Second // between two looks at the other servers, while nothing is to be done
 	lookOften    = time.Second      // and while something is
 	caughtUp     = 64               // log entries that a server may lag behind, to become a voter
 	memberLimit  = 10 * time.Second // of one change of the members
-	trustedLooks = 3 * lookSeldom   // how long the last look counts
+	trustedLooks = 10 * lookOften   // how long the last look counts
 )
 
 // A deed is one change of the cluster's members.

@@ -27,7 +27,7 @@ func (s *Server) raftConfig(hasty bool) *raft.Config {
 	c.HeartbeatTimeout = raftTimeout
 	c.ElectionTimeout = raftTimeout
 	c.LeaderLeaseTimeout = raftTimeout
-	c.CommitTimeout = 200 * time.Millisecond
+	c.CommitTimeout = 500 * time.Millisecond
 	if hasty { // there is nobody to wait for
 		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = aloneTimeout, aloneTimeout, aloneTimeout
 	}

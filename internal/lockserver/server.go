@@ -15,6 +15,7 @@ package lockserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -89,7 +90,8 @@ type Server struct {
 	asker   *asker
 	reports reports
 	names   names
-	http    *http.Client // to the other servers
+	http    *http.Client           // to the other servers
+	tls     map[string]*tls.Config // by protocol, to them
 
 	run      string        // random, of this start
 	memory   chan struct{} // full while what was seen of the others is changed
@@ -121,11 +123,18 @@ func Open(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("cannot use %s: it is on a network file system (%s); state must be on a disk of this host", cfg.Dir, fs)
 	}
 	s := &Server{
-		Config: cfg, machine: newMachine(cfg.Clock, cfg.Fatal), current: cfg.List,
+		Config: cfg, machine: newMachine(cfg.Clock, cfg.Fatal), current: cfg.List, tls: map[string]*tls.Config{},
 		reloaded: make(chan struct{}, 1), memory: make(chan struct{}, 1), over: make(chan error, 1),
 	}
 	s.machine.loose = cfg.off.conditions
 	s.asker = newAsker(s)
+	for _, proto := range []string{protoHTTP, protoRaft, protoAsk} {
+		config, err := cfg.Key.Client(cfg.Entry, proto)
+		if err != nil {
+			return nil, err
+		}
+		s.tls[proto] = config
+	}
 	if err := s.identify(); err != nil {
 		return nil, err
 	}

@@ -1,8 +1,9 @@
 package lockserver
 
 import (
-	"backtowork/internal/lock"
 	"os"
+
+	"backtowork/internal/lock"
 
 	"github.com/hashicorp/raft"
 )

@@ -43,10 +43,8 @@ type welcome struct {
 
 // dialTLS connects to entry and makes sure that it has a key of this cluster.
 func (s *Server) dialTLS(ctx context.Context, entry, proto string) (net.Conn, error) {
-	config, err := s.Key.Client(s.Entry, proto) // each time: the key may have changed
-	if err != nil {
-		return nil, err
-	}
+	config := s.tls[proto].Clone()
+	config.ServerName = s.Key.ServerName() // the key may have changed
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
 	raw, err := s.Network.Dial(ctx, entry)

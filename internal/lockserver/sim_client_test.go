@@ -1,0 +1,321 @@
+package lockserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
+)
+
+// A simNode is a host that takes locks, holds them for a while, and gives them back or crashes.
+type simNode struct {
+	sim    *sim
+	name   string
+	clock  *simClock
+	client *lockclient.Client
+	files  *lockclient.Files
+	dir    string
+	times  map[string]lock.Times // by lock
+	pace   time.Duration
+	single bool // takes them as dex-lock does
+
+	mu     sync.Mutex
+	rng    *rand.Rand
+	paused bool
+	crash  context.CancelFunc
+	was    []request // that it sent: to be sent again
+}
+
+// A request is one that was sent.
+type request struct {
+	path string
+	body any
+}
+
+func (s *sim) newNode(i int) *simNode {
+	name := fmt.Sprintf("n%d", i+1)
+	n := &simNode{
+		sim: s, name: name, clock: s.newClock(), times: map[string]lock.Times{}, rng: rand.New(rand.NewPCG(s.seed, uint64(i+1))),
+		dir: filepath.Join(s.c.dir, name), single: i > 0 && s.rng.IntN(5) == 0,
+	}
+	n.files = lockclient.NewFiles(n.dir)
+	if i > 0 && !n.single { // its disk is broken, and nothing may depend on that: and it is much cheaper
+		n.files = lockclient.NewFiles("/dev/null/" + name)
+	}
+	tls, err := s.c.key.Client(name, protoHTTP)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cfg := lockclient.Config{TLS: tls, Clock: n.clock, Log: slog.New(slog.DiscardHandler), Dial: s.c.net.on(name).Dial, Off: s.offClient}
+	for _, entry := range s.entries {
+		cfg.Servers = append(cfg.Servers, lockclient.Server{Entry: entry, Addr: entry})
+	}
+	n.client = lockclient.NewClient(cfg)
+	for _, l := range []int{i, i + 1 + s.rng.IntN(len(s.locks))} {
+		n.times[s.locks[l%len(s.locks)]] = someTimes(s.rng)
+	}
+	n.pace = 5 * time.Second
+	if s.hasty || s.rng.IntN(10) == 0 {
+		n.pace = time.Second / 2
+	}
+	return n
+}
+
+// someTimes are times for a lock: an hour is to have many hand-overs.
+func someTimes(rng *rand.Rand) lock.Times {
+	timeouts := []time.Duration{8, 10, 10, 12, 20}
+	stops := []time.Duration{0, 2, 5, 5, 10}
+	return lock.Times{Timeout: timeouts[rng.IntN(5)] * time.Second, Stop: stops[rng.IntN(5)] * time.Second}
+}
+
+// draw is a random duration between from and to.
+func (n *simNode) draw(from, to time.Duration) time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return from + time.Duration(n.rng.Int64N(int64(to-from)))
+}
+
+// think is how long it is until the node wants a lock again: longer in quiet times.
+func (n *simNode) think() time.Duration {
+	if n.sim.quiet.Load() {
+		return n.draw(30*time.Second, 12*time.Minute)
+	}
+	return n.draw(time.Second, 25*time.Second)
+}
+
+func (n *simNode) setPaused(paused bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.paused = paused
+}
+
+func (n *simNode) isPaused() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.paused
+}
+
+// live lives, with a new session after each crash, until ctx ends.
+func (n *simNode) live(ctx context.Context) {
+	defer n.client.Close()
+	for ctx.Err() == nil {
+		life, crash := context.WithCancel(ctx)
+		n.mu.Lock()
+		n.crash = crash
+		n.mu.Unlock()
+		session := lockclient.NewSession(n.client, n.name, n.files)
+		var wg sync.WaitGroup
+		if !n.single {
+			wg.Go(func() { session.Run(life) })
+		}
+		for name := range n.times {
+			wg.Go(func() {
+				for life.Err() == nil {
+					n.rest(life, n.think())
+					if n.single { // what it holds is kept in a file: a crash is nothing to it
+						n.asScript(ctx, name)
+					} else {
+						n.asManager(life, session, name)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		crash()
+	}
+}
+
+func (n *simNode) rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// asManager takes a lock, holds it, and gives it back, as back-to-work does.
+func (n *simNode) asManager(ctx context.Context, session *lockclient.Session, name string) {
+	times := n.times[name]
+	patience, cancel := context.WithTimeout(ctx, n.draw(2*time.Second, 3*time.Minute))
+	defer cancel()
+	w := lockclient.Wish{Name: name, Times: times, Pace: n.pace}
+	called := time.Now()
+	n.sim.wait(name, n.name, true)
+	h, err := session.Acquire(patience, w)
+	n.sim.wait(name, n.name, false)
+	if err != nil {
+		return
+	}
+	o := &holding{
+		lock: name, node: n.name, session: session.Owner.Session, term: h.Term, called: called, got: time.Now(),
+		ends: h.Ends, on: n.clock, long: times.Timeout,
+	}
+	n.sim.hold(o)
+	n.asked("/v1/acquire", lock.AcquireRequest{Name: name, Owner: session.Owner, Times: times})
+	n.asked("/v1/renew", lock.RenewRequest{Session: o.session, Locks: []lock.Renewal{{Name: name, Term: o.term}}})
+	n.keep(ctx, h, o)
+	if ctx.Err() == nil && !isLost(h) {
+		n.sim.set(o, "gives it back", func() { o.gaveUp = time.Now() })
+		n.asked("/v1/release", o.releaseRequest())
+	}
+	for ctx.Err() == nil && !isLost(h) {
+		release, cancel := context.WithTimeout(ctx, n.draw(time.Second, 20*time.Second))
+		err := h.Release(release)
+		cancel()
+		if err == nil {
+			n.sim.set(o, "is free of it", func() { o.freed = time.Now() })
+			return
+		}
+		h.Turn()
+	}
+	n.untilKillEnd(ctx, o)
+}
+
+// keep turns the holder's loop until it has had the lock for long enough, or lost it.
+func (n *simNode) keep(ctx context.Context, h *lockclient.Held, o *holding) {
+	stop := time.After(n.draw(2*time.Second, time.Minute))
+	change := time.After(n.draw(time.Second, 4*time.Minute))
+	for {
+		if !n.isPaused() {
+			h.Turn()
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-stop:
+			return
+		case <-change:
+			n.change(ctx, h, o)
+		case <-h.Lost():
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// change lives by other times from now on.
+func (n *simNode) change(ctx context.Context, h *lockclient.Held, o *holding) {
+	n.mu.Lock()
+	times, before := someTimes(n.rng), o.long
+	n.mu.Unlock()
+	n.sim.set(o, "changes its times to "+fmt.Sprint(times), func() {
+		o.long = max(o.long, times.Timeout)
+		if k := n.sim.table[o.lock]; k.Term == o.term {
+			n.asked("/v1/change", lock.ChangeRequest{ReleaseRequest: o.releaseRequest(), Seq: k.Seq, Times: times})
+		}
+	})
+	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := h.Change(limited, times)
+	n.sim.set(o, fmt.Sprint("changed: ", err), func() {
+		if err == nil {
+			o.long = times.Timeout
+		} else {
+			o.long = max(before, times.Timeout)
+		}
+	})
+}
+
+// asked keeps a request that may come again.
+func (n *simNode) asked(path string, body any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.was = append(n.was, request{path, body})
+}
+
+func (o *holding) releaseRequest() lock.ReleaseRequest {
+	return lock.ReleaseRequest{Name: o.lock, Term: o.term, Session: o.session}
+}
+
+// untilKillEnd waits, after a loss, until the holder has stopped: only then it asks again.
+func (n *simNode) untilKillEnd(ctx context.Context, o *holding) {
+	var kill time.Time
+	n.sim.set(o, "has lost it", func() {
+		o.update()
+		kill = o.kill
+		if ctx.Err() == nil {
+			o.lost = time.Now()
+		}
+	})
+	n.rest(ctx, time.Until(kill))
+}
+
+// asScript takes a lock and holds it by one dex-lock after the other.
+func (n *simNode) asScript(ctx context.Context, name string) {
+	times := n.times[name]
+	var o *holding
+	until := time.Now().Add(n.draw(10*time.Second, time.Minute))
+	for called := time.Now(); ctx.Err() == nil && time.Now().Before(until); n.rest(ctx, times.Timeout/4) {
+		if n.isPaused() {
+			continue
+		}
+		s, err := lockclient.OpenSingle(n.client, n.name, n.files, name, times)
+		if err != nil {
+			n.sim.violate(name, "dex-lock on %s: %v", n.name, err)
+			return
+		}
+		result, _ := s.Try(ctx)
+		kept, err := n.kept(name)
+		switch {
+		case err != nil || !result.Held() || kept.term == 0:
+			if o != nil {
+				return
+			}
+			called = time.Now()
+			continue
+		case o == nil || o.term != kept.term:
+			o = &holding{
+				lock: name, node: n.name, session: kept.session, term: kept.term, called: called, got: time.Now(), on: n.clock, long: times.Timeout,
+			}
+			o.ends = func() (end, kill lease.Time) { return kept.end, kept.end.Add(times.Stop) }
+			n.sim.hold(o)
+		}
+		n.sim.set(o, string(result), func() { o.ends = func() (end, kill lease.Time) { return kept.end, kept.end.Add(times.Stop) } })
+	}
+	if o != nil {
+		n.dexRelease(ctx, name, o)
+	}
+}
+
+func (n *simNode) dexRelease(ctx context.Context, name string, o *holding) {
+	n.sim.set(o, "gives it back", func() { o.gaveUp = time.Now() })
+	n.asked("/v1/release", o.releaseRequest())
+	for ctx.Err() == nil {
+		s, err := lockclient.OpenSingle(n.client, n.name, n.files, name, n.times[name])
+		if err == nil && s.Release(ctx) == nil {
+			n.sim.set(o, "is free of it", func() { o.freed = time.Now() })
+			return
+		}
+		n.rest(ctx, time.Second)
+	}
+}
+
+// A keptLease is what dex-lock keeps between two calls.
+type keptLease struct {
+	session string
+	term    uint64
+	end     lease.Time
+}
+
+func (n *simNode) kept(name string) (k keptLease, err error) {
+	b, err := os.ReadFile(filepath.Join(n.dir, name+"_lease"))
+	if err != nil {
+		return k, err
+	}
+	var boot string
+	var seq uint64
+	var end int64
+	if _, err := fmt.Sscan(string(b), &k.session, &boot, &k.term, &seq, &end); err != nil {
+		return k, errors.Join(err)
+	}
+	k.end = lease.FromBoot(time.Duration(end), n.clock.Now())
+	return k, nil
+}

@@ -1,0 +1,327 @@
+package lockserver
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+
+	"github.com/hashicorp/raft"
+)
+
+// A holding is one term of a lock in the hands of one session, as its client saw it.
+type holding struct {
+	lock, node, session string
+	term                uint64
+	called, got         time.Time
+	gaveUp, freed       time.Time // the release was called, and answered; zero for never
+	kill                time.Time // K
+	lost                time.Time // zero if it was not
+
+	sent time.Time     // of the last acknowledged request, at the earliest
+	long time.Duration // the longest timeout that sent may have to be reckoned with
+	ends func() (end, kill lease.Time)
+	on   *simClock
+}
+
+// update reads K and s from the client.
+func (o *holding) update() {
+	end, kill := o.ends()
+	o.kill = o.on.when(kill, o.got)
+	o.sent = o.on.when(end.Add(-o.long), time.Time{})
+}
+
+// over is when the client took itself to be the holder no more.
+func (o *holding) over() time.Time {
+	if !o.gaveUp.IsZero() && o.gaveUp.Before(o.kill) {
+		return o.gaveUp
+	}
+	return o.kill
+}
+
+// An applied is a log entry as the first server applied it.
+type applied struct {
+	raftTerm uint64
+	entry    lock.Entry
+	did      outcome
+}
+
+// A grant is an acquire in the servers' log.
+type grant struct {
+	name        string
+	before, now lock.Lock
+	at          time.Time
+	rate        float64 // of the clock of the server that granted it
+}
+
+// A history is what happened in a simulation, and what was wrong with it.
+type history struct {
+	mu       sync.Mutex
+	start    time.Time
+	holdings []*holding
+	waiting  map[string]map[string]time.Time // lock to node to since when
+	log      map[uint64]applied
+	table    map[string]lock.Lock
+	grants   []grant
+	opens    []time.Time
+	events   []event
+	wrong    []string
+}
+
+type event struct {
+	at   time.Duration
+	lock string // "" for all
+	text string
+}
+
+// String is the event on one line.
+func (e event) String() string { return fmt.Sprintf("%12.3f  %-4s %s", e.at.Seconds(), e.lock, e.text) }
+
+func newHistory() *history {
+	return &history{
+		start: time.Now(), waiting: map[string]map[string]time.Time{}, log: map[uint64]applied{},
+		table: map[string]lock.Lock{},
+	}
+}
+
+// note notes an event of the lock called name, or of all of them.
+func (h *history) note(name, format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.noteLocked(name, format, args...)
+}
+
+func (h *history) noteLocked(name, format string, args ...any) {
+	e := event{time.Since(h.start), name, fmt.Sprintf(format, args...)}
+	h.events = append(h.events, e)
+	if *simLog {
+		fmt.Println(e)
+	}
+}
+
+// violated notes what is wrong. The caller holds h.mu.
+func (h *history) violated(name, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if name != "" {
+		text = fmt.Sprintf("lock %s: %s", name, text)
+	}
+	if slices.Contains(h.wrong, text) {
+		return
+	}
+	h.noteLocked(name, "VIOLATION: %s", text)
+	h.wrong = append(h.wrong, text)
+}
+
+func (h *history) violate(name, format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.violated(name, format, args...)
+}
+
+// violateAt notes what was wrong at an earlier time.
+func (h *history) violateAt(at time.Time, name, format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.violated(name, format, args...)
+	h.events[len(h.events)-1].at = h.since(at)
+	slices.SortStableFunc(h.events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
+}
+
+// isWrong says whether something was wrong so far.
+func (h *history) isWrong() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.wrong) > 0
+}
+
+// saw notes what a server did with a log entry: the same as the first one that came to it.
+func (h *history) saw(server string, rate float64, l *raft.Log, e lock.Entry, did outcome) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if first, ok := h.log[l.Index]; ok {
+		if first.raftTerm != l.Term || first.entry != e || first.did != did {
+			h.violated(e.Name, "the servers disagree about log entry %d: %s has %+v of term %d, another had %+v of term %d",
+				l.Index, server, e, l.Term, first.entry, first.raftTerm)
+		}
+		return
+	}
+	h.log[l.Index] = applied{l.Term, e, did}
+	if e.Kind == lock.Open {
+		h.opens = append(h.opens, time.Now())
+		h.noteLocked("", "log %d: raft term %d opened (seen on %s)", l.Index, l.Term, server)
+		return
+	}
+	h.noteLocked(e.Name, "log %d in raft term %d, first on %s: %s of term %d by %.6s for %.6s, changed %v", l.Index, l.Term, server,
+		e.Kind, e.Term, e.Session, e.Owner.Session, did.changed)
+	before := h.table[e.Name]
+	if !did.changed {
+		return
+	}
+	if did.lock.Term < before.Term {
+		h.violated(e.Name, "its term went back from %d to %d", before.Term, did.lock.Term)
+	}
+	h.table[e.Name] = did.lock
+	if e.Kind == lock.Acquire {
+		h.grants = append(h.grants, grant{e.Name, before, did.lock, time.Now(), rate})
+	}
+}
+
+// check looks at what the clients and the servers did so far, but for what porcupine does.
+func (h *history) check() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last := map[string]*holding{}
+	slices.SortFunc(h.holdings, func(a, b *holding) int { return a.got.Compare(b.got) })
+	for _, o := range h.holdings {
+		o.update()
+		if p := last[o.lock]; p != nil && p.session != o.session && o.got.Before(p.over()) {
+			h.violated(o.lock, "two held it at once: %s in term %d since %v, %s in term %d until %v", o.node, o.term, h.since(o.got),
+				p.node, p.term, h.since(p.over()))
+		}
+		if p := last[o.lock]; p == nil || p.over().Before(o.over()) {
+			last[o.lock] = o
+		}
+	}
+	for _, g := range h.grants {
+		h.checkGrant(g)
+	}
+}
+
+// checkGrant holds rule 5 against a grant.
+func (h *history) checkGrant(g grant) {
+	if !g.before.Held() || g.before.Session == g.now.Session {
+		return
+	}
+	for _, o := range h.holdings {
+		if o.lock != g.name || o.term != g.before.Term {
+			continue
+		}
+		silence := time.Duration(float64(g.before.Times.Silence()) / g.rate)
+		// A nanosecond of rounding in the clocks is no fault.
+		if early := o.sent.Add(silence).Sub(g.at); early > time.Microsecond {
+			h.violated(g.name, "term %d was granted to %s at %v, %v too early: %s, term %d, sent a request at %v that was acknowledged",
+				g.now.Term, g.now.Node, h.since(g.at), early, o.node, o.term, h.since(o.sent))
+		}
+	}
+}
+
+func (h *history) since(t time.Time) time.Duration { return t.Sub(h.start).Round(time.Millisecond) }
+
+// hold begins a holding.
+func (h *history) hold(o *holding) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.holdings = append(h.holdings, o)
+	h.noteLocked(o.lock, "%s (%.6s) holds it in term %d, asked for at %v", o.node, o.session, o.term, h.since(o.called))
+	if k := h.table[o.lock]; k.Term < o.term {
+		h.violated(o.lock, "%s was told that it has term %d, which is in no server's log", o.node, o.term)
+	}
+}
+
+// set changes a holding.
+func (h *history) set(o *holding, format string, change func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change()
+	h.noteLocked(o.lock, "%s (%.6s), term %d: "+format, o.node, o.session, o.term)
+}
+
+// wait notes that a node waits for a lock, or does no more.
+func (h *history) wait(name, node string, waits bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.waiting[name] == nil {
+		h.waiting[name] = map[string]time.Time{}
+	}
+	if waits {
+		h.waiting[name][node] = time.Now()
+	} else {
+		delete(h.waiting[name], node)
+	}
+}
+
+// checkAlive says what is wrong if a lock is nobody's though somebody waits for it, and nothing
+// has been broken since calm.
+func (h *history) checkAlive(calm time.Time, longest time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	const election = 10 * time.Second
+	changes := 1
+	for _, at := range h.opens {
+		if at.After(calm) {
+			changes++
+		}
+	}
+	bound := time.Duration(changes)*longest + election
+	for name, nodes := range h.waiting {
+		since := calm
+		for _, o := range h.holdings {
+			if o.lock == name && o.over().After(since) {
+				since = o.over()
+			}
+		}
+		for node, asked := range nodes {
+			if waited := min(time.Since(since), time.Since(asked)); waited > bound {
+				h.violated(name, "%s has waited %v for a lock that nobody holds, with %d leader changes: at most %v are allowed",
+					node, waited, changes-1, bound)
+			}
+		}
+	}
+}
+
+// checkKept says what is wrong if a holder lost its lock after calm, when nothing was broken.
+func (h *history) checkKept(calm time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, o := range h.holdings {
+		if o.lost.After(calm) && o.gaveUp.IsZero() {
+			h.violated(o.lock, "%s lost it in term %d, at %v, though nothing has been broken for long", o.node, o.term, h.since(o.lost))
+		}
+	}
+}
+
+// of is what the clients saw of a lock.
+func (h *history) of(name string) []holding {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []holding
+	for _, o := range h.holdings {
+		if o.lock == name {
+			all = append(all, *o)
+		}
+	}
+	return all
+}
+
+// report is what is wrong, and the last events of the lock that it is about.
+func (h *history) report() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.wrong) == 0 {
+		return ""
+	}
+	const last = 60
+	var name string
+	_, _ = fmt.Sscanf(h.wrong[0], "lock %s", &name)
+	if name != "" {
+		name = name[:len(name)-1]
+	}
+	text := h.wrong[0] + "\n"
+	for _, more := range h.wrong[1:] {
+		text += "and: " + more + "\n"
+	}
+	events := slices.DeleteFunc(slices.Clone(h.events), func(e event) bool {
+		return e.lock != "" && name != "" && e.lock != name
+	})
+	if i := slices.IndexFunc(events, func(e event) bool { return len(e.text) > 9 && e.text[:9] == "VIOLATION" }); i >= 0 {
+		events = events[:i+1]
+	}
+	for _, e := range events[max(0, len(events)-last):] {
+		text += e.String() + "\n"
+	}
+	return text
+}

@@ -1,0 +1,252 @@
+package lockserver
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// How to run one simulation again, or for a night: see TestSimulation.
+var (
+	simSeed   = flag.Uint64("sim.seed", 0, "run the one simulation of this `seed`, and nothing else")
+	simHours  = flag.Float64("sim.hours", 0, "how many `hours` of a cluster to simulate; 0: 200, or half an hour with -short or -race")
+	simLength = flag.Duration("sim.length", time.Hour, "virtual `time` of one simulation; below an hour it has no quiet times")
+	simFrom   = flag.Uint64("sim.from", 1, "the first `seed`")
+	simFaults = flag.String("sim.faults", "", "only these `faults`, by name, separated by commas")
+	simOff    = flag.String("sim.off", "", "switch off a `rule`: the name of a test TestSimulationCatches/RULE")
+	simLog    = flag.Bool("sim.log", false, "with -sim.seed, show all events and the logs of the servers")
+	simWorker = flag.Bool("sim.worker", false, "be a process that simulates seeds read from stdin, for TestSimulation")
+)
+
+// memoryDir is a directory for the state of test servers, on a disk of memory where there is one.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "btw-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// planned is the plan of a seed, as the flags have it.
+func planned(seed uint64) plan {
+	p := plan{seed: seed, length: *simLength}
+	if c, ok := catches[*simOff]; ok {
+		p = c
+		p.seed, p.length = seed, *simLength
+	}
+	if *simFaults != "" {
+		p.faults = map[string]int{}
+		for _, name := range strings.Split(*simFaults, ",") {
+			p.faults[name] = 1
+		}
+	}
+	return p
+}
+
+// Lock servers with real raft and real clients go through hours of faults in virtual time, and the
+// checks of a history hold. It is worked off by processes of one processor each, which is much
+// cheaper than goroutines that wake each other on many.
+//
+// One seed again:        go test ./internal/lockserver -run 'TestSimulation$' -sim.seed=123 -v
+// For a night, new ones: make simulate HOURS=20000
+func TestSimulation(t *testing.T) {
+	if _, ok := catches[*simOff]; !ok && *simOff != "" {
+		t.Fatalf("-sim.off=%q is none of %q", *simOff, slices.Sorted(maps.Keys(catches)))
+	}
+	for name := range planned(0).faults {
+		if faults[name].do == nil {
+			t.Fatalf("-sim.faults: %q is none of %q", name, slices.Sorted(maps.Keys(faults)))
+		}
+	}
+	switch {
+	case *simWorker:
+		work(t)
+		return
+	case *simSeed != 0:
+		//lint:ignore SA1019 raft draws its timeouts from there
+		rand.Seed(int64(*simSeed))
+		if r := simulate(t, planned(*simSeed)); r.Wrong != "" {
+			t.Errorf("%s\n%s", r.Wrong, again(*simSeed))
+		} else {
+			t.Logf("%+v", r)
+		}
+		return
+	}
+	t.Parallel()
+	const dense = 25 // faults an hour, at the least
+	hours := *simHours
+	if hours == 0 {
+		hours = 200
+		if raceEnabled || testing.Short() { // make simulate does it all
+			hours, *simLength = 0.5, 10*time.Minute
+		}
+	}
+	total := crew(t, hours)
+	if !t.Failed() && (total.Hours < hours || float64(total.count()) < dense*hours) {
+		t.Errorf("only %.1f hours with %d faults were simulated: the check is worth less than it should be", total.Hours, total.count())
+	}
+	t.Logf("simulated %.1f hours of a cluster: %d grants, %d losses, %d faults: %v", total.Hours, total.Grants, total.Lost,
+		total.count(), total.Faults)
+}
+
+func (r result) count() (n int) {
+	for _, c := range r.Faults {
+		n += c
+	}
+	return n
+}
+
+// again is the command that runs a seed once more.
+func again(seed uint64) string {
+	more := ""
+	if *simLength != time.Hour {
+		more += fmt.Sprintf(" -sim.length=%v", *simLength)
+	}
+	if *simFaults != "" {
+		more += " -sim.faults=" + *simFaults
+	}
+	if *simOff != "" {
+		more += fmt.Sprintf(" -sim.off=%q", *simOff)
+	}
+	return fmt.Sprintf("To see it again (about every second time: goroutines may run in another order):\n"+
+		"  GODEBUG=randseednop=0 GOMAXPROCS=1 go test ./internal/lockserver -run 'TestSimulation$' -count=10 -sim.seed=%d%s", seed, more)
+}
+
+// crew simulates that many hours, by two processes, and reports what is wrong.
+func crew(t *testing.T, hours float64) (total result) {
+	const processes = 2
+	seeds := make(chan uint64)
+	stop := make(chan struct{})
+	go func() {
+		defer close(seeds)
+		for seed := *simFrom; ; seed++ {
+			select {
+			case seeds <- seed:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var stopped bool
+	took := func(r result) {
+		mu.Lock()
+		defer mu.Unlock()
+		total.add(r)
+		if r.Wrong != "" {
+			t.Errorf("seed %d: %s\n%s", r.Seed, r.Wrong, again(r.Seed))
+		}
+		if (total.Hours >= hours || t.Failed()) && !stopped {
+			stopped = true
+			close(stop)
+		}
+	}
+	for range processes {
+		wg.Go(func() { employ(t, seeds, took) })
+	}
+	wg.Wait()
+	return total
+}
+
+func (r *result) add(o result) {
+	r.Hours += o.Hours
+	r.Grants += o.Grants
+	r.Lost += o.Lost
+	if r.Faults == nil {
+		r.Faults = map[string]int{}
+	}
+	for name, n := range o.Faults {
+		r.Faults[name] += n
+	}
+}
+
+// employ has a process of its own simulate seeds.
+func employ(t *testing.T, seeds <-chan uint64, took func(result)) {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestSimulation$", "-test.timeout=0", "-sim.worker",
+		"-sim.length="+simLength.String(), "-sim.faults="+*simFaults, "-sim.off="+*simOff)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=1000", "GODEBUG=randseednop=0")
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	in, err1 := cmd.StdinPipe()
+	out, err2 := cmd.StdoutPipe()
+	if err1 != nil || err2 != nil || cmd.Start() != nil {
+		t.Errorf("cannot start a process to simulate with: %v %v", err1, err2)
+		return
+	}
+	defer func() { _ = cmd.Wait() }()
+	defer func() { _ = in.Close() }()
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 16<<20)
+	for seed := range seeds {
+		const limit = 5 * time.Minute
+		hangs := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() })
+		_, err := fmt.Fprintln(in, seed)
+		r, ok := nextResult(lines)
+		if !hangs.Stop() || err != nil || !ok {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait() // and with it all that it said
+			r = result{Seed: seed, Wrong: fmt.Sprintf("the process crashed, or hung for %v: %s", limit, last(errs.String()))}
+			took(r)
+			return
+		}
+		took(r)
+	}
+}
+
+func last(text string) string { return text[max(0, len(text)-8000):] }
+
+const (
+	mark       = "RESULT " // begins the line of a result
+	testFailed = "the test itself failed"
+)
+
+// nextResult is the next result that a worker says.
+func nextResult(lines *bufio.Scanner) (r result, ok bool) {
+	var before strings.Builder
+	for lines.Scan() {
+		if text, ok := strings.CutPrefix(lines.Text(), mark); ok {
+			err := json.Unmarshal([]byte(text), &r)
+			if r.Wrong == testFailed {
+				r.Wrong += ": " + last(before.String())
+			}
+			return r, err == nil
+		}
+		before.WriteString(lines.Text() + "\n")
+	}
+	return result{}, false
+}
+
+// work simulates the seeds that are read from stdin.
+func work(t *testing.T) {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		var seed uint64
+		if _, err := fmt.Sscan(lines.Text(), &seed); err != nil {
+			t.Fatal(err)
+		}
+		//lint:ignore SA1019 raft draws its timeouts from there
+		rand.Seed(int64(seed))
+		var r result
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { r = simulate(t, planned(seed)) }) && r.Wrong == "" {
+			r.Seed, r.Wrong = seed, testFailed
+		}
+		b, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("\n%s%s\n", mark, b)
+	}
+}
