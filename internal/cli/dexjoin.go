@@ -144,6 +144,16 @@ func (s *site) serverPID(ctx context.Context, self conf.Server) (pid int, err er
 	return status.PID, awaitErr
 }
 
+// wasAlone says whether the state is of a lock server that can only have been alone.
+func (s *site) wasAlone() bool {
+	entry, err := lockserver.EntryIn(filepath.Join(s.LockDir, "state"))
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	self, err := conf.ParseServer(entry)
+	return err == nil && self.Loopback()
+}
+
 // mayLeave refuses to leave a cluster that the others are in too, and one with locks that are held:
 // in the new one they would be free.
 func (s *site) mayLeave(ctx context.Context, self conf.Server, cluster string) error {
@@ -190,9 +200,12 @@ func (s *site) elsewhere(ctx context.Context, self conf.Server, cluster string) 
 			return fmt.Errorf("there is nothing to join: %s is in the same cluster", server.Entry)
 		}
 	}
-	own, err := s.probe(ctx, self)
-	if err == nil && len(own.Servers) > 1 && len(silent) == len(s.servers)-1 {
-		return fmt.Errorf("cannot reach a lock server to join: %s", strings.Join(silent, ", "))
+	if len(silent) < len(s.servers)-1 {
+		return nil
 	}
-	return nil
+	own, err := s.probe(ctx, self)
+	if err != nil && s.wasAlone() || err == nil && len(own.Servers) <= 1 {
+		return nil
+	}
+	return fmt.Errorf("this host's lock server may not be alone in its cluster, and no lock server to join can be reached: %s", strings.Join(silent, ", "))
 }

@@ -111,14 +111,7 @@ func dexInit(ctx context.Context, env *Env) error {
 // openSingle is what dex-lock and dex-release work with: the lock as this node keeps it
 // between calls.
 func openSingle(env *Env, a lockArgs) (*lockclient.Single, error) {
-	s, err := openSite(env)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.readServers(); err != nil {
-		return nil, err
-	}
-	c, err := s.client()
+	s, c, err := openClient(env)
 	if err != nil {
 		return nil, err
 	}

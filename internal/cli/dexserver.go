@@ -17,6 +17,7 @@ import (
 
 	"backtowork/internal/conf"
 	"backtowork/internal/lease"
+	"backtowork/internal/lock"
 	"backtowork/internal/lockserver"
 
 	"golang.org/x/sys/unix"
@@ -48,15 +49,18 @@ func dexServer(ctx context.Context, env *Env) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	for {
 		s, self, err := openServerSite(env)
+		if former, ok := s.formerSelf(); err != nil && ok {
+			self, err = former, nil
+		}
 		if err != nil {
 			return err
 		}
-		server, err := s.openServer(ctx, self)
-		switch {
-		case err != nil:
+		if force {
+			return s.forceNewCluster(ctx, self)
+		}
+		server, err := s.openServer(ctx, self, false)
+		if err != nil {
 			return err
-		case force:
-			return errors.Join(s.forceNewCluster(server, self), server.Close())
 		}
 		err = s.runServer(ctx, server, hup)
 		switch {
@@ -72,7 +76,7 @@ func dexServer(ctx context.Context, env *Env) error {
 }
 
 // openServer opens this host's lock server.
-func (s *site) openServer(ctx context.Context, self conf.Server) (*lockserver.Server, error) {
+func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (*lockserver.Server, error) {
 	state := filepath.Join(s.LockDir, "state")
 	if s.stateInUse() {
 		return nil, fmt.Errorf("it runs already: another process uses %s", state)
@@ -87,7 +91,7 @@ func (s *site) openServer(ctx context.Context, self conf.Server) (*lockserver.Se
 	go key.Follow(ctx, s.KeyFile(), s.log) // not waited for: a disk that hangs must not keep the server from ending
 	return lockserver.Open(lockserver.Config{
 		Entry: self.Entry, List: entries(s.servers), Private: self.Loopback(),
-		Dir: state, Mark: s.markFile(), Version: Version,
+		Dir: state, Mark: s.markFile(), Version: Version, Forcing: forcing,
 		Key: key, Network: tcp{self, newResolver()}, Clock: lease.System(), Log: s.log,
 		Fatal: func(err error) { die(s.env, err) },
 	})
@@ -116,7 +120,15 @@ func (s *site) runServer(ctx context.Context, server *lockserver.Server, hup <-c
 }
 
 // forceNewCluster makes a new cluster of this server alone, if the admin says so.
-func (s *site) forceNewCluster(server *lockserver.Server, self conf.Server) error {
+func (s *site) forceNewCluster(ctx context.Context, self conf.Server) (err error) {
+	if err := s.stillLed(ctx, self); err != nil {
+		return err
+	}
+	server, err := s.openServer(ctx, self, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
 	const word = "new cluster"
 	others := slices.DeleteFunc(entries(s.servers), func(entry string) bool { return entry == self.Entry })
 	fmt.Fprintf(s.env.Stdout, "This makes a new cluster of the lock server %s alone. It knows %s.\n", self.Entry, server.Knows())
@@ -141,6 +153,25 @@ func (s *site) forceNewCluster(server *lockserver.Server, self conf.Server) erro
 	return nil
 }
 
+// stillLed refuses a new cluster by force while the others have a leader: they do without this
+// server, and take it in again by themselves.
+func (s *site) stillLed(ctx context.Context, self conf.Server) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, server := range s.servers {
+		var status lock.Status
+		if server.Entry == self.Entry || c.Get(ctx, server.Entry, "/v1/server", &status) != nil || status.Leader == "" {
+			continue
+		}
+		return fmt.Errorf("the lock servers work without this one: %s says that %s leads; start this one, and they take it in again",
+			server.Entry, status.Leader)
+	}
+	return nil
+}
+
 func ignoreEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -162,8 +193,25 @@ func openServerSite(env *Env) (*site, conf.Server, error) {
 		return s, self, s.notAlone(self)
 	}
 	errs = append(errs, fmt.Errorf("this host (%s) is not one of the lock servers: %s", s.Node, strings.Join(entries(s.servers), " ")))
-	return nil, self, withHint(errors.Join(errs...),
+	return s, self, withHint(errors.Join(errs...),
 		"name it in %s, or say in conf/node_name which of them it is", filepath.Join(s.LockDir, "conf/lock_servers"))
+}
+
+// formerSelf is this host's lock server, if it was in a cluster and lock_servers does not name it
+// any more: the others may need it until they have let it go.
+func (s *site) formerSelf() (conf.Server, bool) {
+	if s == nil || len(s.servers) == 0 {
+		return conf.Server{}, false
+	}
+	if _, err := os.Stat(s.markFile()); err != nil {
+		return conf.Server{}, false
+	}
+	entry, err := lockserver.EntryIn(filepath.Join(s.LockDir, "state"))
+	if err != nil {
+		return conf.Server{}, false
+	}
+	self, err := conf.ParseServer(entry)
+	return self, err == nil && !self.Loopback()
 }
 
 // die ends the process at once: a lock server that cannot trust its disk must not go on.

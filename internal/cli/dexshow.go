@@ -210,14 +210,7 @@ func dexShow(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	s, err := openSite(env)
-	if err != nil {
-		return err
-	}
-	if err := s.readServers(); err != nil {
-		return err
-	}
-	c, err := s.client()
+	s, c, err := openClient(env)
 	if err != nil {
 		return err
 	}

@@ -48,14 +48,7 @@ func dexWait(ctx context.Context, env *Env) error {
 		limited, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	s, err := openSite(env)
-	if err != nil {
-		return err
-	}
-	if err := s.readServers(); err != nil {
-		return err
-	}
-	c, err := s.client()
+	s, c, err := openClient(env)
 	if err != nil {
 		return err
 	}

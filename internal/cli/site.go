@@ -160,6 +160,19 @@ func (s *site) addresses() []lockclient.Server {
 	return servers
 }
 
+// openClient is the tree's parts, with the lock servers read, and a client of them.
+func openClient(env *Env) (*site, *lockclient.Client, error) {
+	s, err := openSite(env)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.readServers(); err != nil {
+		return nil, nil, err
+	}
+	c, err := s.client()
+	return s, c, err
+}
+
 // clientOf is a client for a question or two.
 func (s *site) clientOf(servers ...lockclient.Server) (*lockclient.Client, error) {
 	k, err := s.key()

@@ -191,7 +191,7 @@ func (s *Server) born(record birth) error {
 	if s.markOf() != "" {
 		return fmt.Errorf("%s was in another cluster", s.Entry)
 	}
-	if !slices.Contains(record.IDs, s.self.ID) || !lock.SameServers(record.entries(), s.current) && !s.off.birth {
+	if !slices.Contains(record.IDs, s.self.ID) {
 		return fmt.Errorf("%s is not a server of the cluster that was to begin", s.self.ID)
 	}
 	return s.beBorn(record)

@@ -12,8 +12,11 @@ const forcedRaise = 1000
 
 // Knows is what a server that is open, and does not run, knows: for a person.
 func (s *Server) Knows() string {
-	if s.store.newest() == 0 {
+	switch {
+	case s.store.newest() == 0:
 		return "nothing of any lock"
+	case s.doubted != "":
+		return fmt.Sprintf("the cluster's log up to entry %d, and maybe not all (%s)", s.store.newest(), s.doubted)
 	}
 	return fmt.Sprintf("the cluster's log up to entry %d", s.store.newest())
 }
@@ -42,12 +45,16 @@ func (s *Server) ForceNewCluster() (cluster string, err error) {
 	defer network.Close()
 	config := s.raftConfig(true)
 	config.LocalID = raft.ServerID(id)
+	// First who it is now: if the rest is cut short, it is nobody's server, and says so.
+	s.self = identity{ID: id, File: s.self.File, Forced: true}
+	if err := s.enter(cluster); err != nil {
+		return "", err
+	}
 	err = raft.RecoverCluster(config, raised{s.machine}, s.store, s.store, s.store, network, record.configuration())
 	if err != nil {
 		return "", fmt.Errorf("cannot begin a new cluster: %w", err)
 	}
-	s.self.ID, s.self.Forced, s.self.Starts = id, true, 0
-	return cluster, s.enter(cluster)
+	return cluster, nil
 }
 
 // configuration is the servers of the cluster that begins, as raft has them.

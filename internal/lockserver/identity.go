@@ -18,12 +18,14 @@ import (
 // An identity is who a server is: state/identity. It is made once, at the server's first
 // start, and lost with the state, so that a server without its memory is another server.
 type identity struct {
-	ID      string `json:"id"`              // lock_servers entry, "/", random
-	File    fileID `json:"file"`            // of the database
-	Starts  uint64 `json:"starts"`          // under this id; the others remember it
-	Outrun  bool   `json:"outrun,omitzero"` // another server remembers a later start
-	Forced  bool   `json:"forced,omitzero"` // an admin has said that the others are down for good
-	Cluster string `json:"cluster"`         // "" until the server is in one
+	ID      string   `json:"id"`              // lock_servers entry, "/", random
+	File    fileID   `json:"file"`            // of the database
+	Starts  uint64   `json:"starts"`          // under this id; the others remember it
+	Run     string   `json:"run"`             // random, of the last start
+	Past    []string `json:"past,omitempty"`  // the same of those before, the newest last
+	Outrun  bool     `json:"outrun,omitzero"` // another server remembers a later start
+	Forced  bool     `json:"forced,omitzero"` // an admin has said that the others are down for good
+	Cluster string   `json:"cluster"`         // "" until the server is in one
 }
 
 // EntryIn is what lock_servers called the server whose state is in dir.
@@ -74,7 +76,14 @@ func (s *Server) identify() (err error) {
 		return err
 	}
 	why, err := s.recall()
-	if err == nil && why != "" {
+	switch {
+	case err != nil || why == "":
+	case s.Forcing:
+		s.doubted = why
+		if s.self.ID == "" {
+			s.newIdentity()
+		}
+	default:
 		err = s.setAside(why)
 	}
 	if err == nil {
@@ -110,12 +119,12 @@ func (s *Server) recall() (why string, err error) {
 	case err != nil:
 		return "", err
 	case s.self.Cluster == "" && record == nil:
-		if another || file != s.self.File { // it came with a copy of the tree, and never voted
+		if another || !file.same(s.self.File) { // it came with a copy of the tree, and never voted
 			s.newIdentity()
 		}
 		return "", nil
 	case another:
-		return "", fmt.Errorf("%s is the state of %q, but lock_servers calls this host %q; to leave its cluster: dex-server-init --join",
+		return "", fmt.Errorf("%s is the state of %q, but lock_servers calls this host %q: write the old name back, or, to leave its cluster: dex-server-init --join",
 			s.Dir, entryOf(s.self.ID), s.Entry)
 	}
 	return s.doubt(file), nil
@@ -127,7 +136,11 @@ func (s *Server) begun() error {
 	if err != nil {
 		return err
 	}
-	s.self.File, s.run = file, randomID()
+	if s.self.Starts > 0 {
+		s.self.Past = append(s.self.Past, s.self.Run)
+	}
+	s.self.Past = s.self.Past[max(0, len(s.self.Past)-keptRuns):]
+	s.self.File, s.self.Run = file, randomID()
 	s.self.Starts++
 	if err := errors.Join(s.saveIdentity(), s.store.countIn(s.tallyFile())); err != nil {
 		return err

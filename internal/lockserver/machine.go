@@ -25,6 +25,7 @@ type machine struct {
 	table   *lock.Table
 	leases  lock.Leases
 	applied uint64
+	members uint64                   // index of the last log entry that changed the servers of the cluster
 	changed map[string]chan struct{} // closed when the lock of that name changes
 }
 
@@ -137,6 +138,13 @@ func (s saved) Persist(sink raft.SnapshotSink) error {
 		return fmt.Errorf("cannot write snapshot: %w", err)
 	}
 	return sink.Close()
+}
+
+// StoreConfiguration notes where in the log the servers of the cluster were last agreed on.
+func (m *machine) StoreConfiguration(index uint64, _ raft.Configuration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.members = index
 }
 
 // Release has nothing to do: the snapshot is a copy.

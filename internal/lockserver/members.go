@@ -28,11 +28,11 @@ const (
 type deed int
 
 const (
-	nothing  deed = iota
-	add           // as a non-voter, which is sent the log
-	promote       // to a voter
-	remove        //
-	handOver      // leadership, before the leader itself is removed
+	nothing deed = iota
+	add          // as a non-voter, which is sent the log
+	promote      // to a voter
+	remove
+	handOver // leadership, before the leader itself is removed
 )
 
 // A step is the next change of the cluster's members, and of which one.
@@ -79,7 +79,7 @@ func (r *roster) next() (s step, why string) {
 // they count for the majority; servers that work go last, when those in their place do too.
 func (r *roster) wanted() (step, string) {
 	for _, m := range r.members {
-		replaced := !r.live(m.ID) && (!r.isListed(m.ID) || r.others[entryOf(m.ID)].ID != "")
+		replaced := !r.live(m.ID) && (!r.isListed(m.ID) || r.others[entryOf(m.ID)].Entry == entryOf(m.ID))
 		if replaced && r.silence(m.ID) >= goneAfter {
 			return step{remove, m.ID}, ""
 		}
@@ -102,16 +102,14 @@ func (r *roster) wanted() (step, string) {
 	return step{}, ""
 }
 
-// newcomer is the step by which a server that is missing among the voters becomes one.
-func (r *roster) newcomer() (step, string) {
+// newcomer is the step by which a server that is missing among the voters becomes one. One that
+// cannot be taken in now does not keep others from it.
+func (r *roster) newcomer() (s step, why string) {
 	for _, m := range r.members {
-		switch status := r.others[entryOf(m.ID)]; {
-		case m.Voter || !r.isListed(m.ID):
-		case !r.live(m.ID):
-			return step{}, m.ID + " to be reached, to become a voter"
-		case status.Applied+caughtUp < r.applied || status.Cluster != r.cluster || status.Role == "waiting":
-			return step{}, m.ID + " to catch up, to become a voter"
-		default:
+		if m.Voter || !r.isListed(m.ID) {
+			continue
+		}
+		if why = r.unready(m.ID); why == "" {
 			return step{promote, m.ID}, ""
 		}
 	}
@@ -122,18 +120,33 @@ func (r *roster) newcomer() (step, string) {
 		if slices.ContainsFunc(r.members, func(m lock.Member) bool { return entryOf(m.ID) == entry }) {
 			continue
 		}
-		switch status, ok := r.others[entry]; {
+		status, ok := r.others[entry]
+		switch {
 		case !ok:
-			return step{}, entry + " to be reached, to take it into the cluster"
+			why = entry + " to be reached, to take it into the cluster"
 		case status.Entry != entry:
-			return step{}, fmt.Sprintf("%s to call itself so: it calls itself %s", entry, status.Entry)
+			why = fmt.Sprintf("%s to call itself so: it calls itself %s", entry, status.Entry)
 		case status.Cluster != "" && status.Cluster != r.cluster:
-			return step{}, entry + " to leave the cluster that it is in (there: dex-server-init --join)"
+			why = entry + " to leave the cluster that it is in (there: dex-server-init --join)"
 		default:
 			return step{add, status.ID}, ""
 		}
 	}
-	return step{}, ""
+	return step{}, why
+}
+
+// unready is why the non-voter with that id cannot be a voter yet: "" if it can. It must know
+// from the log that it is a member, or its answer only shows that it runs.
+func (r *roster) unready(id string) string {
+	status := r.others[entryOf(id)]
+	knows := slices.ContainsFunc(status.Servers, func(m lock.Member) bool { return m.ID == id })
+	switch {
+	case !r.live(id):
+		return id + " to be reached, to become a voter"
+	case !knows, status.Applied+caughtUp < r.applied, status.Cluster != r.cluster, status.Role == "waiting":
+		return id + " to catch up, to become a voter"
+	}
+	return ""
 }
 
 // missing is whom a cluster of one server misses, which grows only when all are there: they could
@@ -174,7 +187,7 @@ func (r *roster) dissent() string {
 
 // keepMembers makes the cluster's members follow lock_servers, for as long as this server leads.
 func (s *Server) keepMembers(ctx context.Context, r *raft.Raft) {
-	pause := lookOften
+	pause, away := lookOften, 0
 	for {
 		select {
 		case <-time.After(pause):
@@ -192,11 +205,22 @@ func (s *Server) keepMembers(ctx context.Context, r *raft.Raft) {
 				pause = lookSeldom
 			}
 		case s.left(ctx):
-			s.end(ErrLeft)
+			if away++; away > 1 { // the first time the change may not be agreed on yet
+				s.end(ErrLeft)
+			}
 		default:
 			s.sighted(&roster{}) // silence counts from when this server leads
+			s.wait(s.absence())
 		}
 	}
+}
+
+// absence is what a server that follows waits for: nothing, unless it was removed.
+func (s *Server) absence() string {
+	if servers := s.servers(); len(servers) == 0 || slices.Contains(servers, s.self.ID) {
+		return ""
+	}
+	return "the others to take it in again: it was removed from the cluster, and its lock_servers may be another than theirs"
 }
 
 // ErrLeft is returned by Run when this server is none of the cluster's any more, nor of its list.
@@ -229,18 +253,22 @@ func (s *Server) leads() bool {
 // stepMembers looks at the servers, and takes a step if one is due. It returns whether all is as
 // it should be.
 func (s *Server) stepMembers(ctx context.Context, r *raft.Raft) (settled bool) {
-	configuration, index := s.configuration()
+	index, err := s.configured()
+	if err != nil {
+		return false
+	}
 	roster := &roster{
 		self: s.self.ID, cluster: s.self.Cluster, list: s.list(), members: s.members(), applied: r.AppliedIndex(),
 		silence: s.silence,
 	}
-	roster.others = s.ask(ctx, unionOf(roster.list, configuration))
+	roster.others = s.ask(ctx, unionOf(append(s.refusedList(), roster.list...), roster.members))
 	s.sighted(roster)
 	next, why := roster.next()
 	s.noteGrowth(roster, why)
+	s.settle()
 	s.wait(why)
 	if next.deed == nothing {
-		return why == "" && len(roster.others) == len(roster.members)-1
+		return why == "" && len(s.refusedList()) == 0 && len(roster.others) == len(roster.members)-1
 	}
 	if err := s.take(r, next, index); err != nil && ctx.Err() == nil {
 		s.Log.Warn("the lock servers were not changed", "server", next.id, "reason", err)
@@ -249,10 +277,10 @@ func (s *Server) stepMembers(ctx context.Context, r *raft.Raft) (settled bool) {
 }
 
 // unionOf is the entries of list, and of the members that are not in it.
-func unionOf(list []string, c raft.Configuration) []string {
+func unionOf(list []string, members []lock.Member) []string {
 	all := slices.Clone(list)
-	for _, server := range c.Servers {
-		if entry := entryOf(string(server.ID)); !slices.Contains(all, entry) {
+	for _, m := range members {
+		if entry := entryOf(m.ID); !slices.Contains(all, entry) {
 			all = append(all, entry)
 		}
 	}
@@ -307,7 +335,7 @@ func (s *Server) silence(id string) time.Duration {
 
 // alone says whether this server is a cluster of its own.
 func (s *Server) alone() bool {
-	c, _ := s.configuration()
+	c := s.configuration()
 	return len(c.Servers) == 1 && string(c.Servers[0].ID) == s.self.ID
 }
 
@@ -315,29 +343,42 @@ func (s *Server) alone() bool {
 // all the others are there to be taken in. They could be in clusters of their own, which give away
 // the same locks (rule 11).
 func (s *Server) noteGrowth(r *roster, why string) {
-	reached := 0
-	for _, entry := range r.list {
-		if status, ok := r.others[entry]; ok && (status.Cluster == "" || status.Cluster == r.cluster) {
+	reached, rival := 0, ""
+	for _, entry := range append(s.refusedList(), r.list...) {
+		status, ok := r.others[entry]
+		switch {
+		case !ok:
+		case status.Cluster == "" || status.Cluster == r.cluster:
 			reached++
+		case status.Leader != "":
+			rival = fmt.Sprintf("%s is in another cluster, which has a leader", entry)
 		}
 	}
+	others := slices.DeleteFunc(slices.Clone(r.list), func(entry string) bool { return entry == entryOf(r.self) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.grows = lease.Time{}
-	if why == "" && reached == len(r.list)-1 {
+	s.grows, s.rival = lease.Time{}, rival
+	if why == "" && reached == len(others) {
 		s.grows = s.Clock.Now()
 	}
 }
 
-// loneliness is why a cluster of one server serves nobody: "" if it does.
+// loneliness is why a cluster of one server serves nobody: "" if it does. One that was begun by
+// force needs no others, but must not find them in another cluster that works.
 func (s *Server) loneliness() string {
-	list := s.list()
-	if len(list) == 1 || s.self.Forced || s.off.birth || !s.alone() {
+	if refused := s.refusedList(); len(refused) == 0 && (slices.Equal(s.list(), []string{s.Entry}) || s.off.birth || !s.alone()) {
 		return ""
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.grows != (lease.Time{}) && s.Clock.Now().Longest(s.grows) < trustedLooks {
+	switch {
+	case s.rival != "" && (s.self.Forced || len(s.refused) > 0):
+		return "this lock server serves nobody: " + s.rival
+	case len(s.refused) > 0:
+		return ""
+	case s.self.Forced:
+		return ""
+	case s.grows != (lease.Time{}) && s.Clock.Now().Longest(s.grows) < trustedLooks:
 		return ""
 	}
 	why := s.waiting
@@ -345,4 +386,25 @@ func (s *Server) loneliness() string {
 		why = "the other lock servers to be reached"
 	}
 	return "this lock server is alone, but lock_servers names others: it waits for " + why
+}
+
+// refusedList is a list that was refused, since it names none of the cluster's servers. Where those
+// have begun a cluster of their own all the same, this one must not go on beside it.
+func (s *Server) refusedList() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.refused)
+}
+
+// settle notes that a cluster that was begun by force has become one like others.
+func (s *Server) settle() {
+	if !s.self.Forced || s.alone() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.self.Forced = false
+	if err := s.saveIdentity(); err != nil {
+		s.Fatal(err)
+	}
 }

@@ -31,7 +31,7 @@ func (s *Server) doubt(file fileID) string {
 		return ""
 	case s.self.Outrun:
 		return errOutrun.Error()
-	case file != s.self.File:
+	case !file.same(s.self.File):
 		return "raft.db is not the file that it was, but a copy"
 	case err != nil:
 		return fmt.Sprintf("how often it was written is not known any more (%s)", reason(err))
@@ -102,9 +102,14 @@ func (s *Server) seen() (map[string]sighting, error) {
 	return all, nil
 }
 
+// keptRuns is how many earlier starts a server can name. An old copy of its state that was started
+// as often as the server itself cannot name those that the others saw.
+const keptRuns = 16
+
 // remember notes that the server called id speaks, or says why it must not: it runs on an old copy
-// of its state (outrun), or it is not the only one of that id.
-func (s *Server) remember(id string, now sighting) (outrun bool, err error) {
+// of its state (outrun), or it is not the only one of that id. past is the runs of the starts
+// before, as far as it names them.
+func (s *Server) remember(id string, now sighting, past []string) (outrun bool, err error) {
 	if s.off.memory || s.off.identity {
 		return false, nil
 	}
@@ -119,6 +124,9 @@ func (s *Server) remember(id string, now sighting) (outrun bool, err error) {
 		return false, nil
 	case now.Starts < last.Starts:
 		return true, fmt.Errorf("%s runs on an old copy of its state: it has started %d times, and was seen after %d", id, now.Starts, last.Starts)
+	case now.Starts > last.Starts && last.Run != "" && now.Starts-last.Starts <= uint64(len(past)) &&
+		past[len(past)-int(now.Starts-last.Starts)] != last.Run:
+		return true, fmt.Errorf("%s runs on an old copy of its state: its start number %d was another", id, last.Starts)
 	case now.Starts == last.Starts:
 		return false, fmt.Errorf("two live servers have the id %q: one runs on a copy of the other's state", id)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,6 +63,9 @@ func (s *Server) startRaft(ctx context.Context) error {
 	if err := s.impose(ctx, known); err != nil {
 		return errors.Join(err, network.Close())
 	}
+	if s.self.Forced && !slices.ContainsFunc(known.Servers, func(o raft.Server) bool { return string(o.ID) == s.self.ID }) {
+		return errors.Join(errors.New("the beginning of a new cluster was cut short: run dex-server --force-new-cluster again"), network.Close())
+	}
 	hasty := len(known.Servers) == 1 && len(s.list()) == 1
 	r, err := raft.NewRaft(s.raftConfig(hasty), s.machine, logs, s.store, s.store, transport)
 	if err != nil {
@@ -73,7 +77,6 @@ func (s *Server) startRaft(ctx context.Context) error {
 	s.wait("")
 	s.Log.Info("in the cluster", "cluster", s.self.Cluster, "servers", s.servers())
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.openTerms(ctx, r) })
 	wg.Go(func() { s.keepMembers(ctx, r) })
@@ -150,25 +153,39 @@ func (s *Server) apply(ctx context.Context, e lock.Entry) (outcome, error) {
 	return future.Response().(outcome), nil
 }
 
-// configuration is the servers of the cluster, as this server knows them, and the index of the
-// log entry that says so. It is empty while raft does not run.
-func (s *Server) configuration() (c raft.Configuration, index uint64) {
+// configuration is the servers of the cluster, as this server knows them. It is empty while raft
+// does not run.
+func (s *Server) configuration() (c raft.Configuration) {
 	r := s.node()
 	if r == nil {
-		return c, 0
+		return c
 	}
 	future := r.GetConfiguration()
 	if future.Error() != nil {
-		return c, 0
+		return c
 	}
-	return future.Configuration(), future.Index()
+	return future.Configuration()
+}
+
+// configured is the index of the log entry that says so. (The library's future does not tell.)
+func (s *Server) configured() (uint64, error) {
+	snapshots, err := s.store.List()
+	if err != nil {
+		return 0, err
+	}
+	s.machine.mu.Lock()
+	index := s.machine.members
+	s.machine.mu.Unlock()
+	for _, snapshot := range snapshots {
+		index = max(index, snapshot.ConfigurationIndex)
+	}
+	return index, nil
 }
 
 // servers is the ids of the servers of the cluster.
 func (s *Server) servers() []string {
 	var ids []string
-	c, _ := s.configuration()
-	for _, server := range c.Servers {
+	for _, server := range s.configuration().Servers {
 		ids = append(ids, string(server.ID))
 	}
 	return ids
@@ -177,8 +194,7 @@ func (s *Server) servers() []string {
 // members is the servers of the cluster, to be told.
 func (s *Server) members() []lock.Member {
 	var all []lock.Member
-	c, _ := s.configuration()
-	for _, server := range c.Servers {
+	for _, server := range s.configuration().Servers {
 		m := lock.Member{ID: string(server.ID), Voter: server.Suffrage == raft.Voter}
 		if m.ID != s.self.ID {
 			m.Silence = s.silence(m.ID).Milliseconds()

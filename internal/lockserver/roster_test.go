@@ -33,6 +33,7 @@ func (c rosterCase) roster() *roster {
 		r.members = append(r.members, lock.Member{ID: name, Voter: !nonvoter})
 		r.others[entryOf(name)] = lock.Status{
 			Entry: entryOf(name), ID: name, Cluster: "K", Marked: true, List: r.list, Role: "follower", Applied: 1000,
+			Servers: []lock.Member{{ID: name}},
 		}
 	}
 	for _, entry := range r.list {
@@ -62,7 +63,8 @@ func TestRoster(t *testing.T) {
 		"all as it should be":                 {},
 		"a server is down":                    {down: "b", silent: map[string]time.Duration{"b/1": time.Hour}},
 		"two more":                            {list: "a b c d e", want: step{add, "d/9"}},
-		"the first of two is down":            {list: "a b c d e", down: "d", why: "d to be reached"},
+		"the first of two is down":            {list: "a b c d e", down: "d", want: step{add, "e/9"}},
+		"the only new one is down":            {list: "a b c d", down: "d", why: "d to be reached"},
 		"a new one has not caught up":         {list: "a b c d", members: "a/1 b/1 c/1 -d/9", differ: map[string]func(*lock.Status){"d": func(s *lock.Status) { s.Applied = 900 }}, why: "d/9 to catch up"},
 		"a new one has caught up":             {list: "a b c d", members: "a/1 b/1 c/1 -d/9", want: step{promote, "d/9"}},
 		"a new one is down":                   {list: "a b c d", members: "a/1 b/1 c/1 -d/9", down: "d", why: "d/9 to be reached"},
@@ -85,6 +87,9 @@ func TestRoster(t *testing.T) {
 		"no majority of the new list":         {list: "a d e f", members: "a/1", down: "e f", why: "e to be reached"},
 		"alone, and one of two is down":       {list: "a b c", members: "a/1", down: "c", why: "c to be reached"},
 		"alone, and both are there":           {list: "a b c", members: "a/1", want: step{add, "b/9"}},
+		"the name of one leads to another":    {differ: map[string]func(*lock.Status){"b": func(s *lock.Status) { s.Entry, s.ID = "c", "c/1" }}, silent: map[string]time.Duration{"b/1": long}},
+		"one is down, and one wiped":          {list: "a b d c", members: "a/1 b/1", down: "d", differ: map[string]func(*lock.Status){"c": isNow("c/2")}, want: step{add, "c/2"}},
+		"a new one knows nothing yet":         {list: "a b c d", members: "a/1 b/1 c/1 -d/9", differ: map[string]func(*lock.Status){"d": func(s *lock.Status) { s.Servers = nil }}, why: "d/9 to catch up"},
 		"nothing to do, with another list":    {differ: map[string]func(*lock.Status){"b": func(s *lock.Status) { s.List = []string{"a"} }}},
 	}
 	for name, c := range cases {

@@ -14,6 +14,7 @@
 package lockserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +52,7 @@ type Config struct {
 	Dir     string   // state/: the database and the snapshots
 	Mark    string   // file outside Dir that says this server was in a cluster once
 	Version string   // of the program
+	Forcing bool     // a new cluster is to be begun by force, of what this server knows: an old state is better than none
 
 	Key     *clusterkey.Key
 	Network Network
@@ -93,7 +96,7 @@ type Server struct {
 	http    *http.Client           // to the other servers
 	tls     map[string]*tls.Config // by protocol, to them
 
-	run      string        // random, of this start
+	doubted  string        // why the state may be an old copy, while Forcing
 	memory   chan struct{} // full while what was seen of the others is changed
 	reloaded chan struct{} // the list was changed
 	over     chan error    // why the server ends by itself
@@ -108,6 +111,8 @@ type Server struct {
 	hasty   bool                  // raft has the short timeouts of a server without others
 	waiting string                // what it waits for
 	heard   map[string]lease.Time // when each member was last heard, while this server leads
+	refused []string              // a list that has no server in common with the cluster
+	rival   string                // why a cluster begun by force must not serve
 	grows   lease.Time            // when this cluster of one had all it needs to grow
 }
 
@@ -119,8 +124,10 @@ func Open(cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the state directory: %w", err)
 	}
-	if fs, ok := networkFS(cfg.Dir); ok {
-		return nil, fmt.Errorf("cannot use %s: it is on a network file system (%s); state must be on a disk of this host", cfg.Dir, fs)
+	for _, dir := range []string{cfg.Dir, filepath.Dir(cfg.Mark)} {
+		if fs, ok := networkFS(dir); ok {
+			return nil, fmt.Errorf("cannot use %s: it is on a network file system (%s); state must be on a disk of this host", dir, fs)
+		}
 	}
 	s := &Server{
 		Config: cfg, machine: newMachine(cfg.Clock, cfg.Fatal), current: cfg.List, tls: map[string]*tls.Config{},
@@ -201,8 +208,16 @@ func (s *Server) join(ctx context.Context) error {
 
 // Reload makes the server go by a changed lock_servers.
 func (s *Server) Reload(list []string) {
+	if servers := s.servers(); len(servers) > 0 && !slices.ContainsFunc(servers, func(id string) bool { return slices.Contains(list, entryOf(id)) }) {
+		s.Log.Error("lock_servers is not taken up: none of its servers is in this cluster, and they would begin one of their own; change them in two steps",
+			"servers", strings.Join(list, " "))
+		s.mu.Lock()
+		s.refused = slices.Clone(list)
+		s.mu.Unlock()
+		return
+	}
 	s.mu.Lock()
-	s.current = slices.Clone(list)
+	s.current, s.refused = slices.Clone(list), nil
 	hasty := s.raft != nil && s.hasty && len(list) > 1
 	s.mu.Unlock()
 	s.Log.Info("lock_servers read again", "servers", strings.Join(list, " "))
@@ -246,23 +261,43 @@ func (s *Server) leave() {
 	s.network.CloseStreams()
 }
 
-// handOver makes another server the leader: the one that raft finds best, or, where that one
-// has gone too, any.
+// handOver makes another server the leader: that which has the longest log, or, where that one has
+// gone too, any. It tells them itself: some transfers by raft's own LeadershipTransfer, which cross
+// a loss of leadership, are never answered (found by the simulation, seed 58).
 func (s *Server) handOver(r *raft.Raft) {
-	err := errNoLeader
-	for _, id := range append([]string{""}, s.servers()...) {
-		switch {
-		case r.State() != raft.Leader || err == nil || len(s.servers()) == 1 || s.off.farewell:
-			return
-		case id == "":
-			err = r.LeadershipTransfer().Error()
-		case id != s.self.ID:
-			err = r.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)).Error()
+	if r.State() != raft.Leader || s.off.farewell {
+		return
+	}
+	others := s.ask(context.Background(), unionOf(nil, s.members()))
+	var voters []lock.Member
+	for _, m := range s.members() {
+		if m.Voter && others[entryOf(m.ID)].ID == m.ID {
+			voters = append(voters, m)
 		}
 	}
-	if err != nil {
-		s.Log.Info("leadership not handed over", "reason", err)
+	slices.SortStableFunc(voters, func(a, b lock.Member) int {
+		return cmp.Compare(others[entryOf(b.ID)].Last, others[entryOf(a.ID)].Last)
+	})
+	for _, m := range voters {
+		if err := s.handTo(m.ID); err != nil {
+			s.Log.Info("leadership not handed over", "to", m.ID, "reason", err)
+			continue
+		}
+		for end := time.Now().Add(raftTimeout); time.Now().Before(end) && r.State() == raft.Leader; {
+			time.Sleep(time.Millisecond)
+		}
+		if r.State() != raft.Leader {
+			return
+		}
 	}
+}
+
+// handTo tells the server with that id to stand for election now, and the others to let it.
+func (s *Server) handTo(id string) error {
+	request := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(s.self.ID), Addr: []byte(s.self.ID),
+	}}
+	return s.network.TimeoutNow(raft.ServerID(id), raft.ServerAddress(id), request, &raft.TimeoutNowResponse{})
 }
 
 // node is the raft node, nil while the server waits to be in a cluster.

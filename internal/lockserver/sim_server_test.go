@@ -268,12 +268,11 @@ func (v *simServer) elect() {
 
 // handOver makes its leader hand over to to.
 func (v *simServer) handOver(to *simServer) {
-	r, s := v.raft(), to.server()
-	if r == nil || s == nil {
+	from, next := v.server(), to.server()
+	if from == nil || next == nil || from.node() == nil {
 		return
 	}
-	id := s.self.ID
-	_ = r.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)).Error()
+	_ = from.handTo(next.self.ID)
 }
 
 // within waits until ok, or for limit, and says which.

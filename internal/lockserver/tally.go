@@ -17,6 +17,11 @@ type fileID struct {
 	Born  int64  `json:"born"` // nanoseconds, as the file system counts; 0 where it does not
 }
 
+// same says whether both are of one file, as far as the file system told.
+func (f fileID) same(o fileID) bool {
+	return f.Inode == o.Inode && (f.Born == o.Born || f.Born == 0 || o.Born == 0)
+}
+
 // fileIDOf is the id of the file at path.
 func fileIDOf(path string) (fileID, error) {
 	var st unix.Statx_t

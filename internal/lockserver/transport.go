@@ -32,6 +32,7 @@ type hello struct {
 	From    string `json:"from"`
 	To      string `json:"to"`
 	sighting
+	Past []string `json:"past,omitempty"` // see remember
 }
 
 // A welcome answers a hello.
@@ -39,6 +40,7 @@ type welcome struct {
 	Refused string `json:"refused,omitempty"` // why
 	Outrun  bool   `json:"outrun,omitempty"`  // because who said hello runs on an old copy of its state
 	sighting
+	Past []string `json:"past,omitempty"`
 }
 
 // dialTLS connects to entry and makes sure that it has a key of this cluster.
@@ -73,7 +75,7 @@ func (s *Server) dialServer(ctx context.Context, proto, id string) (net.Conn, er
 // introduce says hello to the server called id on a new connection, and waits to be welcome.
 func (s *Server) introduce(conn net.Conn, id string) error {
 	_ = conn.SetDeadline(time.Now().Add(dialLimit)) // a conn without deadlines fails at the read below
-	if err := writeLine(conn, hello{s.self.Cluster, s.self.ID, id, s.present()}); err != nil {
+	if err := writeLine(conn, hello{s.self.Cluster, s.self.ID, id, s.present(), s.self.Past}); err != nil {
 		return err
 	}
 	line, err := readLine(conn)
@@ -90,14 +92,14 @@ func (s *Server) introduce(conn net.Conn, id string) error {
 	if w.Refused != "" {
 		return errors.New(w.Refused)
 	}
-	if _, err := s.remember(id, w.sighting); err != nil {
+	if _, err := s.remember(id, w.sighting, w.Past); err != nil {
 		return err
 	}
 	return conn.SetDeadline(time.Time{})
 }
 
 // present is this start of this server.
-func (s *Server) present() sighting { return sighting{s.self.Starts, s.run} }
+func (s *Server) present() sighting { return sighting{s.self.Starts, s.self.Run} }
 
 // receive hears a hello and answers it.
 func (s *Server) receive(conn net.Conn) error {
@@ -109,9 +111,9 @@ func (s *Server) receive(conn net.Conn) error {
 	if err := json.Unmarshal([]byte(line), &h); err != nil {
 		return fmt.Errorf("cannot read hello: %w", err)
 	}
-	w := welcome{Refused: s.refusal(h), sighting: s.present()}
+	w := welcome{Refused: s.refusal(h), sighting: s.present(), Past: s.self.Past}
 	if w.Refused == "" {
-		if w.Outrun, err = s.remember(h.From, h.sighting); err != nil {
+		if w.Outrun, err = s.remember(h.From, h.sighting, h.Past); err != nil {
 			w.Refused = err.Error()
 		}
 	}
