@@ -54,6 +54,7 @@ type applied struct {
 type grant struct {
 	name        string
 	before, now lock.Lock
+	silence     time.Duration // that the lease before was judged by
 	at          time.Time
 	rate        float64 // of the clock of the server that granted it
 }
@@ -65,6 +66,7 @@ type history struct {
 	holdings []*holding
 	waiting  map[string]map[string]time.Time // lock to node to since when
 	log      map[uint64]applied
+	changed  map[string]changed // of each lock, the last change of times
 	table    map[string]lock.Lock
 	grants   []grant
 	opens    []time.Time
@@ -84,7 +86,7 @@ func (e event) String() string { return fmt.Sprintf("%12.3f  %-4s %s", e.at.Seco
 func newHistory() *history {
 	return &history{
 		start: time.Now(), waiting: map[string]map[string]time.Time{}, log: map[uint64]applied{},
-		table: map[string]lock.Lock{},
+		table: map[string]lock.Lock{}, changed: map[string]changed{},
 	}
 }
 
@@ -165,9 +167,23 @@ func (h *history) saw(server string, rate float64, l *raft.Log, e lock.Entry, di
 		h.violated(e.Name, "its term went back from %d to %d", before.Term, did.lock.Term)
 	}
 	h.table[e.Name] = did.lock
-	if e.Kind == lock.Acquire {
-		h.grants = append(h.grants, grant{e.Name, before, did.lock, time.Now(), rate})
+	switch e.Kind {
+	case lock.Change:
+		h.changed[e.Name] = changed{time.Now(), before.Times.Silence()}
+	case lock.Acquire:
+		silence := before.Times.Silence()
+		// A change that is logged between the judgement and the acquire finds a lease that is over.
+		if c := h.changed[e.Name]; time.Since(c.at) < applyLimit {
+			silence = min(silence, c.silence)
+		}
+		h.grants = append(h.grants, grant{e.Name, before, did.lock, silence, time.Now(), rate})
 	}
+}
+
+// changed is a change of times: when, and the silence that was due before it.
+type changed struct {
+	at      time.Time
+	silence time.Duration
 }
 
 // check looks at what the clients and the servers did so far, but for what porcupine does.
@@ -200,7 +216,7 @@ func (h *history) checkGrant(g grant) {
 		if o.lock != g.name || o.term != g.before.Term {
 			continue
 		}
-		silence := time.Duration(float64(g.before.Times.Silence()) / g.rate)
+		silence := time.Duration(float64(g.silence) / g.rate)
 		// A nanosecond of rounding in the clocks is no fault.
 		if early := o.sent.Add(silence).Sub(g.at); early > time.Microsecond {
 			h.violated(g.name, "term %d was granted to %s at %v, %v too early: %s, term %d, sent a request at %v that was acknowledged",
