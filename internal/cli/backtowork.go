@@ -334,22 +334,11 @@ func (g *group) keepServer(ctx context.Context, c *lockclient.Client) {
 		case <-ctx.Done():
 			return
 		}
-		g.followServers(c)
+		g.takeServers(c)
 		if err := g.startServer(ctx); err != nil && ctx.Err() == nil {
 			g.log.Warn("this host's lock server does not run", "reason", err)
 		}
 	}
-}
-
-// followServers takes up a changed lock_servers.
-func (g *group) followServers(c *lockclient.Client) {
-	servers, err := g.LockServers()
-	if err != nil {
-		g.log.Warn("lock_servers is not taken up", "reason", strings.ReplaceAll(err.Error(), "\n", "; "))
-		return
-	}
-	g.servers = servers
-	c.SetServers(g.addresses())
 }
 
 func (g *group) runMember(ctx context.Context, m *member) error {

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,8 +28,9 @@ out of it (daemons too) get TERM, then KILL, when COMMAND has ended, and in any 
 seconds have passed since the lock was last confirmed: so never two of them run at a time.
   -t T        how many seconds the lock is kept without an answer of the lock servers, 3 or more.
               When no answer came for T less a third of it (at most 5 s), the killing begins.
-  -w SECONDS  give up after so long; 0: do not wait for a lock that another holds
-COMMAND has the terminal and gets the signals. A stopped job (Ctrl-Z) goes on holding the lock.
+  -w SECONDS  give up after so long; 0: do not wait for a lock that another holds. While lock
+              servers hang it may take some seconds more
+COMMAND has the terminal and gets the signals, those sent to the whole job twice. A stopped job (Ctrl-Z) goes on holding the lock.
 BTW_LOCK, BTW_TERM (grows with each new holder), BTW_PREVIOUS and BTW_NODE are in its environment.
 
 Exit status: COMMAND's, 128 + n where signal n ended it; 75 the lock was not had; 76 it was lost
@@ -160,15 +162,23 @@ func startKeeper(id string) (*keeperProcess, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer orders.Close()
 	hears, says, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer says.Close()
+	defer orders.Close()
+	// At high numbers: those that follow stderr may be the command's.
+	ordersFD, err1 := unix.FcntlInt(orders.Fd(), unix.F_DUPFD, 100)
+	saysFD, err2 := unix.FcntlInt(says.Fd(), unix.F_DUPFD, 100)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	defer unix.Close(ordersFD)
+	defer unix.Close(saysFD)
 	proc, err := os.StartProcess(exe, os.Args, &os.ProcAttr{
-		Env:   append(os.Environ(), keeperID+"="+id),
-		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, orders, says},
+		Env:   append(os.Environ(), fmt.Sprintf("%s=%s %d %d", keeperID, id, ordersFD, saysFD)),
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})
 	return &keeperProcess{id: id, proc: proc, tells: tells, hears: hears}, err

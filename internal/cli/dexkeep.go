@@ -21,6 +21,8 @@ import (
 	"backtowork/internal/lease"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/script"
+
+	"golang.org/x/sys/unix"
 )
 
 // What the keeper says to the first process of dex-exec: a line for the user, until when it has
@@ -38,7 +40,9 @@ type keeper struct {
 	*site
 	session  *lockclient.Session
 	guard    *script.Guard
-	group    int // process group of the first process, and of the command
+	group    int       // process group of the first process, and of the command
+	says     io.Writer // to the first process, at once
+	job      int       // its process
 	orders   <-chan order
 	children chan os.Signal
 	turns    *time.Ticker
@@ -57,18 +61,23 @@ type order struct {
 // runKeeper is the second process of dex-exec.
 func runKeeper(ctx context.Context, env *Env, x execArgs, id string) error {
 	runtime.LockOSThread() // the command dies with the thread that started it
-	orders, says := os.NewFile(3, "orders"), os.NewFile(4, "says")
-	syscall.CloseOnExec(3)
-	syscall.CloseOnExec(4)
+	var ordersFD, saysFD int
+	if _, err := fmt.Sscan(id, &id, &ordersFD, &saysFD); err != nil {
+		return fmt.Errorf("cannot use %s: %w", keeperID, err)
+	}
+	orders, says := os.NewFile(uintptr(ordersFD), "orders"), os.NewFile(uintptr(saysFD), "says")
+	syscall.CloseOnExec(ordersFD)
+	syscall.CloseOnExec(saysFD)
 	out := newAsync(says)
 	told := *env
 	told.Stderr = sayer{out}
-	k := &keeper{execArgs: x, children: make(chan os.Signal, 1)}
+	k := &keeper{execArgs: x, says: says, job: os.Getppid(), children: make(chan os.Signal, 1)}
 	k.orders = readOrders(ctx, orders, func() { k.answerPing(out) })
 	signal.Notify(k.children, syscall.SIGCHLD)
 	err := k.prepare(&told, id)
 	if err == nil {
 		k.guard.OnStop = func(pid int) { fmt.Fprintf(out, stopped, pid) }
+		k.guard.OnContinue = func() { _ = unix.Kill(k.job, unix.SIGCONT) }
 		defer k.turns.Stop()
 		err = k.run(context.WithoutCancel(ctx), id)
 		k.guard.Close()
@@ -157,12 +166,18 @@ func (k *keeper) run(ctx context.Context, id string) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var renewals sync.WaitGroup
 	renewals.Go(func() { k.session.Run(ctx) })
+	renewals.Go(func() { k.followServers(ctx, k.session.Client()) })
 	defer renewals.Wait()
 	defer cancel()
 	if k.held, err = k.acquire(ctx); err != nil {
 		return err
 	}
 	k.has.Store(k.held)
+	k.answerPing(k.says) // before anything runs: from now on the first process watches
+	if end, _ := k.held.Ends(); k.lost() || end.Left(lease.System().Now()) <= 0 {
+		k.during(func() { k.release(ctx) })
+		return failed(k.env, statusLost, fmt.Errorf("lock %q was lost before %s began", k.execArgs.lock, k.command[0]))
+	}
 	path, err := exec.LookPath(k.command[0])
 	if err == nil {
 		argv := append([]string{path}, k.command[1:]...)
@@ -204,9 +219,6 @@ func (k *keeper) acquire(ctx context.Context) (*lockclient.Held, error) {
 		limit := k.wait
 		if limit == 0 {
 			limit = oneTry
-			if holder := k.holder(ctx); holder != "" {
-				return nil, k.notHad(holder)
-			}
 		}
 		var stop func()
 		asked, stop = context.WithTimeout(asked, limit)
@@ -217,7 +229,7 @@ func (k *keeper) acquire(ctx context.Context) (*lockclient.Held, error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		wish := lockclient.Wish{Name: k.execArgs.lock, Times: k.times, Pace: k.times.Timeout / 3}
+		wish := lockclient.Wish{Name: k.execArgs.lock, Times: k.times, Pace: k.times.Timeout / 3, Once: k.wait == 0}
 		held, err = k.session.Acquire(asked, wish)
 	}()
 	given := 0
@@ -245,7 +257,7 @@ func (k *keeper) acquire(ctx context.Context) (*lockclient.Held, error) {
 			return nil, exitStatus(given)
 		case given != 0:
 			return nil, exitStatus(given)
-		case errors.Is(err, context.DeadlineExceeded):
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, lockclient.ErrBusy):
 			return nil, k.notHad(k.holder(ctx))
 		}
 		return nil, err
@@ -305,6 +317,7 @@ func (k *keeper) turn() {
 	k.held.Turn()
 	if status, ended := k.guard.Reap(); ended {
 		k.status, k.ended = status, true
+		k.guard.OnContinue() // whoever stopped with the command is to hear of its end
 	}
 }
 
@@ -323,6 +336,10 @@ func (k *keeper) during(f func()) {
 			k.turn()
 		case <-k.children:
 			k.turn()
+		case _, ok := <-k.orders: // or who sends them waits, and cannot answer pings
+			if !ok {
+				k.orders = nil
+			}
 		}
 	}
 }

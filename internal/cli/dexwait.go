@@ -18,7 +18,9 @@ Waits until another node, or nobody, holds the lock, or the same node in a new t
 the holder (-invalid- for none) and the term. With -w the exit status is 75 when nothing has
 changed for so long, or until a signal came. A lock server that is lost, or a new leader, ends no wait.
 
-Example: while new=$(dex-lock/dex-wait backup) ; do logger "backup lock: $new" ; done
+What changes between two calls is not seen: look with dex-show first.
+
+Example: dex-lock/dex-wait -w 600 backup && logger "the lock backup has changed hands"
 `
 
 // Pauses of dex-wait: one request of it, and between two tries of a server that does not answer.

@@ -22,7 +22,8 @@ To change the key while everything runs, copy the file to every host after each 
 there takes it up by itself, and says so in its log. Go on when every host has it:
   --add     add a new key: it is trusted, the old one still signs
   --switch  let the new key sign; the old one is still trusted
-  --drop    trust the key that does not sign no more
+  --drop    trust the key that does not sign no more; connections made with it live on until
+            they pause, or dex-server is restarted
 
 Example: keygen && scp -p conf/cluster_key host2:/opt/shell-cluster-suite/back-to-work/conf/
 `

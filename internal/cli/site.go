@@ -151,6 +151,29 @@ func (s *site) client() (*lockclient.Client, error) {
 	return s.clientBy(k, s.addresses())
 }
 
+// takeServers takes up a changed lock_servers.
+func (s *site) takeServers(c *lockclient.Client) {
+	servers, err := s.LockServers()
+	if err != nil {
+		s.log.Warn("lock_servers is not taken up", "reason", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return
+	}
+	s.servers = servers
+	c.SetServers(s.addresses())
+}
+
+// followServers takes up a changed lock_servers once a minute, until ctx ends.
+func (s *site) followServers(ctx context.Context, c *lockclient.Client) {
+	for {
+		select {
+		case <-time.After(serverEvery):
+			s.takeServers(c)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // addresses is the lock servers, as a client wants them.
 func (s *site) addresses() []lockclient.Server {
 	var servers []lockclient.Server

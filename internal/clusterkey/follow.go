@@ -18,7 +18,7 @@ const lookEvery = time.Second
 //
 // It returns only when the disk answers: nobody should wait for it who has something to renew.
 func (k *Key) Follow(ctx context.Context, path string, log *slog.Logger) {
-	var taken, last stamp // nothing is taken yet: the file may have changed since k was loaded
+	var taken, told, last stamp // nothing is taken yet: the file may have changed since k was loaded
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -30,23 +30,28 @@ func (k *Key) Follow(ctx context.Context, path string, log *slog.Logger) {
 		now := stampOf(path)
 		settled := now == last // else it may be only half copied
 		last = now
-		if settled && now != taken {
+		if !settled || now == taken {
+			continue
+		}
+		switch err := k.takeUp(path, log); {
+		case err == nil:
 			taken = now
-			k.takeUp(path, log)
+		case now != told: // and tried again: it may be this process that cannot read now
+			told = now
+			log.Warn("the cluster key goes on as it was: its file cannot be used", "reason", err)
 		}
 	}
 }
 
 // takeUp makes k what the file at path says now.
-func (k *Key) takeUp(path string, log *slog.Logger) {
+func (k *Key) takeUp(path string, log *slog.Logger) error {
 	changed, err := Load(path)
 	if err != nil {
-		log.Warn("the cluster key goes on as it was: its file cannot be used", "reason", err)
-		return
+		return err
 	}
 	old, t := k.now.Load(), changed.now.Load()
 	if slices.EqualFunc(old.secrets, t.secrets, slices.Equal) {
-		return
+		return nil
 	}
 	k.now.Store(t)
 	say := log.Info
@@ -54,6 +59,7 @@ func (k *Key) takeUp(path string, log *slog.Logger) {
 		say = log.Warn // right only for a host that missed a step of a change
 	}
 	say("the cluster key has changed", "was", strings.Join(old.fingerprints(), " "), "is", strings.Join(t.fingerprints(), " "))
+	return nil
 }
 
 // ServerName is what a client should ask for now: a configuration by [Key.Client] asks for what

@@ -16,6 +16,9 @@ import (
 // ErrLost is why a lock that was held is not held any more.
 var ErrLost = errors.New("lock lost")
 
+// ErrBusy is why a lock that is not waited for was not had.
+var ErrBusy = errors.New("another holds the lock")
+
 // retryPause is between two tries while the servers do not answer.
 const retryPause = 250 * time.Millisecond
 
@@ -55,6 +58,7 @@ type Wish struct {
 	Times lock.Times
 	Pace  time.Duration // the holder renews every pace, or every third of the timeout if that is shorter
 	Delay time.Duration // how long to leave a free lock to others first
+	Once  bool          // do not wait for a lock that another holds: ErrBusy
 }
 
 func (w Wish) interval() time.Duration { return min(w.Pace, w.Times.Timeout/3) }
@@ -71,6 +75,9 @@ func (s *Session) Acquire(ctx context.Context, w Wish) (*Held, error) {
 		}
 		if err == nil {
 			s.files.Note(w.Name, state.Lock, time.Duration(state.Left)*time.Millisecond)
+			if w.Once {
+				return nil, ErrBusy
+			}
 			err = s.await(ctx, w, state.Lock.Term)
 		}
 		if ctx.Err() != nil {

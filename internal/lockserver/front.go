@@ -106,7 +106,11 @@ func (f *front) serve(ctx context.Context) {
 // somebody else's, or done with.
 func (f *front) dispatch(ctx context.Context, raw net.Conn, conn *tls.Conn) {
 	keep := false
-	defer func() { f.track(conn, keep) }()
+	defer func() {
+		if !keep {
+			f.track(conn, false)
+		}
+	}()
 	limited, cancel := context.WithTimeout(ctx, handshakeLimit)
 	defer cancel()
 	err := f.server.Key.Handshake(limited, conn)

@@ -20,7 +20,8 @@ import (
 // nothing else: it is the reaper of what the command leaves behind, so all that descends from it
 // is the command's.
 type Guard struct {
-	OnStop func(pid int) // is called by Reap when the command was stopped
+	OnStop     func(pid int) // is called by Reap when the command was stopped
+	OnContinue func()        // and when it goes on
 
 	r   *Runner
 	pid int // of the command, until it was reaped
@@ -116,7 +117,7 @@ func (g *Guard) Signal(sig syscall.Signal) {
 func (g *Guard) Reap() (status int, ended bool) {
 	for {
 		var ws unix.WaitStatus
-		pid, err := unix.Wait4(-1, &ws, unix.WNOHANG|unix.WALL|unix.WUNTRACED, nil)
+		pid, err := unix.Wait4(-1, &ws, unix.WNOHANG|unix.WALL|unix.WUNTRACED|unix.WCONTINUED, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -125,6 +126,10 @@ func (g *Guard) Reap() (status int, ended bool) {
 		case ws.Stopped():
 			if pid == g.pid && g.OnStop != nil {
 				g.OnStop(pid)
+			}
+		case ws.Continued():
+			if pid == g.pid && g.OnContinue != nil {
+				g.OnContinue()
 			}
 		case pid == g.pid:
 			g.pid, status, ended = 0, ws.ExitStatus(), true
