@@ -3,9 +3,10 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -109,14 +110,14 @@ func claimsOf(t *testing.T, l *lab) (all []claim) {
 		}
 		must(t, err)
 		for line := range bytes.Lines(text) {
-			var c claim
-			var seconds, micros int64
-			line = bytes.ReplaceAll(line, []byte("."), []byte(" "))
-			if _, err := fmt.Sscan(string(line), &c.lock, &c.term, &seconds, &micros, &c.by); err != nil {
+			words := strings.Fields(strings.Replace(string(line), ".", "", 1))
+			if len(words) != 4 {
 				continue // the host crashed while it wrote this
 			}
-			c.at = time.Duration(seconds)*time.Second + time.Duration(micros)*time.Microsecond
-			all = append(all, c)
+			term, err1 := strconv.ParseUint(words[1], 10, 64)
+			micros, err2 := strconv.ParseInt(words[2], 10, 64)
+			must(t, errors.Join(err1, err2))
+			all = append(all, claim{words[0], term, time.Duration(micros) * time.Microsecond, words[3]})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b claim) int { return cmp.Compare(a.at, b.at) })
@@ -164,9 +165,13 @@ func (f *faults) next() {
 		l.lab("resume", server)
 		f.claim(server)
 	case 4:
-		f.crash(other)
+		f.crash(other, func() {})
 	case 5:
-		f.crash(server, func() { must(l.t, os.RemoveAll(filepath.Join(l.dir, server, labHome, "dex-lock/state"))) })
+		wipe := func() {}
+		if f.whole() { // a majority that forgot stays silent
+			wipe = func() { must(l.t, os.RemoveAll(filepath.Join(l.dir, server, labHome, "dex-lock/state"))) }
+		}
+		f.crash(server, wipe)
 	case 6:
 		text := l.dex(server, "bash", "-c", "grep -l '^dex-server' /proc/[0-9]*/cmdline")
 		for path := range strings.Lines(text) {
@@ -180,6 +185,13 @@ func (f *faults) next() {
 	f.sleep(3 * time.Second)
 }
 
+// whole says whether all three servers vote.
+func (f *faults) whole() bool {
+	cmd := exec.Command(f.l.repo+"/utils/lab", "exec", "-w", labHome, "h1", "dex-lock/dex-servers")
+	cmd.Env = append(os.Environ(), "LAB_NAME="+f.l.name, "PATH="+systemPath())
+	return cmd.Run() == nil
+}
+
 // halt ends the fights of a host, so that it can stand still: processes that stand still with a lock
 // go on for a moment when they wake.
 func (f *faults) halt(host string) {
@@ -190,12 +202,10 @@ func (f *faults) halt(host string) {
 }
 
 // crash kills everything on a host, does what is to be done to its disk, and boots it again.
-func (f *faults) crash(host string, meanwhile ...func()) {
+func (f *faults) crash(host string, meanwhile func()) {
 	f.l.lab("kill9", host)
 	f.sleep(3 * time.Second)
-	for _, do := range meanwhile {
-		do()
-	}
+	meanwhile()
 	f.l.lab("boot", host)
 	if slices.Index(f.l.hosts, host) < 3 {
 		f.l.dex(host, "dex-lock/dex-server-init")

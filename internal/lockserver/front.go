@@ -25,9 +25,10 @@ type front struct {
 	each, all    *rate // of the handshakes of strangers
 	told, warned *rate // of lines in the log
 
-	mu   sync.Mutex
-	open map[net.Conn]bool
-	wg   sync.WaitGroup
+	mu     sync.Mutex
+	open   map[net.Conn]bool
+	wg     sync.WaitGroup
+	served chan struct{} // closed when no more connections are taken
 }
 
 // portProtos is what is spoken on the port.
@@ -44,7 +45,7 @@ func newFront(s *Server, l net.Listener) (*front, error) {
 	f := &front{
 		server: s, listener: l, config: config, http: newQueue(l.Addr()), raft: s.stream,
 		lobby: newLobby(lobbySeats, lobbyEach), each: newRate(strangersEach), all: newRate(strangersAll),
-		told: onceAMinute(), warned: onceAMinute(), open: map[net.Conn]bool{},
+		told: onceAMinute(), warned: onceAMinute(), open: map[net.Conn]bool{}, served: make(chan struct{}),
 	}
 	refuse := config.GetConfigForClient
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -80,6 +81,7 @@ func (f *front) sayCrowded(host string) {
 }
 
 func (f *front) serve(ctx context.Context) {
+	defer close(f.served)
 	for {
 		conn, err := f.listener.Accept()
 		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
@@ -178,6 +180,7 @@ func (f *front) track(conn net.Conn, mine bool) {
 
 func (f *front) close() {
 	_ = f.listener.Close()
+	<-f.served // then nothing is added to what is waited for
 	f.mu.Lock()
 	for conn := range f.open {
 		_ = conn.Close()
