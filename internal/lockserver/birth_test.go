@@ -189,7 +189,7 @@ func TestSnapshots(t *testing.T) {
 		}
 		c.start(lagging)
 		same := func() bool { return c.hosts[lagging].state("p").Lock == c.hosts[leader].state("p").Lock }
-		c.eventually(10*time.Second, "the follower has the lock's state", same)
+		c.eventually(30*time.Second, "the follower has the lock's state", same) // raft tries a server that was down for long only every 10 s or 20
 		c.stop(leader)
 		c.start(leader)
 		c.eventually(10*time.Second, "the restarted server has the lock's state", same)
