@@ -30,7 +30,8 @@ seconds have passed since the lock was last confirmed: so never two of them run 
               When no answer came for T less a third of it (at most 5 s), the killing begins.
   -w SECONDS  give up after so long; 0: do not wait for a lock that another holds. While lock
               servers hang it may take some seconds more
-COMMAND has the terminal and gets the signals, those sent to the whole job twice. A stopped job (Ctrl-Z) goes on holding the lock.
+COMMAND has the terminal and gets the signals, those sent to the whole job twice. A stopped job
+(Ctrl-Z) goes on holding the lock.
 BTW_LOCK, BTW_TERM (grows with each new holder), BTW_PREVIOUS and BTW_NODE are in its environment.
 
 Exit status: COMMAND's, 128 + n where signal n ended it; 75 the lock was not had; 76 it was lost

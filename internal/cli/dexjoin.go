@@ -165,9 +165,7 @@ func (s *site) mayLeave(ctx context.Context, self conf.Server, cluster string) e
 		return err
 	}
 	defer own.Close()
-	var all struct {
-		Locks map[string]lock.State `json:"locks"`
-	}
+	var all lock.Locks
 	if err := own.Get(ctx, self.Entry, "/v1/locks", &all); err != nil {
 		return nil // it does not run, so nobody can hold one of its locks for long
 	}

@@ -144,10 +144,7 @@ func (k *keeper) answerPing(out io.Writer) {
 
 // prepare does what can go wrong before the lock is asked for.
 func (k *keeper) prepare(env *Env, id string) (err error) {
-	if k.site, err = openSite(env); err != nil {
-		return err
-	}
-	if err := k.readServers(); err != nil {
+	if k.site, err = openListed(env); err != nil {
 		return err
 	}
 	if k.session, err = k.site.session(); err != nil {

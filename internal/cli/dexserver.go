@@ -181,11 +181,8 @@ func ignoreEOF(err error) error {
 
 // openServerSite is openSite on a host that is one of the lock servers.
 func openServerSite(env *Env) (*site, conf.Server, error) {
-	s, err := openSite(env)
+	s, err := openListed(env)
 	if err != nil {
-		return nil, conf.Server{}, err
-	}
-	if err := s.readServers(); err != nil {
 		return nil, conf.Server{}, err
 	}
 	self, ok, errs := s.Self(s.servers)

@@ -62,11 +62,8 @@ func dexServers(ctx context.Context, env *Env) error {
 	if len(env.Args) > 0 {
 		return usageError("dex-servers takes no arguments")
 	}
-	s, err := openSite(env)
+	s, err := openListed(env)
 	if err != nil {
-		return err
-	}
-	if err := s.readServers(); err != nil {
 		return err
 	}
 	answers, err := s.askServers(ctx)

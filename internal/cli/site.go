@@ -183,13 +183,19 @@ func (s *site) addresses() []lockclient.Server {
 	return servers
 }
 
-// openClient is the tree's parts, with the lock servers read, and a client of them.
-func openClient(env *Env) (*site, *lockclient.Client, error) {
+// openListed is openSite, with the lock servers read.
+func openListed(env *Env) (*site, error) {
 	s, err := openSite(env)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := s.readServers(); err != nil {
+	return s, s.readServers()
+}
+
+// openClient is the tree's parts, with the lock servers read, and a client of them.
+func openClient(env *Env) (*site, *lockclient.Client, error) {
+	s, err := openListed(env)
+	if err != nil {
 		return nil, nil, err
 	}
 	c, err := s.client()

@@ -28,10 +28,8 @@ func TestOtherCluster(t *testing.T) {
 		}
 		for _, entry := range three {
 			c.stop(entry)
-			for _, path := range []string{c.stateDir(entry), c.config(entry, &testServer{}).Mark} {
-				if err := os.RemoveAll(path); err != nil {
-					t.Fatal(err)
-				}
+			if err := c.unmake(entry); err != nil {
+				t.Fatal(err)
 			}
 		}
 		for _, entry := range three {
@@ -53,7 +51,7 @@ func TestBirthWaits(t *testing.T) {
 	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
 		for _, entry := range three {
 			c.stop(entry)
-			if err := errors.Join(os.RemoveAll(c.stateDir(entry)), os.RemoveAll(c.config(entry, &testServer{}).Mark)); err != nil {
+			if err := c.unmake(entry); err != nil {
 				t.Fatal(err)
 			}
 		}

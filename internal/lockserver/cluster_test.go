@@ -119,6 +119,11 @@ func (c *testCluster) stop(entry string) {
 	delete(c.hosts, entry)
 }
 
+// unmake makes a server that does not run one that never was in a cluster.
+func (c *testCluster) unmake(entry string) error {
+	return errors.Join(os.RemoveAll(c.stateDir(entry)), os.RemoveAll(c.config(entry, &testServer{}).Mark))
+}
+
 // crash ends a server without a word to the others.
 func (c *testCluster) crash(entry string) {
 	c.net.isolate(entry, c.others(entry), true)
@@ -372,4 +377,13 @@ func TestNoMajority(t *testing.T) {
 			t.Errorf("Acquire without a majority = %v, %v", h, err)
 		}
 	})
+}
+
+// state is a lock as this server sees it.
+func (s *Server) state(name string) lock.State {
+	m := s.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.table.Get(name)
+	return lock.State{Lock: k, Left: m.leases.Left(name, k, s.Clock.Now()).Milliseconds()}
 }

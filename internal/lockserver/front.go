@@ -21,9 +21,9 @@ type front struct {
 	http     *queue
 	raft     *streamLayer
 
-	lobby        *lobby
-	each, all    *rate // of the handshakes of strangers
-	told, warned *rate // of lines in the log
+	lobby     *lobby
+	each, all *rate // of the handshakes of strangers
+	rare      rare  // lines in the log
 
 	mu     sync.Mutex
 	open   map[net.Conn]bool
@@ -45,7 +45,7 @@ func newFront(s *Server, l net.Listener) (*front, error) {
 	f := &front{
 		server: s, listener: l, config: config, http: newQueue(l.Addr()), raft: s.stream,
 		lobby: newLobby(lobbySeats, lobbyEach), each: newRate(strangersEach), all: newRate(strangersAll),
-		told: onceAMinute(), warned: onceAMinute(), open: map[net.Conn]bool{}, served: make(chan struct{}),
+		open: map[net.Conn]bool{}, served: make(chan struct{}),
 	}
 	refuse := config.GetConfigForClient
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -75,7 +75,7 @@ func (f *front) spare(conn net.Conn) error {
 }
 
 func (f *front) sayCrowded(host string) {
-	if f.warned.take("") == 0 {
+	if f.rare.first("crowded") {
 		f.server.Log.Warn(errTooMany.Error(), "most lately from", host)
 	}
 }
@@ -148,7 +148,7 @@ func (f *front) sayRefused(conn net.Conn, err error) {
 	from := conn.RemoteAddr().String()
 	host := clientAt(from)
 	var other *clusterkey.OtherKeyError
-	if errors.As(err, &other) && f.told.take(host) == 0 {
+	if errors.As(err, &other) && f.rare.first(host) {
 		f.server.Log.Warn("connection refused", "from", host, "reason", err)
 		return
 	}

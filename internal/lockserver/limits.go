@@ -40,41 +40,45 @@ const (
 type rate struct {
 	every time.Duration // between two, in the long run
 	burst time.Duration // how far a client may run ahead of that
+	turns turns
+}
 
+func newRate(aSecond int) *rate {
+	return &rate{every: time.Second / time.Duration(aSecond), burst: burstSeconds * time.Second}
+}
+
+// take returns nought if who may do it now, and else how long it is until it may.
+func (r *rate) take(who string) (wait time.Duration) { return r.turns.take(who, r.every, r.burst) }
+
+// Turns are when each of many may do something again.
+type turns struct {
 	mu    sync.Mutex
 	due   map[string]time.Time // when each would be back at its pace; no later than now is as good as none
 	sweep int                  // size at which the map is swept
 }
 
-func newRate(aSecond int) *rate {
-	return &rate{every: time.Second / time.Duration(aSecond), burst: burstSeconds * time.Second, due: map[string]time.Time{}}
-}
-
-// onceAMinute is the rate of what is said once a minute.
-func onceAMinute() *rate {
-	return &rate{every: time.Minute, burst: time.Minute, due: map[string]time.Time{}}
-}
-
-// take returns nought if who may do it now, and else how long it is until it may.
-func (r *rate) take(who string) (wait time.Duration) {
+func (t *turns) take(who string, every, burst time.Duration) (wait time.Duration) {
 	now := time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	due := r.due[who]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	due := t.due[who]
 	if due.Before(now) {
 		due = now
 	}
-	if wait := due.Sub(now) + r.every - r.burst; wait > 0 {
+	if wait := due.Sub(now) + every - burst; wait > 0 {
 		return wait
 	}
-	r.due[who] = due.Add(r.every)
-	if len(r.due) > r.sweep {
-		for w, t := range r.due {
-			if !t.After(now) {
-				delete(r.due, w)
+	if t.due == nil {
+		t.due = map[string]time.Time{}
+	}
+	t.due[who] = due.Add(every)
+	if len(t.due) > t.sweep {
+		for w, at := range t.due {
+			if !at.After(now) {
+				delete(t.due, w)
 			}
 		}
-		r.sweep = 2*len(r.due) + 100
+		t.sweep = 2*len(t.due) + 100
 	}
 	return 0
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -50,29 +49,10 @@ func peerIn(args []any) string {
 }
 
 // rare tells what was not said in the last minute.
-type rare struct {
-	mu   sync.Mutex
-	last map[string]time.Time
-}
+type rare struct{ turns turns }
 
 // first says whether line is said for the first time in a minute.
-func (r *rare) first(line string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for l, t := range r.last { // so that it does not grow
-		if time.Since(t) >= time.Minute {
-			delete(r.last, l)
-		}
-	}
-	if _, said := r.last[line]; said {
-		return false
-	}
-	if r.last == nil {
-		r.last = map[string]time.Time{}
-	}
-	r.last[line] = time.Now()
-	return true
-}
+func (r *rare) first(line string) bool { return r.turns.take(line, time.Minute, time.Minute) == 0 }
 
 func stringOf(v any) string {
 	if s, ok := v.(interface{ String() string }); ok {

@@ -256,7 +256,7 @@ func TestRule11Birth(t *testing.T) {
 		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {
 			for _, entry := range three {
 				c.stop(entry)
-				if err := errors.Join(os.RemoveAll(c.stateDir(entry)), os.RemoveAll(c.config(entry, &testServer{}).Mark)); err != nil {
+				if err := c.unmake(entry); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -49,7 +49,7 @@ type Config struct {
 	Entry   string   // this server, as lock_servers names it
 	List    []string // all of lock_servers, at the start
 	Private bool     // Entry means another host on every host, so the list must be no other node's
-	Dir     string   // state/: the database and the snapshots
+	Dir     string   // state/: the database and the identity
 	Mark    string   // file outside Dir that says this server was in a cluster once
 	Version string   // of the program
 	Forcing bool     // a new cluster is to be begun by force, of what this server knows: an old state is better than none

@@ -8,15 +8,6 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// state is a lock as this server sees it.
-func (s *Server) state(name string) lock.State {
-	m := s.machine
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	k := m.table.Get(name)
-	return lock.State{Lock: k, Left: m.leases.Left(name, k, s.Clock.Now()).Milliseconds()}
-}
-
 // status is what this server says of itself.
 func (s *Server) status() lock.Status {
 	s.mu.Lock()

@@ -41,12 +41,12 @@ func (a *api) allLocks() lock.Locks {
 
 // knowsLeases says whether this server is an open leader, as far as it knows: only that one knows when
 // holders were heard.
-func (a *api) knowsLeases() bool {
-	node := a.node()
+func (s *Server) knowsLeases() bool {
+	node := s.node()
 	if node == nil || node.State() != raft.Leader {
 		return false
 	}
-	_, _, err := a.speaks()
+	_, _, err := s.speaks()
 	return err == nil
 }
 
