@@ -270,8 +270,8 @@ func diskFull(t *testing.T, tr tree) {
 func diskDamaged(t *testing.T, tr tree) {
 	l, disks, active := diskLab(t, tr)
 	db := stateDir + "/raft.db"
-	harms := map[string][]string{
-		"follower": {"dd if=/dev/urandom of=" + db + " bs=4096 seek=3 count=3 conv=notrunc", "truncate -s 20000 " + db, ": > " + db},
+	harms := map[string][]string{ // of all pages but the first two: one or two of them may be free, and harm nobody
+		"follower": {"dd if=/dev/urandom of=" + db + " bs=4096 seek=2 count=$(( $(stat -c %s " + db + ") / 4096 - 2 )) conv=notrunc", "truncate -s 20000 " + db, ": > " + db},
 		"leader":   {"dd if=/dev/zero of=" + db + " bs=1 seek=4120 count=8 conv=notrunc", "dd if=/dev/zero of=" + db + " bs=4096 count=1 conv=notrunc"},
 	}
 	l.victims(func(host, what string) {
