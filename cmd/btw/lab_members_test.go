@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -122,7 +123,10 @@ func membersJoin(t *testing.T, tr tree) {
 		must(t, os.WriteFile(filepath.Join(l.dir, host, labHome, "dex-lock/conf/lock_servers"), []byte("h1 h2 h3\n"), 0o644))
 	}
 	for _, host := range hosts {
-		l.await(10*time.Second, "the server of "+host+" has the new key", func() bool { return strings.Contains(l.serverSays(host), "the cluster key has changed") })
+		l.await(10*time.Second, "the server of "+host+" has the new key", func() bool {
+			log, err := os.ReadFile(filepath.Join(l.dir, host, labHome, "log/dex-server.log"))
+			return err == nil && bytes.Contains(log, []byte("the cluster key has changed"))
+		})
 	}
 	l.refused("h1", "dex-server-init --join", `the lock quick is held, by h1`)
 	for _, list := range []string{"localhost", "h1 h2 h3"} {
