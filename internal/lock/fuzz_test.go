@@ -40,6 +40,11 @@ func FuzzRequests(f *testing.F) {
 	for _, text := range []string{
 		`{"name":"p","owner":{"node":"x","session":"0123456789"},"times":{"timeout_ms":1000,"stop_ms":0},"own":1,"known":7,"cluster":"c","host":"h"}`,
 		`{"name":"p","term":1,"session":"0123456789","seq":1,"times":{"timeout_ms":2000,"stop_ms":1000}}`,
+		`{"name":"p","owner":{"node":"x","session":"0123456789"},"times":{"timeout_ms":1000},"own":1,"from":"9876543210","only_fenced":true}`,
+		`{"name":"p","term":1,"session":"0123456789","reason":"it hangs","node":"y"}`,
+		`{"name":"p","term":1,"session":"0123456789","by":{"node":"y","session":"9876543210"},"limit_ms":60000,"fence":true}`,
+		`{"name":"p","term":1,"session":"0123456789","by":"9876543210","ok":true}`,
+		`{"granted":true,"lock":{"node":"x","fencing":{"by":{},"limit_ms":-9223372036854775808},"fenced":true,"blocked":"\u0000"},"silent_ms":1}`,
 		`{"times":{"timeout_ms":-9223372036854775808,"stop_ms":9223372036854775807}}`,
 		`{"times":{"stop_ms":-9223372036854775808}}`,
 		`{"times":{"timeout_ms":9223372036854,"stop_ms":-9223372036854}}`,
@@ -51,6 +56,11 @@ func FuzzRequests(f *testing.F) {
 		readBack[AcquireRequest](t, b)
 		readBack[ReleaseRequest](t, b)
 		readBack[ChangeRequest](t, b)
+		readBack[BlockRequest](t, b)
+		readBack[UnblockRequest](t, b)
+		readBack[FenceRequest](t, b)
+		readBack[FenceAnswer](t, b)
+		readBack[FencedRequest](t, b)
 		readBack[WaitRequest](t, b)
 		readBack[RenewRequest](t, b)
 		readBack[State](t, b)
@@ -94,6 +104,12 @@ func FuzzEntry(f *testing.F) {
 		{Version: 1, Kind: Acquire, Name: "held", Term: 7, Session: "s", RaftTerm: 3, Owner: Owner{"x", "s1"}},
 		{Version: 1, Kind: Release, Name: "held", Term: 7, Session: "s"},
 		{Version: 1, Kind: Change, Name: "held", Term: 7, Session: "s", Seq: 2, Times: Times{time.Minute, time.Second}},
+		{Version: 1, Kind: Adopt, Name: "held", Term: 7, Session: "s", Seq: 2, RaftTerm: 3, Owner: Owner{"y", "s1"}, Times: Times{time.Minute, time.Second}},
+		{Version: 1, Kind: Block, Name: "held", Term: 7, Session: "s", Reason: "it hangs"},
+		{Version: 1, Kind: Unblock, Name: "blocked", Term: 7, Session: "s"},
+		{Version: 1, Kind: Fence, Name: "held", Term: 7, Session: "s", Seq: 2, RaftTerm: 3, Owner: Owner{"x", "s1"}, Limit: 60000},
+		{Version: 1, Kind: Fenced, Name: "fencing", Term: 7, Session: "s", Owner: Owner{Session: "s1"}, OK: true},
+		{Version: 1, Kind: Acquire, Name: "fenced", Term: 7, Session: "s", Seq: 2, RaftTerm: 3, Owner: Owner{"x", "s1"}},
 		{Version: 2, Kind: Open},
 		{Version: 1, Kind: "later"},
 	} {
@@ -112,7 +128,9 @@ func FuzzEntry(f *testing.F) {
 		again(t, e)
 		table := NewTable()
 		held := Lock{Owner: Owner{"y", "s"}, Term: 7, Seq: 2, Last: "y"}
-		table.locks["held"], table.locks["other"] = held, held
+		blocked, fencing, fenced := held, held, held
+		blocked.Blocked, fencing.Fencing, fenced.Fenced = "it hangs", Fencing{Owner{"x", "s1"}, 60000}, true
+		table.locks = map[string]Lock{"held": held, "other": held, "blocked": blocked, "fencing": fencing, "fenced": fenced}
 		before := table.Get(e.Name)
 		now, changed, err := table.Apply(e, raftTerm)
 		switch after := table.Get(e.Name); {
@@ -134,6 +152,7 @@ func FuzzEntry(f *testing.F) {
 // What is restored is refused, or is what its own snapshot restores.
 func FuzzRestore(f *testing.F) {
 	f.Add([]byte(`{"v":1,"locks":{"p":{"node":"x","session":"s","term":3,"seq":1,"last":"x","previous":"y","times":{"timeout_ms":1000,"stop_ms":5}}}}`))
+	f.Add([]byte(`{"v":1,"locks":{"p":{"node":"x","session":"s","term":3,"blocked":"it hangs","fencing":{"by":{"node":"y","session":"t"},"limit_ms":60000},"fenced":true}}}`))
 	f.Add([]byte(`{"v":1,"locks":{"p":{"node":"x","session":"s","times":{"stop_ms":-9223372036854775808}}}}`))
 	for _, text := range []string{`{"v":1}`, `{"v":2}`, `{"v":1,"locks":{"\ud800":{}}}`, `{"v":0,"locks":[]}`, ``, `null`, `{"v":1,"locks":{"a":null}}{}`} {
 		f.Add([]byte(text))

@@ -27,12 +27,23 @@ type Leases struct {
 	heard    map[string]heard
 }
 
+// Never is how long it is until the holder of a blocked lock may be taken for gone.
+const Never time.Duration = 1 << 62
+
 // heard is what the leader knows about the holder of one lock.
 type heard struct {
 	term    uint64        // of the lock: what is known of an earlier holder does not count
 	last    lease.Time    // when the last acknowledged request was received
+	timeout time.Duration // how long after that the holder may act
 	silence time.Duration // how long after that the lease must be taken to run
+	fencing lease.Time    // when it was learnt that somebody fences it
+	judged  bool          // to be fenced: never acknowledged again
 	ended   bool          // judged over: never acknowledged again
+}
+
+// since is a holder of k that was heard at last.
+func since(k Lock, last lease.Time) heard {
+	return heard{term: k.Term, last: last, timeout: k.Times.Timeout, silence: k.Times.Silence(), fencing: last}
 }
 
 // Open begins a fresh table for raftTerm: nobody was heard before now, so each holder has
@@ -56,13 +67,13 @@ func (l *Leases) of(name string, k Lock) heard {
 	if h, ok := l.heard[name]; ok && h.term == k.Term {
 		return h
 	}
-	return heard{k.Term, l.opened, k.Times.Silence(), false}
+	return since(k, l.opened)
 }
 
 // Granted notes that the lock called name, now k, was acquired by a request not later than now.
 func (l *Leases) Granted(name string, k Lock, now lease.Time) {
 	if l.raftTerm != 0 {
-		l.heard[name] = heard{k.Term, now, k.Times.Silence(), false}
+		l.heard[name] = since(k, now)
 	}
 }
 
@@ -73,7 +84,7 @@ func (l *Leases) Changed(name string, k Lock) {
 		return
 	}
 	h := l.of(name, k)
-	h.silence = max(h.silence, k.Times.Silence())
+	h.timeout, h.silence = max(h.timeout, k.Times.Timeout), max(h.silence, k.Times.Silence())
 	l.heard[name] = h
 }
 
@@ -89,10 +100,10 @@ func (l *Leases) Renew(raftTerm uint64, name string, k Lock, term uint64, sessio
 		return ErrNotHolder
 	}
 	h := l.of(name, k)
-	if h.ended {
+	if h.ended || h.judged || k.BeingFenced() || k.Fenced {
 		return ErrEnded
 	}
-	l.heard[name] = heard{k.Term, lease.Later(h.last, received), k.Times.Silence(), false}
+	l.heard[name] = since(k, lease.Later(h.last, received))
 	return nil
 }
 
@@ -106,7 +117,7 @@ func (l *Leases) Judge(name string, k Lock, now lease.Time) (left time.Duration,
 		return 0, nil
 	}
 	h := l.of(name, k)
-	if left := h.silence - now.Shortest(h.last); left > 0 && !h.ended {
+	if left := h.left(k, now); left > 0 {
 		return left, nil
 	}
 	h.ended = true
@@ -114,14 +125,81 @@ func (l *Leases) Judge(name string, k Lock, now lease.Time) (left time.Duration,
 	return 0, nil
 }
 
+// left is how long it is until another may have k.
+func (h heard) left(k Lock, now lease.Time) time.Duration {
+	switch {
+	case k.Blocked != "":
+		return Never
+	case k.Fenced:
+		return 0
+	}
+	left := h.fencingLeft(k, now)
+	if !h.ended {
+		left = max(left, h.silence-now.Shortest(h.last))
+	}
+	return max(left, 0)
+}
+
+// fencingLeft is how long the fencing of k may take yet.
+func (h heard) fencingLeft(k Lock, now lease.Time) time.Duration {
+	if !k.BeingFenced() {
+		return 0
+	}
+	return time.Duration(k.Fencing.Limit)*time.Millisecond - now.Shortest(h.fencing)
+}
+
 // Left is Judge without judging: for showing, and for waiting.
 func (l *Leases) Left(name string, k Lock, now lease.Time) time.Duration {
 	if l.raftTerm == 0 || !k.Held() {
 		return 0
 	}
-	h := l.of(name, k)
-	if h.ended {
+	return l.of(name, k).left(k, now)
+}
+
+// Silent is how long the holder of k was not heard, at the least: not before this table was opened.
+func (l *Leases) Silent(name string, k Lock, now lease.Time) time.Duration {
+	if l.raftTerm == 0 || !k.Held() {
 		return 0
 	}
-	return max(0, h.silence-now.Shortest(h.last))
+	return max(0, now.Shortest(l.of(name, k).last))
+}
+
+// UntilFence is how long it is at the least until somebody may power off the holder of k, if that
+// goes on being silent (rule 19). It is [Never] for a lock that is not to be opened so.
+func (l *Leases) UntilFence(name string, k Lock, now lease.Time) time.Duration {
+	if l.raftTerm == 0 || !k.Held() || k.Blocked != "" || k.Fenced {
+		return Never
+	}
+	h := l.of(name, k)
+	return max(0, h.timeout-now.Shortest(h.last), h.fencingLeft(k, now))
+}
+
+// JudgeFence says that the holder of k may be powered off now, or how long it is until then at the
+// least. Once it may, none of its requests will be acknowledged again.
+func (l *Leases) JudgeFence(name string, k Lock, now lease.Time) (left time.Duration, err error) {
+	if l.raftTerm == 0 {
+		return 0, ErrNotOpen
+	}
+	if left := l.UntilFence(name, k, now); left > 0 {
+		return left, nil
+	}
+	h := l.of(name, k)
+	h.judged = true
+	l.heard[name] = h
+	return 0, nil
+}
+
+// Fencing notes that somebody was given leave to power off the holder of k.
+func (l *Leases) Fencing(name string, k Lock, now lease.Time) {
+	if l.raftTerm == 0 {
+		return
+	}
+	h := l.of(name, k)
+	h.fencing = now
+	l.heard[name] = h
+}
+
+// FencingOver says whether the time of the fencing of k is over, without a result.
+func (l *Leases) FencingOver(name string, k Lock, now lease.Time) bool {
+	return l.raftTerm != 0 && k.BeingFenced() && l.of(name, k).fencingLeft(k, now) <= 0
 }

@@ -12,6 +12,12 @@
 //	  ^                        |
 //	  +------------------------+
 //	    release by A of term n   (the term stays n until the next acquire)
+//
+//	held by A, term n  -- adopt by A's next session --> held by A', term n+1
+//	                   -- block by A ---------> blocked: nobody gets it, however silent A is
+//	blocked            -- unblock by a person -> free
+//	held by A, silent  -- fence by B ---------> fencing: nobody gets it, and A is not renewed
+//	fencing            -- fenced, by B -------> done: anybody gets it at once; failed: as before
 package lock
 
 import (
@@ -46,7 +52,25 @@ type Lock struct {
 	Last     string `json:"last,omitempty"`     // the node that holds it, or held it last
 	Previous string `json:"previous,omitempty"` // the node that held it in the term before
 	Times    Times  `json:"times"`              // that the holder lives by
+
+	Blocked string  `json:"blocked,omitempty"` // why it must stay with its holder until a person unblocks it; "" is not blocked
+	Fencing Fencing `json:"fencing,omitzero"`  // who powers the holder off now
+	Fenced  bool    `json:"fenced,omitempty"`  // the holder was powered off in this term: anybody may have the lock
 }
+
+// A Fencing is leave to power off a holder that has been silent for its T (rule 19). The zero
+// Fencing is nobody's.
+type Fencing struct {
+	By    Owner `json:"by"`
+	Limit int64 `json:"limit_ms"` // milliseconds that it may take; after that it counts as failed
+}
+
+// LongestFencing is how long a fencing may take, and MaxReason how many bytes the reason of a
+// blocked lock may have.
+const (
+	LongestFencing = 10 * time.Minute
+	MaxReason      = 300
+)
 
 // Times are how long a holder may act unheard, and how long it then needs to stop.
 type Times struct {
@@ -98,6 +122,10 @@ func (t Times) Check() error {
 // Held says whether somebody has the lock.
 func (l Lock) Held() bool { return l.Session != "" }
 
+// BeingFenced says whether somebody was given leave to power the holder off, and what came of it is
+// not known yet.
+func (l Lock) BeingFenced() bool { return l.Fencing.By.Session != "" }
+
 // A Kind is what a log entry does.
 type Kind string
 
@@ -105,27 +133,36 @@ type Kind string
 const (
 	Open    Kind = "open"    // a leader begins: see Leases
 	Acquire Kind = "acquire" // Owner takes the lock
-	Release Kind = "release" // Owner gives it back
-	Change  Kind = "change"  // Owner will live by other Times
+	Adopt   Kind = "adopt"   // Owner takes it from an earlier session of the same node, or from itself, with what runs under it
+	Release Kind = "release" // the holder gives it back
+	Change  Kind = "change"  // the holder will live by other Times
+	Block   Kind = "block"   // the holder leaves behind what it cannot stop: Reason says why
+	Unblock Kind = "unblock" // a person says that nothing is left: the lock is free
+	Fence   Kind = "fence"   // Owner may power the holder off, within Limit
+	Fenced  Kind = "fenced"  // Owner has done so, or not: OK says which
 )
 
 // An Entry is one change, as it stands in the servers' log. It changes something only if
 // the lock is still at Term and in the hands of Session: so an entry that is late, comes
-// twice, or crosses another changes nothing. Two kinds need more. An acquire rests on a
-// leader's judgement, which is worth nothing in a later raft term, whose leader may have
-// renewed the lease: it counts only in the raft term of the judgement. A change leaves term
-// and session as they are, and would count twice: it is conditional on Seq too.
+// twice, or crosses another changes nothing. Some kinds need more. An acquire, an adoption and a
+// fence rest on a leader's judgement, which is worth nothing in a later raft term, whose leader may have
+// renewed the lease: they count only in the raft term of the judgement. A change leaves term
+// and session as they are, and would count twice: it is conditional on Seq too. So is a fence, and
+// an acquire that names a Seq: the lock may have been blocked, or its fencing begun, since the judgement.
 type Entry struct {
 	Version  int    `json:"v"`
 	Kind     Kind   `json:"kind"`
 	Name     string `json:"name,omitempty"`
 	Term     uint64 `json:"term,omitempty"`
 	Session  string `json:"if,omitempty"`        // "" for a free lock
-	Seq      uint64 `json:"seq,omitempty"`       // of a change
-	RaftTerm uint64 `json:"raft_term,omitempty"` // of an acquire
+	Seq      uint64 `json:"seq,omitempty"`       // of a change or fence; of an acquire or adoption unless 0
+	RaftTerm uint64 `json:"raft_term,omitempty"` // of an acquire, adoption or fence
 	Floor    uint64 `json:"floor,omitempty"`     // of an acquire: a term that the asker has seen; the new one is higher
 	Owner    Owner  `json:"owner,omitzero"`
 	Times    Times  `json:"times,omitzero"`
+	Reason   string `json:"reason,omitempty"`   // of a block
+	Limit    int64  `json:"limit_ms,omitempty"` // of a fence
+	OK       bool   `json:"ok,omitempty"`       // of a fenced
 }
 
 // A Table is the agreed state of all locks.
@@ -164,33 +201,24 @@ func (t *Table) Apply(e Entry, raftTerm uint64) (now Lock, changed bool, err err
 	if e.Version < 1 || e.Version > Version {
 		return Lock{}, false, fmt.Errorf("log entry of version %d: %w", e.Version, ErrVersion)
 	}
-	l := t.locks[e.Name]
-	conditionHolds := l.Term == e.Term && l.Session == e.Session
-	switch e.Kind {
-	case Open:
-		return l, false, nil
-	case Acquire:
-		if !conditionHolds || e.Owner.Session == "" || e.RaftTerm != raftTerm {
-			return l, false, nil
-		}
-		term := 1 + max(l.Term, t.floor, min(e.Floor, MaxFloor))
-		l = Lock{Owner: e.Owner, Term: term, Last: e.Owner.Node, Previous: l.Last, Times: e.Times}
-	case Release:
-		if !conditionHolds || !l.Held() {
-			return l, false, nil
-		}
-		l.Owner = Owner{}
-	case Change:
-		if !conditionHolds || !l.Held() || e.Seq != l.Seq {
-			return l, false, nil
-		}
-		l.Times = e.Times
-	default:
-		return l, false, fmt.Errorf("log entry of kind %q: %w", e.Kind, ErrVersion)
+	if e.Kind == Open {
+		return t.locks[e.Name], false, nil
 	}
-	l.Seq++
-	t.locks[e.Name] = l
-	return l, true, nil
+	rule, known := rules[e.Kind]
+	if !known {
+		return t.locks[e.Name], false, fmt.Errorf("log entry of kind %q: %w", e.Kind, ErrVersion)
+	}
+	l := t.locks[e.Name]
+	if l.Term != e.Term || l.Session != e.Session || !rule.allows(l, e, raftTerm) {
+		return l, false, nil
+	}
+	next := rule.next(l, e)
+	if next.Term == 0 {
+		next.Term = 1 + max(l.Term, t.floor, min(e.Floor, MaxFloor))
+	}
+	next.Seq++
+	t.locks[e.Name] = next
+	return next, true, nil
 }
 
 type snapshot struct {

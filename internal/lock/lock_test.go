@@ -85,7 +85,7 @@ func TestApply(t *testing.T) {
 		{"a leader begins, free lock", "free", entry(Open, 2, "", Owner{}, Times{}), Lock{}},
 
 		{"acquire from a silent holder", "held", acquire(2, "bert", clara), Lock{Owner: clara, Term: 3, Seq: 1, Last: "h3", Previous: "h2", Times: long}},
-		{"acquire by the holder itself", "held", acquire(2, "bert", bert), Lock{Owner: bert, Term: 3, Seq: 1, Last: "h2", Previous: "h2", Times: long}},
+		{"acquire by the holder itself", "held", acquire(2, "bert", bert), Lock{Owner: bert, Term: 3, Seq: 1, Last: "h2", Previous: "h1", Times: long}},
 		{"acquire that comes twice", "held", acquire(1, "", bert), Lock{}},
 		{"acquire of a free lock that another got first", "held", acquire(1, "", clara), Lock{}},
 		{"acquire as if it were free", "held", acquire(2, "", clara), Lock{}},
@@ -149,7 +149,7 @@ func TestApplyOfWhatIsNotKnown(t *testing.T) {
 		{Version: Version + 1, Kind: Release, Name: "P", Term: 2, Session: "bert"},
 		{Version: 0, Kind: Release, Name: "P", Term: 2, Session: "bert"},
 		{Version: -1, Kind: Release, Name: "P", Term: 2, Session: "bert"},
-		{Version: Version, Kind: "blocked", Name: "P", Term: 2, Session: "bert"},
+		{Version: Version, Kind: "later", Name: "P", Term: 2, Session: "bert"},
 		{Version: Version, Kind: "", Name: "P", Term: 2, Session: "bert"},
 	} {
 		table, begin := prepared(t, "held")
@@ -221,6 +221,14 @@ func TestRestore(t *testing.T) {
 		if table, err := Restore([]byte(text)); err == nil || table != nil || errors.Is(err, ErrVersion) != newer {
 			t.Errorf("Restore(%q) = %v, %v; of a newer version: want %v", text, table, err, newer)
 		}
+	}
+	// As it was written before locks could be blocked or fenced.
+	old, err := Restore([]byte(`{"v":1,"locks":{"P":{"node":"h2","session":"bert","term":2,"seq":1,"last":"h2","previous":"h1","times":{"timeout_ms":30000,"stop_ms":20000}}}}`))
+	if err != nil || old.Get("P") != before["held"].want {
+		t.Errorf("an old snapshot is read as %+v, %v", old, err)
+	}
+	if b, err := old.Snapshot(); err != nil || strings.Contains(string(b), "fenc") || strings.Contains(string(b), "blocked") {
+		t.Errorf("of a lock that is neither blocked nor fenced is written %s, %v", b, err)
 	}
 	table, err := Restore([]byte(`{"v":1}`))
 	if err != nil {

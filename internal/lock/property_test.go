@@ -30,6 +30,13 @@ type world struct {
 	judgedIn uint64 // raft term in which the holder was judged gone
 	grants   int
 	takeOver int
+
+	heard    time.Duration // when the holder's last request came that was acknowledged
+	blocked  bool
+	fencing  bool          // somebody fences the holder
+	fenceEnd time.Duration // when that may be over, at the earliest
+	fenceIn  uint64        // raft term in which the holder was judged to be fenced
+	rare     map[Kind]int  // how often each of the rarer kinds changed something
 }
 
 // asked is a renewal that waits for the servers' word.
@@ -50,10 +57,10 @@ func (w *world) wait(most time.Duration) { w.now += time.Duration(w.Int63n(int64
 
 func TestNobodyGetsALockTooEarly(t *testing.T) {
 	t.Parallel()
-	grants, takeOvers := 0, 0
+	grants, takeOvers, rare := 0, 0, map[Kind]int{}
 	for seed := range int64(200) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			w := &world{Rand: rand.New(rand.NewSource(seed)), t: t, table: NewTable(), bootRate: 1}
+			w := &world{Rand: rand.New(rand.NewSource(seed)), t: t, table: NewTable(), bootRate: 1, rare: rare}
 			if w.Intn(2) == 0 {
 				w.bootRate = 1.08 // slewed by chrony: raw is right
 			} else {
@@ -70,12 +77,17 @@ func TestNobodyGetsALockTooEarly(t *testing.T) {
 	if grants < 1000 || takeOvers < 500 {
 		t.Errorf("%d grants, %d of them from a silent holder: too few to mean anything", grants, takeOvers)
 	}
+	for _, kind := range []Kind{Adopt, Block, Unblock, Fence, Fenced} {
+		if rare[kind] < 100 {
+			t.Errorf("only %d entries of kind %q did something: too few to mean anything", rare[kind], kind)
+		}
+	}
 }
 
 func (w *world) step() {
 	w.wait(4 * second)
 	owners := []Owner{anna, bert, clara}
-	switch w.Intn(12) {
+	switch w.Intn(14) {
 	case 0, 1, 2, 3:
 		w.acquire(owners[w.Intn(3)])
 	case 4, 5:
@@ -91,6 +103,8 @@ func (w *world) step() {
 		if k := w.table.Get("P"); k.Held() && w.Intn(4) == 0 {
 			w.propose(release(k.Term, k.Session))
 		}
+	case 12, 13:
+		w.lessOften()
 	case 11:
 		switch w.Intn(8) {
 		case 0:
@@ -103,6 +117,39 @@ func (w *world) step() {
 			w.leases.Open(w.raftTerm, w.clock()) // the entry is applied again
 		}
 	}
+}
+
+// lessOften adopts, blocks, or fences.
+func (w *world) lessOften() {
+	k := w.table.Get("P")
+	if !k.Held() {
+		return
+	}
+	e := Entry{Version: Version, Name: "P", Term: k.Term, Session: k.Session}
+	by := []Owner{anna, bert, clara}[w.Intn(3)]
+	switch w.Intn(10) {
+	case 0:
+		e.Kind, e.Seq, e.Times, e.Owner = Adopt, k.Seq, short, Owner{k.Node, fmt.Sprint("after ", k.Session[:4])}
+	case 1:
+		if w.Intn(3) > 0 {
+			return
+		}
+		e.Kind, e.Reason = Block, "stuck"
+	case 2, 3:
+		e.Kind = Unblock
+	case 4, 5:
+		e.Kind, e.Owner, e.OK = Fenced, Owner{Session: k.Fencing.By.Session}, w.Intn(2) == 0
+	default:
+		left, err := w.leases.JudgeFence("P", k, w.clock())
+		if err != nil || left > 0 {
+			return
+		}
+		if w.fenceIn = w.raftTerm; w.now < w.heard+k.Times.Timeout || w.fencing && w.now < w.fenceEnd {
+			w.t.Fatalf("at %v %s is to be fenced, who was heard at %v; fenced already until %v", w.now, k.Session, w.heard, w.fenceEnd)
+		}
+		e.Kind, e.Seq, e.Owner, e.Limit = Fence, k.Seq, by, 10_000+w.Int63n(30_000)
+	}
+	w.propose(e)
 }
 
 // elect begins a raft term. What the leader before it proposed stands before its open entry in
@@ -128,11 +175,14 @@ func (w *world) acquire(o Owner) {
 	}
 	if k.Held() {
 		w.judgedIn = w.raftTerm
-		if w.now < w.safe {
+		if w.now < w.safe && !k.Fenced {
 			w.t.Fatalf("at %v the holder %s is judged gone, %v too early", w.now, w.holder, w.safe-w.now)
 		}
 	}
-	e := acquire(k.Term, k.Session, o)
+	if w.blocked && k.Held() || w.fencing && w.now < w.fenceEnd {
+		w.t.Fatalf("at %v %s may be had: blocked %v, fenced until %v", w.now, w.holder, w.blocked, w.fenceEnd)
+	}
+	e := withSeq(acquire(k.Term, k.Session, o), k.Seq)
 	if w.Intn(2) == 0 {
 		e.Times = short
 	}
@@ -156,14 +206,15 @@ func (w *world) answer(a asked) {
 	k := w.table.Get("P")
 	err := w.leases.Renew(a.raftTerm, "P", k, a.term, a.session, a.received)
 	if err != nil {
-		if errors.Is(err, ErrEnded) && w.judgedIn != w.raftTerm {
+		if errors.Is(err, ErrEnded) && w.judgedIn != w.raftTerm && w.fenceIn != w.raftTerm && !k.BeingFenced() && !k.Fenced {
 			w.t.Fatalf("at %v %s is refused, and nobody judged it", w.now, k.Session)
 		}
 		return
 	}
-	if w.judgedIn == w.raftTerm {
+	if w.judgedIn == w.raftTerm || w.fenceIn == w.raftTerm || w.fencing || k.Fenced {
 		w.t.Fatalf("at %v %s is acknowledged after it was judged gone", w.now, k.Session)
 	}
+	w.heard = max(w.heard, a.at)
 	if k.Session != w.holder || k.Term != w.term {
 		w.t.Fatalf("at %v %s of term %d is acknowledged, the holder is %s of %d", w.now, k.Session, k.Term, w.holder, w.term)
 	}
@@ -198,25 +249,39 @@ func (w *world) deliver() {
 		if k != was {
 			w.t.Fatalf("unchanged, but %+v is %+v now", was, k)
 		}
-	case e.Kind == Release:
-		w.holder, w.safe = "", 0
-	case e.Kind == Acquire:
-		w.grant(was, k)
+	case e.Kind == Release, e.Kind == Unblock:
+		w.holder, w.safe, w.blocked, w.fencing = "", 0, false, false
+	case e.Kind == Acquire, e.Kind == Adopt:
+		w.grant(was, k, e.Kind == Adopt)
+	case e.Kind == Block:
+		w.blocked = true
+	case e.Kind == Fence:
+		w.fencing, w.fenceEnd = true, w.now+time.Duration(k.Fencing.Limit)*time.Millisecond
+		w.leases.Fencing("P", k, w.clock())
+	case e.Kind == Fenced:
+		w.fencing = false
+	}
+	if changed {
+		w.rare[e.Kind]++
 	}
 }
 
-func (w *world) grant(was, k Lock) {
+func (w *world) grant(was, k Lock, adopted bool) {
 	if was.Held() {
 		w.takeOver++
-		if w.now < w.safe && k.Session != w.holder {
+		if w.now < w.safe && k.Session != w.holder && !adopted && !was.Fenced {
 			w.t.Fatalf("at %v %s gets the lock, %v too early for %s", w.now, k.Session, w.safe-w.now, w.holder)
+		}
+		if w.blocked && (!adopted || k.Blocked == "") || w.fencing && w.now < w.fenceEnd {
+			w.t.Fatalf("at %v %s gets the lock that was blocked, %v, or fenced until %v", w.now, k.Session, w.blocked, w.fenceEnd)
 		}
 	}
 	if k.Term <= w.term {
 		w.t.Fatalf("term %d follows %d", k.Term, w.term)
 	}
 	w.grants++
-	w.holder, w.term, w.judgedIn = k.Session, k.Term, 0
+	w.holder, w.term, w.judgedIn, w.fenceIn = k.Session, k.Term, 0, 0
+	w.blocked, w.fencing, w.heard = k.Blocked != "", false, w.now
 	w.safe = w.now + k.Times.Silence()
 	w.leases.Granted("P", k, w.clock())
 }

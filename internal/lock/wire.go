@@ -27,6 +27,9 @@ const WaitLimit = 1500 * time.Millisecond
 // request whose answer was lost or from before a loss, it takes the next term: Own is the term
 // that it was told, so that a request that comes late changes nothing. For the same reason Known
 // is the term of a lock that it wants of nobody or of another; without it any will do.
+//
+// With From it is an adoption (rule 18): the lock is had at once from that session of the same node,
+// in term Own, or not at all; or from the own session, as without From.
 type AcquireRequest struct {
 	Name    string  `json:"name"`
 	Owner   Owner   `json:"owner"`
@@ -36,6 +39,9 @@ type AcquireRequest struct {
 	Cluster string  `json:"cluster,omitempty"` // that the node knows; "" for none yet
 	Floor   uint64  `json:"floor,omitempty"`   // the last term in which the node had the lock, in whatever cluster
 	Host    string  `json:"host,omitempty"`    // tells this host from another with the same node name
+	From    string  `json:"from,omitempty"`    // the session that is adopted from
+	// OnlyFenced asks for no lock whose holder is only silent: it must have been powered off.
+	OnlyFenced bool `json:"only_fenced,omitempty"`
 }
 
 // An AcquireAnswer says whether the lock was had. Where Granted is false and the lock is the
@@ -51,8 +57,9 @@ type AcquireAnswer struct {
 
 // A State is a lock as one server sees it.
 type State struct {
-	Lock Lock  `json:"lock"`
-	Left int64 `json:"left_ms,omitempty"` // milliseconds until the holder may be taken for gone; only an open leader knows
+	Lock   Lock  `json:"lock"`
+	Left   int64 `json:"left_ms,omitempty"`   // milliseconds until the holder may be taken for gone; only an open leader knows, and not of a blocked lock
+	Silent int64 `json:"silent_ms,omitempty"` // milliseconds that the holder was not heard for, in an answer to an acquire or a wait
 }
 
 // A RenewRequest renews many locks of one session at once.
@@ -88,7 +95,40 @@ type ChangeRequest struct {
 	Times Times  `json:"times"`
 }
 
-// A ChangedAnswer says whether a release or change of times was made, and how the lock is now.
+// A BlockRequest says why a lock must stay with its holder.
+type BlockRequest struct {
+	ReleaseRequest
+	Reason string `json:"reason"` // one line of at most MaxReason bytes
+}
+
+// An UnblockRequest frees a blocked lock, of which Term and Session were seen.
+type UnblockRequest struct {
+	ReleaseRequest
+	Node string `json:"node"` // that asks: for the log
+}
+
+// A FenceRequest asks for leave to power off the node of a silent holder, which is Session in Term.
+type FenceRequest struct {
+	ReleaseRequest
+	By    Owner  `json:"by"`
+	Limit int64  `json:"limit_ms"`       // milliseconds that it may take
+	Host  string `json:"host,omitempty"` // as in an AcquireRequest
+}
+
+// A FenceAnswer gives leave, or not. Without it nothing was done.
+type FenceAnswer struct {
+	Granted bool `json:"granted"`
+	State
+}
+
+// A FencedRequest says what came of a fencing.
+type FencedRequest struct {
+	ReleaseRequest
+	By string `json:"by"` // the session that fenced
+	OK bool   `json:"ok"` // the holder's node is off
+}
+
+// A ChangedAnswer says whether a release or another change was made, and how the lock is now.
 type ChangedAnswer struct {
 	Changed bool `json:"changed"`
 	Lock    Lock `json:"lock"`
@@ -100,14 +140,24 @@ type WaitRequest struct {
 	Term uint64 `json:"term"`           // of the holder that is waited for
 	Node string `json:"node,omitempty"` // that waits
 	Host string `json:"host,omitempty"` // as in an AcquireRequest
+	// Fence asks to be told too when the holder may be powered off, and OnlyFenced not to be told
+	// that it is only silent.
+	Fence      bool `json:"fence,omitempty"`
+	OnlyFenced bool `json:"only_fenced,omitempty"`
 }
 
-// A Report is what a node says of its files: checksums, to find differences by.
+// A Report is what a node says of its files, to find differences by: checksums, and what its
+// manager read of the package. "" and nil are from an older version, which does not tell them.
 type Report struct {
-	Node    string `json:"node"`
-	Package string `json:"package"`
-	Servers string `json:"lock_servers"`
-	Script  string `json:"script"`
+	Node       string            `json:"node"`
+	Package    string            `json:"package"`
+	Servers    string            `json:"lock_servers"`
+	Script     string            `json:"script"`
+	Version    string            `json:"version,omitempty"`     // of the program
+	AllModules string            `json:"all_modules,omitempty"` // one checksum over all
+	Modules    map[string]string `json:"modules,omitempty"`     // checksums, by name
+	Params     map[string]string `json:"params,omitempty"`      // as the manager lives by them
+	Cut        bool              `json:"cut,omitempty"`         // there was too much to tell: Modules, and Params if need be, are left out
 }
 
 // A Status is what a server says of itself.

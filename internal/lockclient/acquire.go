@@ -11,7 +11,8 @@ import (
 // acquire asks for a lock, once. Where the lock is the session's own already, by a request whose
 // answer was lost or from before a loss, it asks for the next term of it: so whatever is still
 // on its way about the old term, a release or a change, changes nothing any more. Nor does an
-// acquire that was given up and comes late: it is for the term that follows the one it knew.
+// acquire that was given up and comes late: it is for the term that follows the one it knew. An
+// adoption is for the term of the session that it is from, and else for none but the session's own.
 func (c *Client) acquire(ctx context.Context, q lock.AcquireRequest) (a lock.AcquireAnswer, at answered, err error) {
 	known := c.term(q.Name)
 	q.Known, q.Host = &known, c.Host
@@ -30,7 +31,7 @@ func (c *Client) acquire(ctx context.Context, q lock.AcquireRequest) (a lock.Acq
 			return a, at, nil
 		case a.Lock.Session == q.Owner.Session:
 			q.Own = a.Lock.Term
-		case a.Lock.Term == known:
+		case q.From != "", a.Lock.Term == known:
 			return a, at, nil
 		default:
 			q.Own, known = 0, a.Lock.Term

@@ -113,6 +113,13 @@ func (h *Held) Ends() (end, kill lease.Time) {
 	return h.end(), h.end().Add(h.times.Stop)
 }
 
+// Times are what the holder lives by now.
+func (h *Held) Times() lock.Times {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.times
+}
+
 // Turn says that the holder's own loop has turned. Without it the lock is not renewed, so
 // that a manager that hangs does not renew for ever.
 func (h *Held) Turn() {
@@ -229,18 +236,76 @@ func (h *Held) change(ctx context.Context, times lock.Times) error {
 }
 
 // errCrossed is of a change that another one crossed.
-var errCrossed = errors.New("another change of the times came in between")
+var errCrossed = errors.New("another change of the lock came in between")
+
+// Block leaves the lock with this holder until a person unblocks it, whether or not it is renewed: for
+// what could not be stopped. It tries until the servers have that in their log, the lock is over
+// (ErrLost), or ctx ends; till then the lock is renewed as ever, so the holder's loop must go on turning.
+func (h *Held) Block(ctx context.Context, reason string) error {
+	if err := lock.CheckReason(reason); err != nil {
+		return err
+	}
+	for {
+		if h.isOver() {
+			return ErrLost
+		}
+		err := h.block(ctx, reason)
+		if err == nil || errors.Is(err, ErrLost) || errors.As(err, new(refusal)) || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, retryPause)
+	}
+}
+
+// block asks once to have the lock blocked. A lock that was lost meanwhile may be blocked all the
+// same, if it was in time.
+func (h *Held) block(ctx context.Context, reason string) error {
+	q := lock.BlockRequest{ReleaseRequest: h.releaseRequest(), Reason: reason}
+	var a lock.ChangedAnswer
+	_, err := h.session.client.call(ctx, changeLimit, "/v1/block", q, &a)
+	switch {
+	case err != nil:
+		return err
+	case a.Lock.Session != h.session.Owner.Session || a.Lock.Term != h.Term:
+		return ErrLost
+	case a.Lock.Blocked != reason:
+		return errCrossed
+	}
+	h.mu.Lock()
+	h.logged = a.Lock.Seq
+	h.mu.Unlock()
+	return nil
+}
+
+func (h *Held) isOver() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.over
+}
+
+// Unblock frees a blocked lock that was seen in that term and session, for whoever knows that nothing
+// is left of what ran; node is the one that asks, for the servers' log. It is one try.
+func (c *Client) Unblock(ctx context.Context, name string, term uint64, session, node string) (lock.ChangedAnswer, error) {
+	q := lock.UnblockRequest{ReleaseRequest: lock.ReleaseRequest{Name: name, Term: term, Session: session}, Node: node}
+	var a lock.ChangedAnswer
+	_, err := c.call(ctx, changeLimit, "/v1/unblock", q, &a)
+	return a, err
+}
 
 func (h *Held) releaseRequest() lock.ReleaseRequest {
 	return lock.ReleaseRequest{Name: h.Name, Term: h.Term, Session: h.session.Owner.Session}
 }
 
 // Release gives the lock back. It tries until the servers have it in their log, or ctx ends;
-// till then the lock is renewed.
+// till then the lock is renewed. There is nothing to do for one that could not be adopted.
 func (h *Held) Release(ctx context.Context) error {
 	h.mu.Lock()
+	given := h.over && h.given
 	h.giving = true
 	h.mu.Unlock()
+	if given {
+		return nil
+	}
 	for {
 		var a lock.ChangedAnswer
 		_, err := h.session.client.call(ctx, changeLimit, "/v1/release", h.releaseRequest(), &a)

@@ -59,14 +59,23 @@ type Wish struct {
 	Pace  time.Duration // the holder renews every pace, or every third of the timeout if that is shorter
 	Delay time.Duration // how long to leave a free lock to others first
 	Once  bool          // do not wait for a lock that another holds: ErrBusy
+
+	// Fence powers off node, and returns nil if it is off for sure. Nil is no fencing. It is called, in
+	// a goroutine of its own, when the holder that is waited for was silent for its whole timeout
+	// and the servers say that nobody else may fence it; it has no say any more when ctx has ended.
+	Fence         func(ctx context.Context, node string) error
+	FenceLimit    time.Duration // how long Fence may take; 0 is a minute
+	FenceRequired bool          // a holder that is only silent does not lose the lock to this session
 }
 
 func (w Wish) interval() time.Duration { return min(w.Pace, w.Times.Timeout/3) }
 
 // Acquire waits until the lock is this session's, or ctx ends. It waits on the servers, which
-// answer at once when the lock is released; a request that waits never starts a lease.
+// answer at once when the lock is released; a request that waits never starts a lease. With w.Fence
+// it powers off a holder that is silent, if it may, and has the lock then.
 func (s *Session) Acquire(ctx context.Context, w Wish) (*Held, error) {
 	asked, cluster := s.client.Clock.Now(), ""
+	var f fencer
 	for {
 		state, h, err := s.ask(ctx, w, &cluster)
 		if h != nil {
@@ -74,11 +83,13 @@ func (s *Session) Acquire(ctx context.Context, w Wish) (*Held, error) {
 			return h, nil
 		}
 		if err == nil {
-			s.files.Note(w.Name, state.Lock, time.Duration(state.Left)*time.Millisecond)
+			s.note(w.Name, state)
 			if w.Once {
 				return nil, ErrBusy
 			}
-			err = s.await(ctx, w, state.Lock.Term)
+			if !s.fence(ctx, w, state, &f) {
+				err = s.await(ctx, w, state.Lock.Term, &f)
+			}
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -104,15 +115,36 @@ func (s *Session) Acquire(ctx context.Context, w Wish) (*Held, error) {
 
 // sayRarely logs an error that comes again and again, once a minute.
 func (s *Session) sayRarely(what, name string, err error) {
+	if s.rarely(what) {
+		s.client.Log.Warn(what, "lock", name, "reason", err)
+	}
+}
+
+// rarely is true once a minute for each what.
+func (s *Session) rarely(what string) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	rare := time.Since(s.said[what]) >= time.Minute
 	if rare {
 		s.said[what] = time.Now()
 	}
-	s.mu.Unlock()
-	if rare {
-		s.client.Log.Warn(what, "lock", name, "reason", err)
+	return rare
+}
+
+// note writes the files of a lock that another holds, and says if it is blocked.
+func (s *Session) note(name string, state lock.State) {
+	if k := state.Lock; k.Blocked != "" && s.rarely("blocked "+name) {
+		s.client.Log.Warn("the lock is blocked", "lock", name, "holder", k.Node, "reason", k.Blocked)
 	}
+	s.files.Note(name, state.Lock, leftOf(state))
+}
+
+// leftOf is how long another's lease runs. That of a blocked lock does not get less.
+func leftOf(state lock.State) time.Duration {
+	if k := state.Lock; k.Blocked != "" {
+		return k.Times.Timeout + k.Times.Stop
+	}
+	return time.Duration(state.Left) * time.Millisecond
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -123,13 +155,15 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // await waits until it makes sense to ask again for a lock that another holds.
-func (s *Session) await(ctx context.Context, w Wish, term uint64) error {
-	q := lock.WaitRequest{Name: w.Name, Term: term, Node: s.Owner.Node, Host: s.client.Host}
+func (s *Session) await(ctx context.Context, w Wish, term uint64, f *fencer) error {
+	q := lock.WaitRequest{
+		Name: w.Name, Term: term, Node: s.Owner.Node, Host: s.client.Host, Fence: f.wants(w), OnlyFenced: w.FenceRequired,
+	}
 	var state lock.State
 	if _, err := s.client.call(ctx, lock.WaitLimit+attemptLimit, "/v1/wait", q, &state); err != nil {
 		return err
 	}
-	s.files.Note(w.Name, state.Lock, time.Duration(state.Left)*time.Millisecond)
+	s.note(w.Name, state)
 	s.client.noteTerm(w.Name, state.Lock.Term)
 	if !state.Lock.Held() {
 		pause(ctx, w.Delay)
@@ -146,7 +180,7 @@ func (s *Session) ask(ctx context.Context, w Wish, cluster *string) (lock.State,
 		*cluster = s.files.Cluster()
 	}
 	a, at, err := s.client.acquire(unbroken, lock.AcquireRequest{
-		Name: w.Name, Owner: s.Owner, Times: w.Times, Cluster: *cluster, Floor: s.files.Term(w.Name),
+		Name: w.Name, Owner: s.Owner, Times: w.Times, Cluster: *cluster, Floor: s.files.Term(w.Name), OnlyFenced: w.FenceRequired,
 	})
 	if err != nil {
 		return lock.State{}, nil, err

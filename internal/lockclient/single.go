@@ -177,7 +177,7 @@ func (s *Single) acquire(ctx context.Context) (Result, error) {
 		return OtherHas, s.forget()
 	case !a.Granted:
 		s.kept.asked = false
-		s.files.Note(s.name, a.Lock, time.Duration(a.Left)*time.Millisecond)
+		s.files.Note(s.name, a.Lock, leftOf(a.State))
 		return Busy, errors.Join(s.keep(), s.files.Sync())
 	}
 	s.kept = kept{session: s.owner.Session, term: a.Lock.Term, prev: a.Lock.Previous, times: s.times}

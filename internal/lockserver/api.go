@@ -67,6 +67,10 @@ func (s *Server) newHandler() http.Handler {
 	a.mux.Handle("POST /v1/change", post[lock.ChangeRequest, lock.ChangedAnswer]{
 		rate: a.changes, check: func(q lock.ChangeRequest) error { return lock.CheckName(q.Name) }, serve: s.change,
 	}.on(a))
+	a.mux.Handle("POST /v1/block", post[lock.BlockRequest, lock.ChangedAnswer]{rate: a.changes, check: checkBlock, serve: s.block}.on(a))
+	a.mux.Handle("POST /v1/unblock", post[lock.UnblockRequest, lock.ChangedAnswer]{rate: a.changes, check: checkUnblock, serve: s.unblock}.on(a))
+	a.mux.Handle("POST /v1/fence", post[lock.FenceRequest, lock.FenceAnswer]{rate: a.changes, check: checkFence, serve: s.fence}.on(a))
+	a.mux.Handle("POST /v1/fenced", post[lock.FencedRequest, lock.ChangedAnswer]{rate: a.changes, check: checkFenced, serve: s.fenced}.on(a))
 	a.mux.Handle("POST /v1/renew", post[lock.RenewRequest, lock.RenewAnswer]{size: maxRequest, check: checkRenew, serve: s.renew}.on(a))
 	a.mux.Handle("POST /v1/wait", post[lock.WaitRequest, lock.State]{
 		longer: waitLimit, crowd: a.waits, check: checkWait, serve: s.await,

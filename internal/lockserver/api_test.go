@@ -39,7 +39,7 @@ func (c *testCluster) ask(host, entry, method, path, body string) (said, error) 
 	web := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			raw, err := c.net.on(host).Dial(ctx, entry)
+			raw, err := c.net.On(host).Dial(ctx, entry)
 			if err != nil {
 				return nil, err
 			}
@@ -76,7 +76,7 @@ func (c *testCluster) mustAsk(entry, method, path, body string, status int) said
 const acquireX = `{"name":"%s","owner":{"node":"x","session":"0123456789"},"times":{"timeout_ms":10000,"stop_ms":5000}}`
 
 func TestViews(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		follower := c.others(leader)[0]
 		for _, name := range []string{"p", "q r"[:1], "süß"} {
@@ -103,12 +103,12 @@ func TestViews(t *testing.T) {
 }
 
 func TestServersView(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		others := c.others(leader)
 		c.stop(others[0])
-		c.net.isolate(others[1], three, true)
-		c.net.isolate(others[1], []string{"x"}, false)
+		c.net.Isolate(others[1], three, true)
+		c.net.Isolate(others[1], []string{"x"}, false)
 		begin := time.Now()
 		var all lock.Servers
 		c.mustAsk(leader, "GET", "/v1/servers", "", 200).into(t, &all)
@@ -126,13 +126,13 @@ func TestServersView(t *testing.T) {
 		if len(all.Servers) != 3 {
 			t.Errorf("there are %d servers, want 3", len(all.Servers))
 		}
-		c.net.isolate(others[1], three, false)
+		c.net.Isolate(others[1], three, false)
 		c.start(others[0])
 	})
 }
 
 func TestHealth(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		time.Sleep(time.Second)
 		for _, entry := range three {
@@ -144,7 +144,7 @@ func TestHealth(t *testing.T) {
 		}
 		// The leader is alone: it does not say that all is well before it has noticed.
 		for _, entry := range c.others(leader) {
-			c.net.isolate(entry, three, true)
+			c.net.Isolate(entry, three, true)
 		}
 		for range 5 {
 			for _, entry := range three {
@@ -156,14 +156,14 @@ func TestHealth(t *testing.T) {
 			}
 		}
 		for _, entry := range c.others(leader) {
-			c.net.isolate(entry, three, false)
+			c.net.Isolate(entry, three, false)
 		}
 		c.leader()
 	})
 }
 
 func TestNotFound(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		c.leader()
 		for _, path := range []string{
 			"/", "/v1", "/v1/", "/v2/server", "/v1//server", "/v1/locks/", "/v1/locks/../server", "/v1/locks/a/b",
@@ -190,7 +190,7 @@ func TestNotFound(t *testing.T) {
 }
 
 func TestRequestSizes(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		c.leader()
 		acquire := fmt.Sprintf(acquireX, "p")
 		many := func(n int) string {
@@ -231,7 +231,7 @@ func TestRequestSizes(t *testing.T) {
 
 // A client that changes locks in a mad loop is held up, and only it.
 func TestRateLimits(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		s := c.hosts[c.leader()]
 		handler := s.newHandler()
 		const rate = 100

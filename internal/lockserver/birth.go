@@ -32,9 +32,9 @@ func (s *Server) awaitPlace(ctx context.Context) error {
 		switch {
 		case s.markOf() != "":
 			s.wait(s.lostFor(others))
-		case missing != "" && !s.off.birth:
+		case missing != "" && !s.Off.Birth:
 			s.wait(missing)
-		case slices.Min(list) == s.Entry || s.off.birth:
+		case slices.Min(list) == s.Entry || s.Off.Birth:
 			return s.begin(others)
 		default:
 			s.wait(fmt.Sprintf("%s to begin the cluster", slices.Min(list)))
@@ -66,7 +66,7 @@ func (s *Server) place(others map[string]lock.Status) (cluster string, ok bool) 
 	mark := s.markOf()
 	for _, status := range others {
 		member := slices.ContainsFunc(status.Servers, func(m lock.Member) bool {
-			return m.ID == s.self.ID || (s.off.memory || s.off.identity) && entryOf(m.ID) == s.Entry
+			return m.ID == s.self.ID || (s.Off.Memory || s.Off.Identity) && entryOf(m.ID) == s.Entry
 		})
 		if member && !status.Lost && (mark == "" || mark == status.Cluster) {
 			s.resume(status)
@@ -88,7 +88,7 @@ func (s *Server) takePlace(cluster string) error {
 // wasOutrun says whether another server remembers a later start of this one than the present: then
 // this runs on an old copy of its state (rule 12).
 func (s *Server) wasOutrun(ctx context.Context) bool {
-	if s.off.memory {
+	if s.Off.Memory {
 		return false
 	}
 	for entry, status := range s.askOthers(ctx) {

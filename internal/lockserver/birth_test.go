@@ -15,7 +15,7 @@ import (
 // A node that meets another cluster than the one that it knows asks for no lock before all
 // leases of the old one are over.
 func TestOtherCluster(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		x := c.session("x")
 		defer x.stop()
@@ -48,7 +48,7 @@ func TestOtherCluster(t *testing.T) {
 
 // A server whose list differs, or that is missing, keeps a new cluster from beginning, and is named.
 func TestBirthWaits(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		for _, entry := range three {
 			c.stop(entry)
 			if err := c.unmake(entry); err != nil {
@@ -76,7 +76,7 @@ func TestBirthWaits(t *testing.T) {
 
 // A server that was reached at the birth but crashed before it took the record is born later.
 func TestBirthCrash(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.eventually(5*time.Second, "a cluster", func() bool { return c.hosts["a"].status().Cluster != "" })
 		for _, entry := range three {
 			c.stop(entry)
@@ -129,7 +129,7 @@ func unborn(dir string) error {
 // A leader that ends in good order hands over: nobody waits for an election, and a holder
 // does not notice.
 func TestLeaderEnds(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		time.Sleep(time.Second)
 		c.stop(leader)
@@ -142,7 +142,7 @@ func TestLeaderEnds(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		// The best of the others has just crashed: then it is the third.
 		leader = c.leader()
-		c.net.crash(c.others(leader)[0])
+		c.net.Crash(c.others(leader)[0])
 		c.stop(c.others(leader)[0])
 		begin = time.Now()
 		c.stop(leader)
@@ -155,7 +155,7 @@ func TestLeaderEnds(t *testing.T) {
 // The log is cut short behind snapshots, a follower that lags too far gets one, and a restarted
 // server goes on from one. Nothing of the locks is lost on the way.
 func TestSnapshots(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		c.logs = logSizes{snapshotAt: 50, kept: 10}
 		for _, entry := range three {
@@ -199,7 +199,7 @@ func TestSnapshots(t *testing.T) {
 
 // A crash in the middle of the first entry's writing is finished at the next start.
 func TestBirthCrashInBootstrap(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		c.leader()
 		c.stop("a")
 		s := &testServer{}
@@ -230,7 +230,7 @@ func TestBirthCrashInBootstrap(t *testing.T) {
 
 // Each lock waits for its own times on meeting another cluster, from the first meeting on.
 func TestMeetTwoLocks(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		files := lockclient.NewFiles(t.TempDir())
 		if err := files.SetCluster("another"); err != nil {
@@ -259,7 +259,7 @@ func TestMeetTwoLocks(t *testing.T) {
 
 // Where the cluster cannot be noted the lock is had all the same, once.
 func TestClusterNotNoted(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		dir := t.TempDir()
 		if err := os.MkdirAll(dir+"/cluster/x", 0o755); err != nil {

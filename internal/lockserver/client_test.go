@@ -12,7 +12,7 @@ import (
 // Rule 2: an acquire whose answer was lost gives no lease until a renewal sent afterwards is
 // acknowledged.
 func TestAcquireAnswerLost(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		x := c.session("x")
 		defer x.stop()
@@ -24,7 +24,7 @@ func TestAcquireAnswerLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, entry := range three {
-			c.net.cut(entry, "x") // every answer is lost
+			c.net.Cut(entry, "x") // every answer is lost
 		}
 		got := make(chan *lockclient.Held, 1)
 		go func() {
@@ -45,7 +45,7 @@ func TestAcquireAnswerLost(t *testing.T) {
 			t.Fatalf("the servers say %+v, want the lock to be x's", k)
 		}
 		healed := x.client.Clock.Now()
-		c.net.isolate("x", three, false)
+		c.net.Isolate("x", three, false)
 		h := <-got
 		if end, _ := h.Ends(); end.Left(healed.Add(testTimes.Timeout)) < 0 {
 			t.Error("the lease counts from before the answers came")
@@ -58,7 +58,7 @@ func TestAcquireAnswerLost(t *testing.T) {
 
 // Rule 2: the lease ends at L to the moment, and an answer that comes later changes nothing.
 func TestLeaseEnds(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		x := c.session("x")
 		defer x.stop()
@@ -69,7 +69,7 @@ func TestLeaseEnds(t *testing.T) {
 		defer keep(h)()
 		time.Sleep(7 * time.Second)
 		for _, entry := range three {
-			c.net.cut(entry, "x")
+			c.net.Cut(entry, "x")
 		}
 		time.Sleep(2500 * time.Millisecond) // a renewal is on its way and acknowledged
 		end, _ := h.Ends()
@@ -79,7 +79,7 @@ func TestLeaseEnds(t *testing.T) {
 		if after := time.Since(begin); after != left {
 			t.Errorf("lost after %v, want %v", after, left)
 		}
-		c.net.isolate("x", three, false)
+		c.net.Isolate("x", three, false)
 		time.Sleep(time.Second)
 		if late, _ := h.Ends(); late != end {
 			t.Error("an answer moved the end of a lease that was over")
@@ -89,7 +89,7 @@ func TestLeaseEnds(t *testing.T) {
 
 // Rule 2: a manager whose loop hangs does not renew.
 func TestLoopHangs(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x := c.session("x")
 		defer x.stop()
 		alive, err := x.Acquire(t.Context(), wish("alive"))
@@ -118,7 +118,7 @@ func TestLoopHangs(t *testing.T) {
 
 // Rule 20: shorter times bind at once, longer ones when they are in the log.
 func TestChange(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x := c.session("x")
 		defer x.stop()
 		h, err := x.Acquire(t.Context(), wish("p"))
@@ -137,7 +137,7 @@ func TestChange(t *testing.T) {
 		if kill != end.Add(longer.Stop) {
 			t.Error("the kill end does not go by the new stop timeout")
 		}
-		c.net.isolate("x", three, true)
+		c.net.Isolate("x", three, true)
 		done := make(chan error, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -153,13 +153,13 @@ func TestChange(t *testing.T) {
 		if err := <-done; err == nil {
 			t.Error("a change that nobody heard of succeeded")
 		}
-		c.net.isolate("x", three, false)
+		c.net.Isolate("x", three, false)
 	})
 }
 
 // A stand-by with a priority leaves a free lock to others for so long.
 func TestPriority(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x, y := c.session("x"), c.session("y")
 		defer x.stop()
 		defer y.stop()
@@ -191,7 +191,7 @@ func TestPriority(t *testing.T) {
 // A release whose outcome is not known may come late. It must not free a term that the same
 // session goes on with.
 func TestLateRelease(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		x := c.session("x")
 		defer x.stop()
@@ -201,14 +201,14 @@ func TestLateRelease(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, entry := range three {
-				c.net.cut("x", entry)
+				c.net.Cut("x", entry)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			if err := h.Release(ctx); err == nil {
 				t.Error("a release that nobody heard of succeeded")
 			}
 			cancel()
-			heal := time.AfterFunc(time.Duration(i)*time.Millisecond, func() { c.net.isolate("x", three, false) })
+			heal := time.AfterFunc(time.Duration(i)*time.Millisecond, func() { c.net.Isolate("x", three, false) })
 			again, err := x.Acquire(t.Context(), wish("p"))
 			if err != nil {
 				t.Fatal(err)
@@ -232,7 +232,7 @@ func TestLateRelease(t *testing.T) {
 
 // Rule 3: a holder that learns that another has the lock kills at once: its kill end is now.
 func TestAnotherHolds(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x := c.session("x")
 		defer x.stop()
 		h, err := x.Acquire(t.Context(), wish("p"))
@@ -258,7 +258,7 @@ func TestAnotherHolds(t *testing.T) {
 // term and with the times that it wishes now. What was on its way about the old term, here a
 // change to short times, is void: the servers would wait less than the holder lives.
 func TestOwnLockAgain(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x, y := c.session("x"), c.session("y")
 		defer x.stop()
 		defer y.stop()
@@ -270,9 +270,9 @@ func TestOwnLockAgain(t *testing.T) {
 			ReleaseRequest: lock.ReleaseRequest{Name: "p", Term: first.Term, Session: x.Owner.Session},
 			Seq:            1, Times: lock.Times{Timeout: 5 * time.Second, Stop: 5 * time.Second},
 		}
-		c.net.isolate("x", three, true)
+		c.net.Isolate("x", three, true)
 		<-first.Lost()
-		c.net.isolate("x", three, false)
+		c.net.Isolate("x", three, false)
 		w := wish("p")
 		w.Times.Timeout = time.Minute
 		h, err := x.Acquire(t.Context(), w)
@@ -291,28 +291,28 @@ func TestOwnLockAgain(t *testing.T) {
 		}
 		defer keep(h)()
 		time.Sleep(20 * time.Second)
-		c.net.isolate("x", three, true)
+		c.net.Isolate("x", three, true)
 		if _, err := y.Acquire(t.Context(), wish("p")); err != nil {
 			t.Fatal(err)
 		}
 		if end, _ := h.Ends(); end.Left(x.client.Clock.Now()) > 0 {
 			t.Error("two holders")
 		}
-		c.net.isolate("x", three, false)
+		c.net.Isolate("x", three, false)
 	})
 }
 
 // A lease that was judged over, for a grant that then did not come about, does not lock out the
 // session that still has the lock.
 func TestJudgedForNobody(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x := c.session("x")
 		defer x.stop()
 		h, err := x.Acquire(t.Context(), wish("p"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.net.isolate("x", three, true)
+		c.net.Isolate("x", three, true)
 		<-h.Lost()
 		time.Sleep(time.Minute)
 		m := c.hosts[c.leader()].machine
@@ -321,7 +321,7 @@ func TestJudgedForNobody(t *testing.T) {
 			t.Errorf("Judge = %v, %v", left, err)
 		}
 		m.mu.Unlock()
-		c.net.isolate("x", three, false)
+		c.net.Isolate("x", three, false)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		if _, err := x.Acquire(ctx, wish("p")); err != nil {
@@ -332,7 +332,7 @@ func TestJudgedForNobody(t *testing.T) {
 
 // A timeout that gets shorter between two renewals must not cost the lock.
 func TestShorterTimeout(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x := c.session("x")
 		defer x.stop()
 		w := wish("p")
@@ -355,7 +355,7 @@ func TestShorterTimeout(t *testing.T) {
 
 // A connection for questions on which nothing comes back any more is found out, however busy it is.
 func TestDeadQuestionConnection(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x := c.session("x")
 		defer x.stop()
 		w := wish("p")
@@ -367,7 +367,7 @@ func TestDeadQuestionConnection(t *testing.T) {
 		defer keep(h)()
 		time.Sleep(10 * time.Second)
 		leader := c.leader()
-		c.net.forget(leader, c.others(leader)[0])
+		c.net.Forget(leader, c.others(leader)[0])
 		time.Sleep(time.Minute)
 		c.crash(c.others(leader)[1])
 		time.Sleep(30 * time.Second)

@@ -17,16 +17,17 @@ import (
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
+	"backtowork/internal/memnet"
 )
 
-// A testCluster is lock servers on real raft and real disks, in virtual time over a memNet.
+// A testCluster is lock servers on real raft and real disks, in virtual time over a memnet.Net.
 type testCluster struct {
 	t     *testing.T
-	net   *memNet
+	net   *memnet.Net
 	list  []string
 	key   *clusterkey.Key
 	dir   string
-	off   off
+	off   Off
 	logs  logSizes
 	hosts map[string]*testServer
 }
@@ -55,7 +56,7 @@ func (s *testServer) died() []error {
 
 // inCluster runs test on servers called list, with the rules in off switched off, in a bubble
 // of virtual time.
-func inCluster(t *testing.T, switched off, list []string, test func(*testing.T, *testCluster)) {
+func inCluster(t *testing.T, switched Off, list []string, test func(*testing.T, *testCluster)) {
 	t.Helper()
 	key, err := clusterkey.Create(filepath.Join(t.TempDir(), "key"))
 	if err != nil {
@@ -63,7 +64,7 @@ func inCluster(t *testing.T, switched off, list []string, test func(*testing.T, 
 	}
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		c := &testCluster{t, newMemNet(), list, key, dir, switched, logSizes{}, map[string]*testServer{}}
+		c := &testCluster{t, memnet.New(), list, key, dir, switched, logSizes{}, map[string]*testServer{}}
 		for _, entry := range list {
 			c.start(entry)
 		}
@@ -86,8 +87,8 @@ func (c *testCluster) config(entry string, s *testServer) Config {
 	}
 	return Config{
 		Entry: entry, List: c.list, Dir: c.stateDir(entry), Mark: filepath.Join(c.dir, entry, "mark"),
-		Version: "test", Key: c.key, Network: c.net.on(entry), Clock: lease.Scaled(1),
-		Log: slog.New(to), Fatal: s.fatal, off: c.off, logs: c.logs,
+		Version: "test", Key: c.key, Network: c.net.On(entry), Clock: lease.Scaled(1),
+		Log: slog.New(to), Fatal: s.fatal, Off: c.off, logs: c.logs,
 	}
 }
 
@@ -126,11 +127,11 @@ func (c *testCluster) unmake(entry string) error {
 
 // crash ends a server without a word to the others.
 func (c *testCluster) crash(entry string) {
-	c.net.isolate(entry, c.others(entry), true)
-	c.net.crash(entry)
-	c.hosts[entry].off.farewell = true
+	c.net.Isolate(entry, c.others(entry), true)
+	c.net.Crash(entry)
+	c.hosts[entry].Off.Farewell = true
 	c.stop(entry)
-	c.net.isolate(entry, c.others(entry), false)
+	c.net.Isolate(entry, c.others(entry), false)
 }
 
 func (c *testCluster) others(entry string) []string {
@@ -171,7 +172,7 @@ func (c *testCluster) client(host string, servers ...string) *lockclient.Client 
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cfg := lockclient.Config{TLS: tls, Clock: lease.Scaled(1), Log: slog.New(slog.DiscardHandler), Dial: c.net.on(host).Dial}
+	cfg := lockclient.Config{TLS: tls, Clock: lease.Scaled(1), Log: slog.New(slog.DiscardHandler), Dial: c.net.On(host).Dial}
 	for _, entry := range servers {
 		cfg.Servers = append(cfg.Servers, lockclient.Server{Entry: entry, Addr: entry})
 	}
@@ -239,7 +240,7 @@ func wish(name string) lockclient.Wish {
 var three = []string{"a", "b", "c"}
 
 func TestBirthAndHandOver(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		first, second := c.session("a"), c.session("b")
 		defer first.stop()
 		defer second.stop()
@@ -274,7 +275,7 @@ func TestBirthAndHandOver(t *testing.T) {
 // The lease of a holder that is cut off ends on its side before the servers give it away, and
 // they do so within T + S + m of the last request that they acknowledged.
 func TestHolderCutOff(t *testing.T) {
-	inCluster(t, off{}, []string{"a", "b", "c"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a", "b", "c"}, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		holder, standby := c.session("x"), c.session("y")
 		defer holder.stop()
@@ -286,7 +287,7 @@ func TestHolderCutOff(t *testing.T) {
 		defer keep(h)()
 		_ = leader
 		time.Sleep(20 * time.Second)
-		c.net.isolate("x", c.list, true)
+		c.net.Isolate("x", c.list, true)
 		cut := time.Now()
 		got := make(chan time.Time, 1)
 		go func() {
@@ -309,13 +310,13 @@ func TestHolderCutOff(t *testing.T) {
 		if after := at.Sub(cut); after > testTimes.Silence()+time.Second {
 			t.Errorf("granted %v after the cut, want at most T+S+m", after)
 		}
-		c.net.isolate("x", c.list, false)
+		c.net.Isolate("x", c.list, false)
 	})
 }
 
 // A new leader gives every holder its full time, and a leader's crash costs the holder nothing.
 func TestLeaderCrash(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		first, second := c.session("x"), c.session("y")
 		defer first.stop()
 		defer second.stop()
@@ -337,7 +338,7 @@ func TestLeaderCrash(t *testing.T) {
 		}
 		// Now the holder goes with the leader: the next holder waits from the new leader's open.
 		leader := c.leader()
-		c.net.isolate("x", c.list, true)
+		c.net.Isolate("x", c.list, true)
 		c.crash(leader)
 		c.leader()
 		opened := time.Now()
@@ -348,13 +349,13 @@ func TestLeaderCrash(t *testing.T) {
 		if took < testTimes.Silence()-time.Second || took > testTimes.Silence()+time.Second {
 			t.Errorf("granted %v after the new leader opened, want %v", took, testTimes.Silence())
 		}
-		c.net.isolate("x", c.list, false)
+		c.net.Isolate("x", c.list, false)
 	})
 }
 
 // With one of three servers nobody gets or keeps a lock.
 func TestNoMajority(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		s := c.session("x")
 		defer s.stop()
 		h, err := s.Acquire(t.Context(), wish("p"))

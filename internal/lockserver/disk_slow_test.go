@@ -47,8 +47,8 @@ func (d *slowDisk) start() {
 	died, s := d.died, &testServer{done: make(chan error, 1)}
 	cfg := d.c.config(d.entry, s)
 	cfg.Fatal = func(err error) {
-		d.c.net.isolate(d.entry, append(d.c.others(d.entry), "x", "y", "z"), true)
-		d.c.net.crash(d.entry)
+		d.c.net.Isolate(d.entry, append(d.c.others(d.entry), "x", "y", "z"), true)
+		d.c.net.Crash(d.entry)
 		close(died)
 		s.fatal(err)
 	}
@@ -98,9 +98,9 @@ func (d *slowDisk) bury() bool {
 		return false
 	}
 	close(d.freed)
-	d.c.hosts[d.entry].off.farewell = true
+	d.c.hosts[d.entry].Off.Farewell = true
 	d.c.stop(d.entry)
-	d.c.net.isolate(d.entry, append(d.c.others(d.entry), "x", "y", "z"), false)
+	d.c.net.Isolate(d.entry, append(d.c.others(d.entry), "x", "y", "z"), false)
 	return true
 }
 
@@ -226,7 +226,7 @@ func TestDiskOfMinority(t *testing.T) {
 		for _, slow := range []time.Duration{200 * time.Millisecond, 500 * time.Millisecond, 1500 * time.Millisecond, forEver} {
 			t.Run(fmt.Sprintf("leader=%v/%v", leads, slow), func(t *testing.T) {
 				t.Parallel()
-				inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+				inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 					disks := slowDisks(c)
 					u := newTussle(c)
 					defer u.end()
@@ -273,7 +273,7 @@ func TestDiskOfMajority(t *testing.T) {
 		for _, slow := range []time.Duration{200 * time.Millisecond, 500 * time.Millisecond, 1500 * time.Millisecond, forEver} {
 			t.Run(fmt.Sprintf("leader=%v/%v", leads, slow), func(t *testing.T) {
 				t.Parallel()
-				inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+				inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 					disks := slowDisks(c)
 					u := newTussle(c)
 					defer u.end()

@@ -28,7 +28,7 @@ func (c *testCluster) force(entry string) {
 // its terms are higher than any of the old one, and the holder of the old one ends in time. Servers
 // that leave the old cluster are taken in.
 func TestForceNewCluster(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.logs = logSizes{snapshotAt: 5, kept: 2}
 		left := c.leader()
 		x := c.session("x")
@@ -84,7 +84,7 @@ func TestForceNewCluster(t *testing.T) {
 
 // A server that knows nothing begins with terms that no old one had.
 func TestForceWithoutState(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		c.leader()
 		c.stop("a")
 		if err := os.RemoveAll(c.stateDir("a")); err != nil {
@@ -104,7 +104,7 @@ func TestForceWithoutState(t *testing.T) {
 // A node that had a lock before says in which term: a new cluster gives a higher one, whatever it
 // knows.
 func TestFloor(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		client := c.client("x")
 		defer client.Close()

@@ -11,27 +11,15 @@ import (
 	"time"
 
 	"backtowork/internal/clusterkey"
+	"backtowork/internal/memnet"
 )
-
-// kept is how many connections from a host begins with prefix the server a has.
-func (n *memNet) kept(prefix string) int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	kept := 0
-	for c := range n.conns {
-		if c.host == "a" && len(c.peer.host) >= len(prefix) && c.peer.host[:len(prefix)] == prefix {
-			kept++
-		}
-	}
-	return kept
-}
 
 // Whoever opens connections and says nothing has few of them, and keeps nobody else out.
 func TestLobby(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		c.leader()
 		dial := func(host string) net.Conn {
-			conn, err := c.net.on(host).Dial(t.Context(), "a")
+			conn, err := c.net.On(host).Dial(t.Context(), "a")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,13 +33,13 @@ func TestLobby(t *testing.T) {
 		}
 		curl := <-c.shake("mad", clusterkey.Host)
 		defer curl.Close()
-		time.Sleep(2 * c.net.delay) // now the server has seen curl's certificate
+		time.Sleep(2 * memnet.Delay) // now the server has seen curl's certificate
 		begun := c.shake("mad", "")
 		for range 10 * lobbyEach {
 			defer dial("mad").Close()
 		}
 		time.Sleep(time.Millisecond)
-		if got := c.net.kept("mad"); got != lobbyEach+2 {
+		if got := c.net.Conns("a", "mad"); got != lobbyEach+2 {
 			t.Errorf("one host that says nothing has %d connections, want %d", got, lobbyEach)
 		}
 		if conn := <-begun; conn == nil {
@@ -65,12 +53,12 @@ func TestLobby(t *testing.T) {
 			defer dial(fmt.Sprint("many-", i)).Close()
 		}
 		time.Sleep(time.Millisecond)
-		if many, mad := c.net.kept("many-"), c.net.kept("mad"); many+mad != lobbySeats+1 || mad > 2 {
+		if many, mad := c.net.Conns("a", "many-"), c.net.Conns("a", "mad"); many+mad != lobbySeats+1 || mad > 2 {
 			t.Errorf("hosts that say nothing have %d connections and %d, want %d in all, and the more of one host gone first", many, mad, lobbySeats)
 		}
 		comesIn("x")
 		time.Sleep(handshakeLimit)
-		if got := c.net.kept("m"); got != 0 {
+		if got := c.net.Conns("a", "m"); got != 0 {
 			t.Errorf("after the limit %d connections are left that asked nothing", got)
 		}
 	})
@@ -79,7 +67,7 @@ func TestLobby(t *testing.T) {
 // shake begins a handshake with server a, for that name or else the usual one, of which the
 // server has heard the greeting. What comes of it is nil if it failed.
 func (c *testCluster) shake(host, name string) <-chan *tls.Conn {
-	raw, err := c.net.on(host).Dial(c.t.Context(), "a")
+	raw, err := c.net.On(host).Dial(c.t.Context(), "a")
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -98,7 +86,7 @@ func (c *testCluster) shake(host, name string) <-chan *tls.Conn {
 		done <- conn
 	}()
 	synctest.Wait()
-	time.Sleep(c.net.delay)
+	time.Sleep(memnet.Delay)
 	synctest.Wait()
 	return done
 }
@@ -106,7 +94,7 @@ func (c *testCluster) shake(host, name string) <-chan *tls.Conn {
 // Handshakes of those who do not show that they have the key are few a second, and so is the
 // public-key work for them; members do not wait for that.
 func TestStrangersAreFew(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		c.leader()
 		// served is how many of ten times fifty handshakes from host came as far as to see the
 		// server's certificate.
@@ -117,7 +105,7 @@ func TestStrangersAreFew(t *testing.T) {
 				var wg sync.WaitGroup
 				for range 50 {
 					wg.Go(func() {
-						raw, err := c.net.on(host).Dial(t.Context(), "a")
+						raw, err := c.net.On(host).Dial(t.Context(), "a")
 						if err != nil {
 							t.Error(err)
 							return
@@ -130,7 +118,7 @@ func TestStrangersAreFew(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				time.Sleep(c.net.delay) // so that the server has seen the end of each
+				time.Sleep(memnet.Delay) // so that the server has seen the end of each
 			}
 			return int(served.Load())
 		}

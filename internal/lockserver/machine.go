@@ -54,6 +54,9 @@ func (m *machine) Apply(l *raft.Log) any {
 	if m.loose {
 		now := m.table.Get(e.Name)
 		e.Term, e.Session, e.Seq, e.RaftTerm = now.Term, now.Session, now.Seq, l.Term
+		if e.Kind == lock.Fenced && e.OK { // whoever has it now
+			e.Kind = lock.Release
+		}
 	}
 	k, changed, err := m.table.Apply(e, l.Term)
 	if err != nil {
@@ -65,8 +68,10 @@ func (m *machine) Apply(l *raft.Log) any {
 	case e.Kind == lock.Open:
 		m.leases.Open(l.Term, now)
 		m.wakeAll()
-	case changed && e.Kind == lock.Acquire:
+	case changed && (e.Kind == lock.Acquire || e.Kind == lock.Adopt):
 		m.leases.Granted(e.Name, k, now)
+	case changed && e.Kind == lock.Fence:
+		m.leases.Fencing(e.Name, k, now)
 	case changed && e.Kind == lock.Change:
 		m.leases.Changed(e.Name, k)
 	}

@@ -97,7 +97,7 @@ func TestServerClockSteps(t *testing.T) {
 	}{{"boot", 5 * time.Hour, 0}, {"raw", 0, 5 * time.Hour}} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 				clocks := map[string]*stepping{}
 				for _, entry := range three {
 					clocks[entry] = newStepping()
@@ -115,14 +115,14 @@ func TestServerClockSteps(t *testing.T) {
 				clocks[leader].step(row.boot, row.raw)
 				time.Sleep(20 * time.Second)
 				notYet(t, got, "after a step of the leader's clock")
-				c.net.isolate("x", three, true)
+				c.net.Isolate("x", three, true)
 				time.Sleep(3 * time.Second)
 				clocks[leader].step(row.boot, row.raw)
 				<-h.Lost()
 				if at, kill := <-got, killAt(x, h); at.Before(kill.Add(500 * time.Millisecond)) {
 					t.Errorf("granted %v before the kill end and the margin", kill.Sub(at))
 				}
-				c.net.isolate("x", three, false)
+				c.net.Isolate("x", three, false)
 			})
 		})
 	}
@@ -139,7 +139,7 @@ func TestHolderClockSteps(t *testing.T) {
 	}{{"boot", 5 * time.Hour, 0}, {"raw", 0, 5 * time.Hour}} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 				c.leader()
 				clock := newStepping()
 				x := c.withClock("x", clock)
@@ -174,7 +174,7 @@ func TestHolderClockSteps(t *testing.T) {
 // A lease that a script keeps from call to call ends by the clock of the host too.
 func TestSingleClockSteps(t *testing.T) {
 	t.Parallel()
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		clock := newStepping()
 		client := c.client("x")
@@ -248,7 +248,7 @@ func TestDifferentTimes(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 				x, y := c.session("x"), c.session("y")
 				defer x.stop()
 				defer y.stop()
@@ -273,7 +273,7 @@ func TestDifferentTimes(t *testing.T) {
 					time.Sleep(5 * time.Second) // the lease that was given is not made shorter
 				}
 				cut := time.Now()
-				c.net.isolate("x", three, true)
+				c.net.Isolate("x", three, true)
 				<-h.Lost()
 				if took := time.Since(cut); took > row.changed.Timeout || took < row.changed.Timeout-2*time.Second {
 					t.Errorf("lost %v after the cut, want about %v", took, row.changed.Timeout)
@@ -286,7 +286,7 @@ func TestDifferentTimes(t *testing.T) {
 				if took := at.Sub(cut); took > row.changed.Silence()+time.Second {
 					t.Errorf("granted %v after the cut, want %v", took, row.changed.Silence())
 				}
-				c.net.isolate("x", three, false)
+				c.net.Isolate("x", three, false)
 			})
 		})
 	}

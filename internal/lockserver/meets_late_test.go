@@ -13,7 +13,7 @@ import (
 // deafen holds every answer to host, or lets them through again.
 func (c *testCluster) deafen(host string, deaf bool) {
 	for _, entry := range c.list {
-		c.net.set(entry, host, deaf)
+		c.net.Set(entry, host, deaf)
 	}
 }
 
@@ -21,7 +21,7 @@ func (c *testCluster) deafen(host string, deaf bool) {
 // have.
 func TestChangeAnswerLost(t *testing.T) {
 	t.Parallel()
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x := c.session("x")
 		defer x.stop()
 		first := mustAcquire(t, x, wish("p"))
@@ -50,7 +50,7 @@ func TestChangeAnswerLost(t *testing.T) {
 // and not lost it.
 func TestReleaseAnswerLost(t *testing.T) {
 	t.Parallel()
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x, y := c.session("x"), c.session("y")
 		defer x.stop()
 		defer y.stop()
@@ -65,7 +65,7 @@ func TestReleaseAnswerLost(t *testing.T) {
 			second := mustAcquire(t, y, wish("p"))
 			stopSecond := keep(second)
 			time.Sleep(5*time.Second + time.Duration(phase)*250*time.Millisecond)
-			c.net.reset(func(a, b string) bool { return a == "x" || b == "x" }) // and with them the answers
+			c.net.Reset(func(a, b string) bool { return a == "x" || b == "x" }) // and with them the answers
 			c.deafen("x", false)
 			if err := <-done; err != nil {
 				t.Fatal(err)
@@ -86,7 +86,7 @@ func TestReleaseAnswerLost(t *testing.T) {
 // in one term, the latest, and what was on its way about the earlier ones is void.
 func TestAcquireGivenUp(t *testing.T) {
 	t.Parallel()
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x, y := c.session("x"), c.session("y")
 		defer x.stop()
 		defer y.stop()
@@ -171,7 +171,7 @@ func (c *testCluster) replay(old []replay) {
 // nor how long its holder may live unheard.
 func TestReplays(t *testing.T) {
 	t.Parallel()
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x, y := c.session("x"), c.session("y")
 		defer x.stop()
 		defer y.stop()
@@ -206,10 +206,10 @@ func TestReplays(t *testing.T) {
 			t.Error("old requests cost the holder its lock")
 		}
 		stop()
-		c.net.isolate("y", three, true)
+		c.net.Isolate("y", three, true)
 		<-third.Lost()
 		c.replay(ofFirst) // also while nobody renews it
 		c.replay(ofSecond)
-		c.net.isolate("y", three, false)
+		c.net.Isolate("y", three, false)
 	})
 }

@@ -39,7 +39,7 @@ func duringChanges(t *testing.T, test func(t *testing.T, c *testCluster, leave f
 		for stage := range 5 {
 			t.Run(fmt.Sprintf("crash=%v/%d", crash, stage), func(t *testing.T) {
 				t.Parallel()
-				inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+				inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 					c.leader()
 					time.Sleep(2 * time.Second)
 					c.slowly(20 * time.Millisecond)

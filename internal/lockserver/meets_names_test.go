@@ -49,7 +49,7 @@ func TestNames(t *testing.T) {
 // has its own name again.
 func TestTwoHostsOfOneName(t *testing.T) {
 	t.Parallel()
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x, y := c.session("n"), c.session("n")
 		defer x.stop()
 		defer y.stop()
@@ -100,7 +100,7 @@ func TestTwoHostsOfOneName(t *testing.T) {
 // A renewal is never refused for a name, and a stand-by keeps its name by waiting.
 func TestNameOfStandBy(t *testing.T) {
 	t.Parallel()
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x, y, z := c.session("m"), c.session("n"), c.session("n")
 		for _, s := range []*holder{x, y, z} {
 			defer s.stop()

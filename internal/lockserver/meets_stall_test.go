@@ -23,7 +23,7 @@ func TestStalls(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(row.who, row.long), func(t *testing.T) {
 			t.Parallel()
-			inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 				x, y := c.session("x"), c.session("y")
 				defer x.stop()
 				defer y.stop()
@@ -36,9 +36,9 @@ func TestStalls(t *testing.T) {
 				leader := c.leader()
 				host := map[string]string{"client": "x", "follower": c.others(leader)[0], "leader": leader}[row.who]
 				all := append(c.others(host), "x", "y")
-				c.net.isolate(host, all, true)
+				c.net.Isolate(host, all, true)
 				time.Sleep(row.long)
-				c.net.isolate(host, all, false)
+				c.net.Isolate(host, all, false)
 				time.Sleep(testTimes.Silence())
 				notYet(t, got, "after the stall")
 				if isLost(h) {
@@ -57,7 +57,7 @@ func TestStalls(t *testing.T) {
 // its renewals of before arrive then; the next had it not before the kill end and the margin.
 func TestStallOfHolderTooLong(t *testing.T) {
 	t.Parallel()
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		x, y := c.session("x"), c.session("y")
 		defer x.stop()
 		defer y.stop()
@@ -65,7 +65,7 @@ func TestStallOfHolderTooLong(t *testing.T) {
 		defer keep(h)()
 		got := acquireLater(t, y, wish("p"))
 		time.Sleep(9 * time.Second)
-		c.net.isolate("x", three, true)
+		c.net.Isolate("x", three, true)
 		<-h.Lost()
 		kill := killAt(x, h)
 		end, _ := h.Ends()
@@ -73,7 +73,7 @@ func TestStallOfHolderTooLong(t *testing.T) {
 			t.Errorf("granted %v before the kill end and the margin", kill.Sub(at))
 		}
 		before := c.agreed("p")
-		c.net.isolate("x", three, false)
+		c.net.Isolate("x", three, false)
 		time.Sleep(3 * time.Second)
 		if late, _ := h.Ends(); late != end {
 			t.Error("an answer that came late moved the end of the lease")
@@ -88,7 +88,7 @@ func TestStallOfHolderTooLong(t *testing.T) {
 // leads by then, and has a holder of its own.
 func TestThawedLeader(t *testing.T) {
 	t.Parallel()
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		old := c.leader()
 		x, y := c.session("x", old), c.session("y", c.others(old)...)
 		defer x.stop()
@@ -104,13 +104,13 @@ func TestThawedLeader(t *testing.T) {
 			t.Fatal(err)
 		}
 		stands := append(c.others(old), "x", "y")
-		c.net.isolate(old, stands, true)
+		c.net.Isolate(old, stands, true)
 		got := acquireLater(t, y, wish("p"))
 		<-got
 		asked := make(chan error, 1)
 		go func() { asked <- renew(time.Second) }() // on a connection of before; it waits in the kernel
 		time.Sleep(100 * time.Millisecond)
-		c.net.isolate(old, stands, false)
+		c.net.Isolate(old, stands, false)
 		if err := <-asked; err == nil {
 			t.Error("a leader of before acknowledged a renewal after another had the lock")
 		}
@@ -128,27 +128,27 @@ func TestOneWayCuts(t *testing.T) {
 		name string
 		cut  func(c *testCluster, leader string, others []string)
 	}{
-		{"client to leader", func(c *testCluster, leader string, _ []string) { c.net.cut("x", leader) }},
-		{"leader to client", func(c *testCluster, leader string, _ []string) { c.net.cut(leader, "x") }},
+		{"client to leader", func(c *testCluster, leader string, _ []string) { c.net.Cut("x", leader) }},
+		{"leader to client", func(c *testCluster, leader string, _ []string) { c.net.Cut(leader, "x") }},
 		{"client to followers", func(c *testCluster, _ string, others []string) {
-			c.net.cut("x", others[0])
-			c.net.cut("x", others[1])
+			c.net.Cut("x", others[0])
+			c.net.Cut("x", others[1])
 		}},
-		{"leader to a follower", func(c *testCluster, leader string, others []string) { c.net.cut(leader, others[0]) }},
-		{"a follower to the leader", func(c *testCluster, leader string, others []string) { c.net.cut(others[0], leader) }},
-		{"a follower to the other", func(c *testCluster, _ string, others []string) { c.net.cut(others[0], others[1]) }},
+		{"leader to a follower", func(c *testCluster, leader string, others []string) { c.net.Cut(leader, others[0]) }},
+		{"a follower to the leader", func(c *testCluster, leader string, others []string) { c.net.Cut(others[0], leader) }},
+		{"a follower to the other", func(c *testCluster, _ string, others []string) { c.net.Cut(others[0], others[1]) }},
 		{"leader to all servers", func(c *testCluster, leader string, others []string) {
-			c.net.cut(leader, others[0])
-			c.net.cut(leader, others[1])
+			c.net.Cut(leader, others[0])
+			c.net.Cut(leader, others[1])
 		}},
 		{"all servers to the leader", func(c *testCluster, leader string, others []string) {
-			c.net.cut(others[0], leader)
-			c.net.cut(others[1], leader)
+			c.net.Cut(others[0], leader)
+			c.net.Cut(others[1], leader)
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 				leader := c.leader()
 				x, y := c.session("x"), c.session("y")
 				defer x.stop()
@@ -164,7 +164,7 @@ func TestOneWayCuts(t *testing.T) {
 					t.Error("the holder lost its lock")
 				}
 				for _, from := range append(three, "x") {
-					c.net.isolate(from, append(three, "x"), false)
+					c.net.Isolate(from, append(three, "x"), false)
 				}
 				if err := h.Release(t.Context()); err != nil {
 					t.Error(err)
@@ -196,14 +196,14 @@ func TestLossyLinks(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 				c.leader()
 				x, y := c.session("x"), c.session("y")
 				defer x.stop()
 				defer y.stop()
 				for i, entry := range three {
-					c.net.setSlow("x", entry, lossy(seed+uint64(10*i)))
-					c.net.setSlow(entry, "x", lossy(seed+uint64(10*i+5)))
+					c.net.SetSlow("x", entry, lossy(seed+uint64(10*i)))
+					c.net.SetSlow(entry, "x", lossy(seed+uint64(10*i+5)))
 				}
 				w := wish("p")
 				w.Times.Timeout = 30 * time.Second
@@ -215,13 +215,13 @@ func TestLossyLinks(t *testing.T) {
 				if isLost(h) {
 					t.Error("the holder lost its lock")
 				}
-				c.net.isolate("x", three, true)
+				c.net.Isolate("x", three, true)
 				<-h.Lost()
 				kill := killAt(x, h)
 				if at := <-got; at.Before(kill.Add(500 * time.Millisecond)) {
 					t.Errorf("granted %v before the kill end and the margin", kill.Sub(at))
 				}
-				c.net.isolate("x", three, false)
+				c.net.Isolate("x", three, false)
 			})
 		})
 	}

@@ -18,7 +18,7 @@ import (
 
 // slowly makes all packets of the cluster take d, so that a request has stages that a test can
 // meet it in.
-func (c *testCluster) slowly(d time.Duration) { c.net.setDelay(d) }
+func (c *testCluster) slowly(d time.Duration) { c.net.SetDelay(d) }
 
 // post sends a request as it stands to one server, as whoever kept it would.
 func (c *testCluster) post(entry, path string, request, answer any) error {

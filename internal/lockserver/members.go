@@ -200,7 +200,7 @@ func (s *Server) loneliness() string {
 	s.mu.Lock()
 	refused, only := len(s.refused) > 0, len(s.current) == 1 && s.current[0] == s.Entry
 	s.mu.Unlock()
-	if !refused && (only || s.off.birth || !s.alone()) {
+	if !refused && (only || s.Off.Birth || !s.alone()) {
 		return ""
 	}
 	s.mu.Lock()

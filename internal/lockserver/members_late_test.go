@@ -10,7 +10,7 @@ import (
 
 // A step is conditional on the log entry that the servers were last changed by.
 func TestPrevIndex(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		l := c.leader()
 		conf := c.hosts[l].configuration()
 		index, _ := c.hosts[l].configured()
@@ -22,7 +22,7 @@ func TestPrevIndex(t *testing.T) {
 
 // A step that comes late changes nothing.
 func TestStaleStep(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		l := c.leader()
 		s := c.hosts[l]
 		index, _ := s.configured()
@@ -43,7 +43,7 @@ func TestReplaceAll(t *testing.T) {
 		"one by one":     {[]string{"a"}, []string{"d"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inCluster(t, off{}, test.from, func(t *testing.T, c *testCluster) {
+			inCluster(t, Off{}, test.from, func(t *testing.T, c *testCluster) {
 				c.leader()
 				x := c.session("x", test.from...)
 				defer x.stop()
@@ -74,7 +74,7 @@ func TestReplaceAll(t *testing.T) {
 
 // What a leader waited for is forgotten with its leadership.
 func TestStaleWaiting(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		l := c.leader()
 		c.edit([]string{"a", "b", "c", "d"}, three...)
 		time.Sleep(10 * time.Second)
@@ -89,7 +89,7 @@ func TestStaleWaiting(t *testing.T) {
 
 // A server that was reached at the birth, but whose list was changed before it took the record, is born all the same.
 func TestBirthListChanged(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		for _, e := range three {
 			c.stop(e)
@@ -120,12 +120,12 @@ func TestBirthListChanged(t *testing.T) {
 
 // A server that was removed while it was cut off says so when it comes back, and is taken in again when it is listed.
 func TestRemovedComesBack(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		lost, stop := c.hold()
 		defer stop()
 		gone := c.others(leader)[0]
-		c.net.isolate(gone, append(c.others(gone), "d", "x"), true)
+		c.net.Isolate(gone, append(c.others(gone), "d", "x"), true)
 		time.Sleep(12 * time.Second)
 		list := append(c.others(gone), "d")
 		for _, e := range c.others(gone) {
@@ -136,7 +136,7 @@ func TestRemovedComesBack(t *testing.T) {
 		c.start("d")
 		defer c.stop("d")
 		c.voters(60*time.Second, list...)
-		c.net.isolate(gone, append(append([]string{}, list...), "x"), false)
+		c.net.Isolate(gone, append(append([]string{}, list...), "x"), false)
 		time.Sleep(30 * time.Second)
 		st := c.hosts[gone].status()
 		t.Logf("%s: %s lost %v waiting %q leader %q term %d servers %v", gone, st.Role, st.Lost, st.Waiting, st.Leader, st.Term, st.Servers)
@@ -168,7 +168,7 @@ func TestRemovedComesBack(t *testing.T) {
 
 // Leaders crash in the middle of steps, again and again.
 func TestCrashInSteps(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		five := []string{"a", "b", "c", "d", "e"}
 		c.edit(five, three...)

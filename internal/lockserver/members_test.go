@@ -76,7 +76,7 @@ func (c *testCluster) ends(entry string, want error) {
 // Case B9: three servers grown to five live, and then two cut off from three: one cluster, whose
 // two have no say. A holder notices nothing.
 func TestGrowToFive(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		lost, stop := c.hold()
 		defer stop()
@@ -92,7 +92,7 @@ func TestGrowToFive(t *testing.T) {
 		}
 		two := []string{"a", "b"}
 		for _, entry := range two {
-			c.net.isolate(entry, []string{"c", "d", "e", "x"}, true)
+			c.net.Isolate(entry, []string{"c", "d", "e", "x"}, true)
 		}
 		c.leader(two...)
 		y := c.session("y", two...)
@@ -106,7 +106,7 @@ func TestGrowToFive(t *testing.T) {
 			t.Error("the holder lost its lock, which three of five servers knew")
 		}
 		for _, entry := range two {
-			c.net.isolate(entry, []string{"c", "d", "e", "x"}, false)
+			c.net.Isolate(entry, []string{"c", "d", "e", "x"}, false)
 		}
 		c.list = five
 		for _, entry := range []string{"d", "e"} {
@@ -118,7 +118,7 @@ func TestGrowToFive(t *testing.T) {
 // A cluster shrinks, also by its leader, which hands over first; a holder notices nothing.
 func TestShrink(t *testing.T) {
 	five := []string{"a", "b", "c", "d", "e"}
-	inCluster(t, off{}, five, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, five, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		lost, stop := c.hold()
 		defer stop()
@@ -139,7 +139,7 @@ func TestShrink(t *testing.T) {
 // Nothing changes while a server that can be reached has another list, or no majority of the new
 // list is there.
 func TestListsDiffer(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		c.edit([]string{"a", "b", "c", "d"}, leader)
 		c.start("d")
@@ -156,7 +156,7 @@ func TestListsDiffer(t *testing.T) {
 
 // A dead server is replaced by a change of the list.
 func TestReplaceDead(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		lost, stop := c.hold()
 		defer stop()
@@ -176,7 +176,7 @@ func TestReplaceDead(t *testing.T) {
 // One server grows to three: its locks go on. While the others are not all there it serves nobody,
 // since they might be clusters of their own.
 func TestGrowFromOne(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		c.leader()
 		lost, stop := c.hold()
 		c.edit(three, "a")
@@ -192,7 +192,7 @@ func TestGrowFromOne(t *testing.T) {
 		}
 		stop()
 	})
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		c.leader()
 		lost, stop := c.hold()
 		defer stop()
@@ -219,7 +219,7 @@ func TestLostState(t *testing.T) {
 	}
 	for name, lose := range cases {
 		t.Run(name, func(t *testing.T) {
-			inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 				leader := c.leader()
 				lost, stop := c.hold()
 				defer stop()
@@ -267,7 +267,7 @@ func TestOldCopy(t *testing.T) {
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
-			inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 				leader := c.leader()
 				entry := c.others(leader)[0]
 				home, id := c.dir+"/"+entry+"/", c.hosts[entry].self.ID
@@ -318,11 +318,11 @@ func TestOldCopy(t *testing.T) {
 // Case B7: with two of three servers wiped while the holder is cut off, nobody else is given its
 // lock, and what is left says why.
 func TestTwoOfThreeWiped(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		left := c.leader()
 		lost, stop := c.hold()
 		defer stop()
-		c.net.isolate("x", three, true)
+		c.net.Isolate("x", three, true)
 		for _, entry := range c.others(left) {
 			c.stop(entry)
 			if err := os.RemoveAll(c.stateDir(entry)); err != nil {
@@ -345,6 +345,6 @@ func TestTwoOfThreeWiped(t *testing.T) {
 				t.Errorf("%s waits for %q, which does not say what to do", entry, got.Waiting)
 			}
 		}
-		c.net.isolate("x", three, false)
+		c.net.Isolate("x", three, false)
 	})
 }

@@ -27,7 +27,7 @@ func (s *Server) tallyFile() string { return filepath.Join(filepath.Dir(s.Mark),
 func (s *Server) doubt(file fileID) string {
 	tally, err := readTally(s.tallyFile())
 	switch {
-	case s.off.memory:
+	case s.Off.Memory:
 		return ""
 	case s.self.Outrun:
 		return errOutrun.Error()
@@ -110,7 +110,7 @@ const keptRuns = 16
 // of its state (outrun), or it is not the only one of that id. past is the runs of the starts
 // before, as far as it names them.
 func (s *Server) remember(id string, now sighting, past []string) (outrun bool, err error) {
-	if s.off.memory || s.off.identity {
+	if s.Off.Memory || s.Off.Identity {
 		return false, nil
 	}
 	s.memory <- struct{}{}

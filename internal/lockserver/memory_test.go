@@ -12,7 +12,7 @@ import (
 // Two of five servers, the leader among them, are wiped at once.
 func TestTwoOfFive(t *testing.T) {
 	five := []string{"a", "b", "c", "d", "e"}
-	inCluster(t, off{}, five, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, five, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		lost, stop := c.hold()
 		defer stop()
@@ -30,7 +30,7 @@ func TestTwoOfFive(t *testing.T) {
 
 // An old copy that was started as often as the server itself, while cut off, is found out by its runs.
 func TestOldCopyCatchesUp(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		old := c.others(leader)[0]
 		home, id := c.dir+"/"+old+"/", c.hosts[old].self.ID
@@ -51,13 +51,13 @@ func TestOldCopyCatchesUp(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c.net.isolate(old, c.others(old), true)
+		c.net.Isolate(old, c.others(old), true)
 		c.start(old)
 		time.Sleep(3 * time.Second)
 		c.stop(old)
 		c.start(old)
 		time.Sleep(3 * time.Second)
-		c.net.isolate(old, c.others(old), false)
+		c.net.Isolate(old, c.others(old), false)
 		time.Sleep(10 * time.Second)
 		c.ends(old, ErrAgain)
 		c.start(old)
@@ -69,7 +69,7 @@ func TestOldCopyCatchesUp(t *testing.T) {
 
 // A file system that learns to tell birth times makes nobody forget.
 func TestBirthTimeLearned(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		id := c.hosts["b"].self.ID
 		c.stop("b")
@@ -89,7 +89,7 @@ func TestBirthTimeLearned(t *testing.T) {
 
 // A cluster begun by force does not go on beside the old one, if that comes back.
 func TestForcedBesideOld(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		for _, e := range three {
 			c.stop(e)
@@ -122,7 +122,7 @@ func TestForcedBesideOld(t *testing.T) {
 
 // A cluster that was begun by force, and grew, is like others when it is alone again.
 func TestForcedForEver(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		c.leader()
 		c.stop("a")
 		c.force("a")
@@ -148,7 +148,7 @@ func TestForcedForEver(t *testing.T) {
 
 // A force that is cut short leaves no server that takes part in the old cluster with another table.
 func TestForceCutShort(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		x := c.session("x")
 		defer x.stop()
@@ -215,7 +215,7 @@ func TestForceCutShort(t *testing.T) {
 }
 
 func TestForceAfterTally(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
 		x := c.session("x")
 		defer x.stop()

@@ -80,7 +80,7 @@ func (a *asker) run(ctx context.Context) {
 // ask returns nil once a majority of the voters has said, after this call began, that raft's
 // term is still term, and this server, asked last, still leads in it.
 func (a *asker) ask(ctx context.Context, r *raft.Raft, term uint64) error {
-	if a.server.off.quorum {
+	if a.server.Off.Quorum {
 		return r.VerifyLeader().Error()
 	}
 	w, err := a.begin(r, term)

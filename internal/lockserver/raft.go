@@ -55,7 +55,7 @@ func (s *Server) startRaft(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	transport := &transport{network, s.off.heartbeat}
+	transport := &transport{network, s.Off.Heartbeat}
 	known, err := raft.GetConfiguration(s.raftConfig(false), newMachine(s.Clock, s.Fatal), s.store, s.store, s.store, transport)
 	if err != nil {
 		return fmt.Errorf("cannot read the servers of the cluster: %w", errors.Join(err, network.Close()))
@@ -104,7 +104,7 @@ func (s *Server) openTerms(ctx context.Context, r *raft.Raft) {
 			return
 		}
 		term := r.CurrentTerm()
-		if r.State() != raft.Leader || term == opened || s.off.open && opened != 0 {
+		if r.State() != raft.Leader || term == opened || s.Off.Open && opened != 0 {
 			continue
 		}
 		if _, err := s.apply(ctx, lock.Entry{Kind: lock.Open}); err != nil {

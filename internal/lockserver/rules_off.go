@@ -11,10 +11,21 @@ import (
 // What a server does with a rule switched off, where that is more than to leave something out.
 // Only tests switch rules off.
 
+// lessRules is k as it is judged, without the rules that are off.
+func (s *Server) lessRules(k lock.Lock) lock.Lock {
+	if s.Off.Blocked {
+		k.Blocked = ""
+	}
+	if s.Off.Fencing {
+		k.Fencing = lock.Fencing{}
+	}
+	return k
+}
+
 // resume, without rule 12, makes this server the one again that it was.
 func (s *Server) resume(status lock.Status) {
 	for _, m := range status.Servers {
-		if s.off.memory && entryOf(m.ID) == s.Entry {
+		if s.Off.Memory && entryOf(m.ID) == s.Entry {
 			s.self.ID = m.ID
 		}
 	}
@@ -23,7 +34,7 @@ func (s *Server) resume(status lock.Status) {
 // impose, without rule 13, makes lock_servers the servers of the cluster at once, as far as this
 // server is concerned.
 func (s *Server) impose(ctx context.Context, known raft.Configuration) error {
-	if !s.off.members {
+	if !s.Off.Members {
 		return nil
 	}
 	ids := map[string]string{s.Entry: s.self.ID}

@@ -9,14 +9,16 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"backtowork/internal/memnet"
 )
 
 // Each test here runs twice: with the rule, and with the library's own way, which must be
 // seen to do harm. A check that cannot fail is no check.
-func withAndWithout(t *testing.T, without off, test func(t *testing.T, switched off) (harm string)) {
+func withAndWithout(t *testing.T, without Off, test func(t *testing.T, switched Off) (harm string)) {
 	t.Helper()
 	t.Run("with the rule", func(t *testing.T) {
-		if harm := test(t, off{}); harm != "" {
+		if harm := test(t, Off{}); harm != "" {
 			t.Error(harm)
 		}
 	})
@@ -41,7 +43,7 @@ func (c *testCluster) transfer(from, to string) {
 // came. Here that answer is on its way while another leader is elected, and then a holder
 // asks the old one.
 func TestRule6QuorumQuestion(t *testing.T) {
-	withAndWithout(t, off{quorum: true}, func(t *testing.T, switched off) (harm string) {
+	withAndWithout(t, Off{Quorum: true}, func(t *testing.T, switched Off) (harm string) {
 		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {
 			old := c.leader()
 			others := c.others(old)
@@ -53,10 +55,10 @@ func TestRule6QuorumQuestion(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Second) // raft has its connections
-			c.net.cut(next, old)    // answers are held
+			c.net.Cut(next, old)    // answers are held
 			time.Sleep(250 * time.Millisecond)
-			c.net.cut(old, next)
-			c.net.isolate(third, []string{old}, true)
+			c.net.Cut(old, next)
+			c.net.Isolate(third, []string{old}, true)
 			sent := time.Now()
 			c.forceElection(next)
 			c.eventually(300*time.Millisecond, "another leader", func() bool { return c.hosts[next].status().Open })
@@ -69,11 +71,11 @@ func TestRule6QuorumQuestion(t *testing.T) {
 				answer <- err
 			}()
 			time.Sleep(50 * time.Millisecond)
-			c.net.release(next, old, sent)
+			c.net.Release(next, old, sent)
 			if err := <-answer; err == nil {
 				harm = "a deposed leader acknowledged a renewal"
 			}
-			c.net.isolate(old, others, false)
+			c.net.Isolate(old, others, false)
 			time.Sleep(3 * time.Second)
 		})
 		return harm
@@ -85,7 +87,7 @@ func (c *testCluster) forceElection(entry string) {
 	c.t.Helper()
 	var from string
 	for _, o := range c.others(entry) {
-		if !c.net.isCut(o, entry) {
+		if !c.net.IsCut(o, entry) {
 			from = o
 		}
 	}
@@ -96,16 +98,10 @@ func (c *testCluster) forceElection(entry string) {
 	}
 }
 
-func (n *memNet) isCut(from, to string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.cuts[[2]string{from, to}]
-}
-
 // Rule 7. A server that leads, is deposed, and leads again must not go by what it last heard:
 // another leader may have renewed the lease in between.
 func TestRule7OpenTerm(t *testing.T) {
-	withAndWithout(t, off{open: true}, func(t *testing.T, switched off) (harm string) {
+	withAndWithout(t, Off{Open: true}, func(t *testing.T, switched Off) (harm string) {
 		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {
 			first := c.leader()
 			second := c.others(first)[0]
@@ -120,7 +116,7 @@ func TestRule7OpenTerm(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			c.transfer(first, second)
 			time.Sleep(13 * time.Second)
-			c.net.isolate("x", three, true)
+			c.net.Isolate("x", three, true)
 			stop()
 			id := c.hosts[first].self.ID
 			if err := c.hosts[second].node().LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)).Error(); err != nil {
@@ -136,7 +132,7 @@ func TestRule7OpenTerm(t *testing.T) {
 			if time.Now().Before(killAt) {
 				harm = "the lock was given away " + time.Until(killAt).String() + " before the kill end"
 			}
-			c.net.isolate("x", three, false)
+			c.net.Isolate("x", three, false)
 		})
 		return harm
 	})
@@ -145,7 +141,7 @@ func TestRule7OpenTerm(t *testing.T) {
 // Rule 9. A server that lost its state must not vote as the one that it was: it could elect a
 // leader that never heard of what the majority had agreed on.
 func TestRule9Identity(t *testing.T) {
-	withAndWithout(t, off{identity: true}, func(t *testing.T, switched off) (harm string) {
+	withAndWithout(t, Off{Identity: true}, func(t *testing.T, switched Off) (harm string) {
 		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {
 			leader := c.leader()
 			others := c.others(leader)
@@ -184,7 +180,7 @@ func TestRule9Identity(t *testing.T) {
 // handled beside a vote in term 4, and sets the term back. The store refuses to write that,
 // and the server ends: harm enough. Without the fast path it cannot come to that.
 func TestRule10Heartbeat(t *testing.T) {
-	withAndWithout(t, off{heartbeat: true}, func(t *testing.T, switched off) (harm string) {
+	withAndWithout(t, Off{Heartbeat: true}, func(t *testing.T, switched Off) (harm string) {
 		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {
 			c.leader()
 			old, candidate := c.peer("a"), c.peer("b")
@@ -244,7 +240,7 @@ func header(t *raft.NetworkTransport) raft.RPCHeader {
 
 // peer is a transport that speaks as the server called entry, which may end.
 func (c *testCluster) peer(entry string) *raft.NetworkTransport {
-	stream := &streamLayer{newQueue(memAddr(entry)), c.hosts[entry].Server}
+	stream := &streamLayer{newQueue(memnet.Addr(entry)), c.hosts[entry].Server}
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: stream, MaxPool: 1, MaxRPCsInFlight: 1, Timeout: time.Second, Logger: raftLogger(c.hosts[entry].Log),
 	})
@@ -252,7 +248,7 @@ func (c *testCluster) peer(entry string) *raft.NetworkTransport {
 
 // Rule 11. Servers that do not wait for one another each begin a cluster.
 func TestRule11Birth(t *testing.T) {
-	withAndWithout(t, off{birth: true}, func(t *testing.T, switched off) (harm string) {
+	withAndWithout(t, Off{Birth: true}, func(t *testing.T, switched Off) (harm string) {
 		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {
 			for _, entry := range three {
 				c.stop(entry)
@@ -260,13 +256,13 @@ func TestRule11Birth(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			c.net.isolate("a", []string{"b", "c"}, true)
+			c.net.Isolate("a", []string{"b", "c"}, true)
 			for _, entry := range three {
 				c.start(entry)
 			}
 			time.Sleep(20 * time.Second)
 			harm = c.twoHolders("a", "b")
-			c.net.isolate("a", []string{"b", "c"}, false)
+			c.net.Isolate("a", []string{"b", "c"}, false)
 		})
 		return harm
 	})
@@ -293,7 +289,7 @@ func (c *testCluster) twoHolders(one, other string) (harm string) {
 
 // Rule 12. A server whose old state was put back must not vote as the one that it was.
 func TestRule12Memory(t *testing.T) {
-	withAndWithout(t, off{memory: true}, func(t *testing.T, switched off) (harm string) {
+	withAndWithout(t, Off{Memory: true}, func(t *testing.T, switched Off) (harm string) {
 		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {
 			leader := c.leader()
 			asleep, old := c.others(leader)[0], c.others(leader)[1]
@@ -334,12 +330,12 @@ func TestRule12Memory(t *testing.T) {
 // there is.
 func TestRule13Members(t *testing.T) {
 	five := []string{"a", "b", "c", "d", "e"}
-	withAndWithout(t, off{members: true}, func(t *testing.T, switched off) (harm string) {
+	withAndWithout(t, Off{Members: true}, func(t *testing.T, switched Off) (harm string) {
 		inCluster(t, switched, five, func(t *testing.T, c *testCluster) {
 			c.leader()
 			two := []string{"a", "b"}
 			for _, entry := range two {
-				c.net.isolate(entry, []string{"c", "d", "e"}, true)
+				c.net.Isolate(entry, []string{"c", "d", "e"}, true)
 				c.stop(entry)
 			}
 			c.list = two
@@ -349,7 +345,7 @@ func TestRule13Members(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			harm = c.twoHolders("a", "c")
 			for _, entry := range two {
-				c.net.isolate(entry, []string{"c", "d", "e"}, false)
+				c.net.Isolate(entry, []string{"c", "d", "e"}, false)
 			}
 		})
 		return harm

@@ -20,7 +20,7 @@ func (s *Server) speaks() (leaseTerm, raftTerm uint64, err error) {
 	leaseTerm = s.machine.leases.RaftTerm()
 	s.machine.mu.Unlock()
 	raftTerm = s.node().CurrentTerm()
-	if leaseTerm == 0 || leaseTerm != raftTerm && !s.off.open {
+	if leaseTerm == 0 || leaseTerm != raftTerm && !s.Off.Open {
 		return 0, 0, errNoLeader
 	}
 	if why := s.loneliness(); why != "" {
@@ -49,40 +49,82 @@ func (s *Server) acquire(ctx context.Context, received lease.Time, q lock.Acquir
 		return lock.AcquireAnswer{}, err
 	}
 	if left > 0 {
-		return lock.AcquireAnswer{State: lock.State{Lock: k, Left: left.Milliseconds()}}, nil
+		return lock.AcquireAnswer{State: s.shown(q.Name, k, left)}, nil
 	}
-	majority := make(chan error, 1)
-	go func() { majority <- s.asker.ask(ctx, s.node(), raftTerm) }() // ends with ctx
-	now, err := s.apply(ctx, lock.Entry{
-		Kind: lock.Acquire, Name: q.Name, Term: k.Term, Session: k.Session, RaftTerm: raftTerm, Floor: q.Floor, Owner: q.Owner, Times: q.Times,
-	})
+	e := lock.Entry{
+		Kind: lock.Acquire, Name: q.Name, Term: k.Term, Session: k.Session, Seq: k.Seq, RaftTerm: raftTerm, Floor: q.Floor, Owner: q.Owner, Times: q.Times,
+	}
+	if q.From != "" && !s.Off.Adopt {
+		e.Kind = lock.Adopt
+	}
+	now, err := s.applyWithWord(ctx, raftTerm, e)
 	if err != nil {
 		return lock.AcquireAnswer{}, err
-	}
-	if err := <-majority; err != nil {
-		return lock.AcquireAnswer{}, unknownError{err}
 	}
 	return lock.AcquireAnswer{Granted: now.changed, State: lock.State{Lock: now.lock}}, nil
 }
 
+// applyWithWord applies what rests on a judgement of the leader of raftTerm, and has a majority's
+// word, asked for meanwhile, that it still is.
+func (s *Server) applyWithWord(ctx context.Context, raftTerm uint64, e lock.Entry) (outcome, error) {
+	majority := make(chan error, 1)
+	go func() { majority <- s.asker.ask(ctx, s.node(), raftTerm) }() // ends with ctx
+	now, err := s.apply(ctx, e)
+	if err != nil {
+		return outcome{}, err
+	}
+	if err := <-majority; err != nil {
+		return outcome{}, unknownError{err}
+	}
+	return now, nil
+}
+
+// shown is k, the lock called name, which may be had by who asks after left.
+func (s *Server) shown(name string, k lock.Lock, left time.Duration) lock.State {
+	m := s.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return stateOf(k, left, m.leases.Silent(name, k, s.Clock.Now()))
+}
+
+// stateOf is k for those who ask. A blocked lock has no end to show.
+func stateOf(k lock.Lock, left, silent time.Duration) lock.State {
+	if left >= lock.Never {
+		left = 0
+	}
+	return lock.State{Lock: k, Left: left.Milliseconds(), Silent: silent.Milliseconds()}
+}
+
 // judge says how long it is until the lock may be had by who asks, and how the lock is. Nought
-// means now: it is free, its holder is judged gone, or it is the asker's own already and in
-// the term that it was told (rule 18: such an acquire raises the term too).
+// means now: it is free, its holder is judged gone or was powered off, or it is the asker's own already
+// and in the term that it was told (rule 18: such an acquire raises the term too).
 func (s *Server) judge(leaseTerm uint64, q lock.AcquireRequest) (k lock.Lock, left time.Duration, err error) {
 	m := s.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k = m.table.Get(q.Name)
-	switch {
-	case m.leases.RaftTerm() != leaseTerm:
+	if m.leases.RaftTerm() != leaseTerm {
 		return k, 0, errNoLeader
-	case k.Session == q.Owner.Session && k.Term == q.Own:
-		return k, 0, nil
-	case k.Session == q.Owner.Session, q.Own != 0, q.Known != nil && *q.Known != k.Term:
-		return k, time.Millisecond, nil // it may ask again at once: it knew the lock otherwise
 	}
-	left, err = m.leases.Judge(q.Name, k, s.Clock.Now())
-	if s.off.grant {
+	wait := func() (lock.Lock, time.Duration, error) {
+		return k, m.leases.Left(q.Name, s.lessRules(k), s.Clock.Now()), nil
+	}
+	own := k.Session == q.Owner.Session
+	switch {
+	case q.From != "" && s.mayAdopt(k, q):
+		return k, 0, nil
+	case q.From != "", own && k.Term != q.Own, !own && (q.Own != 0 || q.Known != nil && *q.Known != k.Term):
+		return k, time.Millisecond, nil // it may ask again at once: it knew the lock otherwise
+	case own && k.BeingFenced():
+		return wait()
+	case own:
+		return k, 0, nil
+	case q.OnlyFenced && k.Held() && !k.Fenced && k.Node != q.Owner.Node && !s.Off.Fencing: // a node that was booted again is proof of itself
+		_, left, _ := wait()
+		return k, max(left, time.Millisecond), nil
+	}
+	left, err = m.leases.Judge(q.Name, s.lessRules(k), s.Clock.Now())
+	if s.Off.Grant {
 		left -= k.Times.Silence() - k.Times.Timeout
 	}
 	if left > 0 {
@@ -91,17 +133,40 @@ func (s *Server) judge(leaseTerm uint64, q lock.AcquireRequest) (k lock.Lock, le
 	return k, left, err
 }
 
+// mayAdopt says whether who asks may have k from an earlier session of its node, or from its own.
+func (s *Server) mayAdopt(k lock.Lock, q lock.AcquireRequest) bool {
+	if s.Off.Adopt {
+		return k.Held()
+	}
+	known := (k.Session == q.From || k.Session == q.Owner.Session) && k.Term == q.Own
+	return known && k.Node == q.Owner.Node && !k.BeingFenced() && !k.Fenced
+}
+
 func checkAcquire(q lock.AcquireRequest) error {
 	if err := lock.CheckName(q.Name); err != nil {
 		return err
 	}
-	if len(q.Owner.Session) < 8 || len(q.Owner.Session) > 100 {
-		return fmt.Errorf("cannot use %q as a session", q.Owner.Session)
-	}
-	if err := lock.CheckName(q.Owner.Node); err != nil {
-		return fmt.Errorf("the node: %w", err)
+	if err := checkOwner(q.Owner); err != nil {
+		return err
 	}
 	return q.Times.Check()
+}
+
+func checkOwner(o lock.Owner) error {
+	if err := checkSession(o.Session); err != nil {
+		return err
+	}
+	if err := lock.CheckName(o.Node); err != nil {
+		return fmt.Errorf("the node: %w", err)
+	}
+	return nil
+}
+
+func checkSession(session string) error {
+	if len(session) < 8 || len(session) > 100 {
+		return fmt.Errorf("cannot use %q as a session", session)
+	}
+	return nil
 }
 
 // renew acknowledges those of a session's locks that it still holds. It touches no disk.
@@ -162,32 +227,51 @@ func (s *Server) await(ctx context.Context, received lease.Time, q lock.WaitRequ
 		return lock.State{}, badRequest{err}
 	}
 	s.hearNode(q.Node, q.Host, received)
-	m := s.machine
 	over := time.After(waitLimit)
 	for {
-		m.mu.Lock()
-		k, opened := m.table.Get(q.Name), m.leases.RaftTerm() != 0
-		left := m.leases.Left(q.Name, k, s.Clock.Now())
-		waits := opened && k.Held() && k.Term == q.Term && left > 0
-		var changed <-chan struct{}
-		if waits { // a note of each name that was ever asked for would stay
-			changed = m.watch(q.Name)
-		}
-		m.mu.Unlock()
-		if s.node().State() != raft.Leader || !opened {
+		w := s.waitFor(q)
+		if s.node().State() != raft.Leader || !w.opened {
 			return lock.State{}, errNoLeader
 		}
-		state := lock.State{Lock: k, Left: left.Milliseconds()}
-		if !waits {
-			return state, nil
+		if w.changed == nil {
+			return w.state, nil
 		}
 		select {
-		case <-changed:
-		case <-time.After(min(left, raftTimeout)): // a renewal may have made it longer; the leader may be one no more
+		case <-w.changed:
+		case <-time.After(min(w.next, raftTimeout)): // a renewal may have made it longer; the leader may be one no more
 		case <-over:
-			return state, nil
+			return w.state, nil
 		case <-ctx.Done():
 			return lock.State{}, ctx.Err()
 		}
 	}
+}
+
+// A waiting is what a stand-by waits for.
+type waiting struct {
+	state   lock.State
+	opened  bool
+	next    time.Duration   // when it may make sense to ask for the lock, if its holder stays silent
+	changed <-chan struct{} // nil if it makes sense now
+}
+
+// waitFor says whether it makes sense to ask for the lock of q.
+func (s *Server) waitFor(q lock.WaitRequest) (w waiting) {
+	m := s.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k, now := m.table.Get(q.Name), s.Clock.Now()
+	left := m.leases.Left(q.Name, k, now)
+	w.state, w.opened = stateOf(k, left, m.leases.Silent(q.Name, k, now)), m.leases.RaftTerm() != 0
+	w.next = left
+	if q.OnlyFenced && !k.Fenced {
+		w.next = lock.Never
+	}
+	if q.Fence && q.Node != k.Node {
+		w.next = min(w.next, m.leases.UntilFence(q.Name, k, now))
+	}
+	if w.opened && k.Held() && k.Term == q.Term && w.next > 0 {
+		w.changed = m.watch(q.Name) // only now: a note of each name that was ever asked for would stay
+	}
+	return w
 }

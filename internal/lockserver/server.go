@@ -60,7 +60,7 @@ type Config struct {
 	Log     *slog.Logger
 	Fatal   func(error) // ends the process, at once
 
-	off  off
+	Off  Off
 	logs logSizes // zero: the usual
 }
 
@@ -70,18 +70,22 @@ type logSizes struct {
 	kept       uint64 // entries behind a snapshot, for a follower that lags
 }
 
-// off switches rules off, to show that a test of theirs can fail.
-type off struct {
-	grant      bool // rule 5: give a lock away once its lease has ended, T after the last request
-	quorum     bool // rule 6: ask raft.VerifyLeader instead of the majority
-	open       bool // rule 7: go by LeaderCh, begin no table of leases for a term
-	conditions bool // rule 8: take every entry for one that fits
-	identity   bool // rule 9: take every raft connection, whoever it is meant for
-	birth      bool // rule 11: begin a cluster with whoever is there
-	memory     bool // rule 12: go on as the server that it was, whatever its state is
-	members    bool // rule 13: take the list of the file as it is at the start
-	heartbeat  bool // rule 10: let heartbeats overtake the other messages
-	farewell   bool // no rule: end as in a crash, without handing over
+// Off switches rules off, to show that a test of theirs can fail. Nothing but tests and simulations sets it.
+type Off struct {
+	Grant      bool // rule 5: give a lock away once its lease has ended, T after the last request
+	Quorum     bool // rule 6: ask raft.VerifyLeader instead of the majority
+	Open       bool // rule 7: go by LeaderCh, begin no table of leases for a term
+	Conditions bool // rule 8: take every entry for one that fits
+	Identity   bool // rule 9: take every raft connection, whoever it is meant for
+	Birth      bool // rule 11: begin a cluster with whoever is there
+	Memory     bool // rule 12: go on as the server that it was, whatever its state is
+	Members    bool // rule 13: take the list of the file as it is at the start
+	Heartbeat  bool // rule 10: let heartbeats overtake the other messages
+	Blocked    bool // rule 16: a blocked lock has a lease's end as any other
+	Adopt      bool // rule 18: adopt from whoever has the lock
+	Fence      bool // rule 19: give leave to fence to all who ask
+	Fencing    bool // rule 19: let the lock go and come while it is fenced, or was not, as if it were free then
+	Farewell   bool // no rule: end as in a crash, without handing over
 }
 
 // A Server is a running lock server.
@@ -133,7 +137,7 @@ func Open(cfg Config) (*Server, error) {
 		Config: cfg, machine: newMachine(cfg.Clock, cfg.Fatal), current: cfg.List, tls: map[string]*tls.Config{},
 		reloaded: make(chan struct{}, 1), memory: make(chan struct{}, 1), over: make(chan error, 1),
 	}
-	s.machine.loose = cfg.off.conditions
+	s.machine.loose = cfg.Off.Conditions
 	s.asker = newAsker(s)
 	for _, proto := range []string{protoHTTP, protoRaft, protoAsk} {
 		config, err := cfg.Key.Client(cfg.Entry, proto)
@@ -265,7 +269,7 @@ func (s *Server) leave() {
 // gone too, any. It tells them itself: some transfers by raft's own LeadershipTransfer, which cross
 // a loss of leadership, are never answered (found by the simulation, seed 58).
 func (s *Server) handOver(r *raft.Raft) {
-	if r.State() != raft.Leader || s.off.farewell {
+	if r.State() != raft.Leader || s.Off.Farewell {
 		return
 	}
 	others := s.ask(context.Background(), unionOf(nil, s.members()))

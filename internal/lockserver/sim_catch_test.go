@@ -16,15 +16,19 @@ import (
 var catches = map[string]plan{
 	"rule 1 time":       {offTime: true, faults: map[string]int{"wall-clock": 3, "isolate": 1}},
 	"rule 2 sending":    {offClient: lockclient.Off{Sending: true}, faults: map[string]int{"slow-host": 3, "isolate": 1, "crash-client": 2, "one-way-host": 2}},
-	"rule 5 grant":      {switched: off{grant: true}, faults: map[string]int{"isolate": 2, "crash-client": 3, "one-way-host": 1}},
-	"rule 6 quorum":     {switched: off{quorum: true}, faults: map[string]int{"stale-answers": 1}, hasty: true},
-	"rule 7 open":       {switched: off{open: true}, faults: map[string]int{"there-and-back": 1}},
-	"rule 8 conditions": {switched: off{conditions: true}, faults: map[string]int{"duplicate": 3, "crash-client": 1, "loss": 1}},
-	"rule 9 identity":   {switched: off{identity: true}, faults: map[string]int{"amnesia": 1}},
-	"rule 10 heartbeat": {switched: off{heartbeat: true}, faults: map[string]int{"fast-heartbeat": 1}},
-	"rule 11 birth":     {switched: off{birth: true}, faults: map[string]int{"isolate": 1}, bornCut: true},
-	"rule 12 memory":    {switched: off{memory: true}, faults: map[string]int{"amnesia": 1, "old-disk": 2}},
-	"rule 13 members":   {switched: off{members: true}, faults: map[string]int{"members-restart": 1}},
+	"rule 5 grant":      {switched: Off{Grant: true}, faults: map[string]int{"isolate": 2, "crash-client": 3, "one-way-host": 1}},
+	"rule 6 quorum":     {switched: Off{Quorum: true}, faults: map[string]int{"stale-answers": 1}, hasty: true},
+	"rule 7 open":       {switched: Off{Open: true}, faults: map[string]int{"there-and-back": 1}},
+	"rule 8 conditions": {switched: Off{Conditions: true}, faults: map[string]int{"duplicate": 3, "crash-client": 1, "loss": 1}},
+	"rule 9 identity":   {switched: Off{Identity: true}, faults: map[string]int{"amnesia": 1}},
+	"rule 10 heartbeat": {switched: Off{Heartbeat: true}, faults: map[string]int{"fast-heartbeat": 1}},
+	"rule 11 birth":     {switched: Off{Birth: true}, faults: map[string]int{"isolate": 1}, bornCut: true},
+	"rule 12 memory":    {switched: Off{Memory: true}, faults: map[string]int{"amnesia": 1, "old-disk": 2}},
+	"rule 13 members":   {switched: Off{Members: true}, faults: map[string]int{"members-restart": 1}},
+	"rule 16 blocked":   {switched: Off{Blocked: true}, faults: map[string]int{"crash-holder": 1}},
+	"rule 18 adopt":     {switched: Off{Adopt: true}, faults: map[string]int{"crash-holder": 2, "duplicate": 3}},
+	"rule 19 fence":     {switched: Off{Fence: true}, faults: map[string]int{"crash-holder": 1}, fencers: true},
+	"rule 19 fencing":   {switched: Off{Fencing: true}, faults: map[string]int{"crash-holder": 1}, fencers: true},
 }
 
 // Every rule that is switched off is seen by the checks of the simulation, within a few seeds; the
@@ -40,7 +44,7 @@ func TestSimulationCatches(t *testing.T) {
 				without := catches[name]
 				without.seed, without.servers, without.length = seed+1, 3, 10*time.Minute
 				with := without
-				with.switched, with.offClient, with.offTime = off{}, lockclient.Off{}, false
+				with.switched, with.offClient, with.offTime = Off{}, lockclient.Off{}, false
 				if r := once(t, "on", with); r.Wrong != "" {
 					t.Fatalf("with the rule on: %s\n%s", r.Wrong, again(seed+1))
 				}

@@ -32,7 +32,9 @@ type simNode struct {
 	rng    *rand.Rand
 	paused bool
 	crash  context.CancelFunc
-	was    []request // that it sent: to be sent again
+	was    []request           // that it sent: to be sent again
+	left   map[string]*holding // what runs under no manager any more, since that crashed
+	dying  []chan struct{}     // closed when it is powered off
 }
 
 // A request is one that was sent.
@@ -44,7 +46,7 @@ type request struct {
 func (s *sim) newNode(i int) *simNode {
 	name := fmt.Sprintf("n%d", i+1)
 	n := &simNode{
-		sim: s, name: name, clock: s.newClock(), times: map[string]lock.Times{}, rng: rand.New(rand.NewPCG(s.seed, uint64(i+1))),
+		sim: s, name: name, clock: s.newClock(), times: map[string]lock.Times{}, left: map[string]*holding{}, rng: rand.New(rand.NewPCG(s.seed, uint64(i+1))),
 		dir: filepath.Join(s.c.dir, name), single: i > 0 && s.rng.IntN(5) == 0,
 	}
 	n.files = lockclient.NewFiles(n.dir)
@@ -55,7 +57,7 @@ func (s *sim) newNode(i int) *simNode {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cfg := lockclient.Config{TLS: tls, Clock: n.clock, Log: slog.New(slog.DiscardHandler), Dial: s.c.net.on(name).Dial, Off: s.offClient}
+	cfg := lockclient.Config{TLS: tls, Clock: n.clock, Log: slog.New(slog.DiscardHandler), Dial: s.c.net.On(name).Dial, Off: s.offClient}
 	for _, entry := range s.entries {
 		cfg.Servers = append(cfg.Servers, lockclient.Server{Entry: entry, Addr: entry})
 	}
@@ -119,6 +121,7 @@ func (n *simNode) live(ctx context.Context) {
 		}
 		for name := range n.times {
 			wg.Go(func() {
+				n.adopt(life, session, name)
 				for life.Err() == nil {
 					n.rest(life, n.think())
 					if n.single { // what it holds is kept in a file: a crash is nothing to it
@@ -131,6 +134,7 @@ func (n *simNode) live(ctx context.Context) {
 		}
 		wg.Wait()
 		crash()
+		n.powerOff()
 	}
 }
 
@@ -147,6 +151,9 @@ func (n *simNode) asManager(ctx context.Context, session *lockclient.Session, na
 	patience, cancel := context.WithTimeout(ctx, n.draw(2*time.Second, 3*time.Minute))
 	defer cancel()
 	w := lockclient.Wish{Name: name, Times: times, Pace: n.pace}
+	if n.sim.fencers {
+		w.FenceLimit, w.Fence = simFenceLimit, func(ctx context.Context, node string) error { return n.fence(ctx, name, node) }
+	}
 	called := time.Now()
 	n.sim.wait(name, n.name, true)
 	h, err := session.Acquire(patience, w)
@@ -156,12 +163,20 @@ func (n *simNode) asManager(ctx context.Context, session *lockclient.Session, na
 	}
 	o := &holding{
 		lock: name, node: n.name, session: session.Owner.Session, term: h.Term, called: called, got: time.Now(),
-		ends: h.Ends, on: n.clock, long: times.Timeout,
+		ends: h.Ends, on: n.clock, long: times.Timeout, lives: times,
 	}
 	n.sim.hold(o)
 	n.asked("/v1/acquire", lock.AcquireRequest{Name: name, Owner: session.Owner, Times: times})
-	n.asked("/v1/renew", lock.RenewRequest{Session: o.session, Locks: []lock.Renewal{{Name: name, Term: o.term}}})
+	n.has(ctx, h, o)
+}
+
+// has is what becomes of a lock that was had or adopted.
+func (n *simNode) has(ctx context.Context, h *lockclient.Held, o *holding) {
+	n.asked("/v1/renew", lock.RenewRequest{Session: o.session, Locks: []lock.Renewal{{Name: o.lock, Term: o.term}}})
 	n.keep(ctx, h, o)
+	if n.blocks(ctx, h, o) {
+		return
+	}
 	if ctx.Err() == nil && !isLost(h) {
 		n.sim.set(o, "gives it back", func() { o.gaveUp = time.Now() })
 		n.asked("/v1/release", o.releaseRequest())
@@ -208,6 +223,7 @@ func (n *simNode) change(ctx context.Context, h *lockclient.Held, o *holding) {
 	n.mu.Unlock()
 	n.sim.set(o, "changes its times to "+fmt.Sprint(times), func() {
 		o.long = max(o.long, times.Timeout)
+		o.lives = lock.Times{Timeout: min(o.lives.Timeout, times.Timeout), Stop: min(o.lives.Stop, times.Stop)}
 		if k := n.sim.table[o.lock]; k.Term == o.term {
 			n.asked("/v1/change", lock.ChangeRequest{ReleaseRequest: o.releaseRequest(), Seq: k.Seq, Times: times})
 		}
@@ -217,7 +233,7 @@ func (n *simNode) change(ctx context.Context, h *lockclient.Held, o *holding) {
 	err := h.Change(limited, times)
 	n.sim.set(o, fmt.Sprint("changed: ", err), func() {
 		if err == nil {
-			o.long = times.Timeout
+			o.long, o.lives = times.Timeout, times
 		} else {
 			o.long = max(before, times.Timeout)
 		}
@@ -243,6 +259,8 @@ func (n *simNode) untilKillEnd(ctx context.Context, o *holding) {
 		kill = o.kill
 		if ctx.Err() == nil {
 			o.lost = time.Now()
+		} else if o.gaveUp.IsZero() { // its manager is dead, and it runs on
+			n.leave(o)
 		}
 	})
 	n.rest(ctx, time.Until(kill))

@@ -40,6 +40,7 @@ func init() {
 		"wall-clock":   {2, (*sim).stepClock},
 		"duplicate":    {5, (*sim).duplicate},
 		"crash-client": {4, (*sim).crashClient},
+		"crash-holder": {10, (*sim).crashHolder},
 	}
 	maps.Copy(faults, motifs)
 }
@@ -142,9 +143,9 @@ func (s *sim) healNet() {
 	all := s.allHosts()
 	for _, a := range all {
 		for _, b := range all {
-			s.c.net.setSlow(a, b, nil)
-			if a != b && s.c.net.isCut(a, b) {
-				s.c.net.set(a, b, false)
+			s.c.net.SetSlow(a, b, nil)
+			if a != b && s.c.net.IsCut(a, b) {
+				s.c.net.Set(a, b, false)
 			}
 		}
 	}
@@ -155,20 +156,20 @@ func (s *sim) halves() {
 	half := 1 + s.rng.IntN(len(all)-1)
 	for _, a := range all[:half] {
 		for _, b := range all[half:] {
-			s.c.net.set(a, b, true)
-			s.c.net.set(b, a, true)
+			s.c.net.Set(a, b, true)
+			s.c.net.Set(b, a, true)
 		}
 	}
 }
 
 func (s *sim) isolateOne() {
 	all := s.hosts()
-	s.c.net.isolate(all[0], all[1:], true)
+	s.c.net.Isolate(all[0], all[1:], true)
 }
 
 func (s *sim) oneWay() {
 	all := s.hosts()
-	s.c.net.cut(all[0], all[1])
+	s.c.net.Cut(all[0], all[1])
 }
 
 func (s *sim) oneWayHost() {
@@ -176,9 +177,9 @@ func (s *sim) oneWayHost() {
 	out := s.rng.IntN(2) == 0
 	for _, o := range all[1:] {
 		if out {
-			s.c.net.cut(all[0], o)
+			s.c.net.Cut(all[0], o)
 		} else {
-			s.c.net.cut(o, all[0])
+			s.c.net.Cut(o, all[0])
 		}
 	}
 }
@@ -186,7 +187,7 @@ func (s *sim) oneWayHost() {
 func (s *sim) forgetLink() {
 	all := s.hosts()
 	for _, o := range all[1 : 1+s.rng.IntN(len(all)-1)] {
-		s.c.net.forget(all[0], o)
+		s.c.net.Forget(all[0], o)
 	}
 }
 
@@ -194,7 +195,7 @@ func (s *sim) resetLink() {
 	all := s.hosts()
 	a := all[0]
 	for _, b := range all[1 : 1+s.rng.IntN(len(all)-1)] {
-		s.c.net.reset(func(from, to string) bool { return from == a && to == b || from == b && to == a })
+		s.c.net.Reset(func(from, to string) bool { return from == a && to == b || from == b && to == a })
 	}
 }
 
@@ -206,9 +207,9 @@ func (s *sim) delays(most time.Duration) func() time.Duration {
 
 func (s *sim) slowLink() {
 	all := s.hosts()
-	s.c.net.setSlow(all[0], all[1], s.delays(s.span(10*time.Millisecond, 3*time.Second)))
+	s.c.net.SetSlow(all[0], all[1], s.delays(s.span(10*time.Millisecond, 3*time.Second)))
 	if s.rng.IntN(2) == 0 {
-		s.c.net.setSlow(all[1], all[0], s.delays(s.span(10*time.Millisecond, 3*time.Second)))
+		s.c.net.SetSlow(all[1], all[0], s.delays(s.span(10*time.Millisecond, 3*time.Second)))
 	}
 }
 
@@ -216,8 +217,8 @@ func (s *sim) slowHost() {
 	all := s.hosts()
 	most := s.span(10*time.Millisecond, time.Second)
 	for _, o := range all[1:] {
-		s.c.net.setSlow(all[0], o, s.delays(most))
-		s.c.net.setSlow(o, all[0], s.delays(most))
+		s.c.net.SetSlow(all[0], o, s.delays(most))
+		s.c.net.SetSlow(o, all[0], s.delays(most))
 	}
 }
 
@@ -227,7 +228,7 @@ func (s *sim) loss() {
 	for _, a := range all {
 		for _, b := range all {
 			rng := rand.New(rand.NewPCG(s.seed, s.rng.Uint64()))
-			s.c.net.setSlow(a, b, func() time.Duration {
+			s.c.net.SetSlow(a, b, func() time.Duration {
 				delay, again := time.Millisecond, 200*time.Millisecond
 				for rng.IntN(10) < 3 {
 					delay += again
@@ -317,9 +318,9 @@ func (s *sim) others(host string) []string {
 func (s *sim) pauseClient() {
 	n := s.node()
 	n.setPaused(true)
-	s.c.net.isolate(n.name, s.others(n.name), true)
+	s.c.net.Isolate(n.name, s.others(n.name), true)
 	s.later(s.span(time.Second, 40*time.Second), func() {
-		s.c.net.isolate(n.name, s.others(n.name), false)
+		s.c.net.Isolate(n.name, s.others(n.name), false)
 		n.setPaused(false)
 	})
 }
@@ -328,8 +329,8 @@ func (s *sim) pauseClient() {
 func (s *sim) pauseServer() {
 	if up := s.running(); len(up) > 0 {
 		v := up[s.rng.IntN(len(up))]
-		s.c.net.isolate(v.entry, s.others(v.entry), true)
-		s.later(s.span(100*time.Millisecond, 20*time.Second), func() { s.c.net.isolate(v.entry, s.others(v.entry), false) })
+		s.c.net.Isolate(v.entry, s.others(v.entry), true)
+		s.later(s.span(100*time.Millisecond, 20*time.Second), func() { s.c.net.Isolate(v.entry, s.others(v.entry), false) })
 	}
 }
 

@@ -19,8 +19,14 @@ type holding struct {
 	term                uint64
 	called, got         time.Time
 	gaveUp, freed       time.Time // the release was called, and answered; zero for never
-	kill                time.Time // K
+	kill                time.Time // K, or when its node died, another session adopted it, or it is unblocked
+	end                 time.Time // L
 	lost                time.Time // zero if it was not
+	died, adopted       time.Time // zero for never
+	blocked             bool      // what runs is not stopped before a person comes
+	from                string    // the session that it was adopted from
+
+	lives lock.Times // that it lives by
 
 	sent time.Time     // of the last acknowledged request, at the earliest
 	long time.Duration // the longest timeout that sent may have to be reckoned with
@@ -31,8 +37,16 @@ type holding struct {
 // update reads K and s from the client.
 func (o *holding) update() {
 	end, kill := o.ends()
-	o.kill = o.on.when(kill, o.got)
+	o.kill, o.end = o.on.when(kill, o.got), o.on.when(end, o.got)
 	o.sent = o.on.when(end.Add(-o.long), time.Time{})
+	if o.blocked {
+		o.kill = o.got.Add(1000 * time.Hour)
+	}
+	for _, at := range []time.Time{o.died, o.adopted} {
+		if !at.IsZero() && at.Before(o.kill) {
+			o.kill = at
+		}
+	}
 }
 
 // over is when the client took itself to be the holder no more.
@@ -50,9 +64,13 @@ type applied struct {
 	did      outcome
 }
 
-// A grant is an acquire in the servers' log.
+// poweredOff counts, among the kinds of log entries, the fencings that succeeded.
+const poweredOff lock.Kind = "powered off"
+
+// A grant is an acquire in the servers' log, or leave to fence.
 type grant struct {
 	name        string
+	what        lock.Kind
 	before, now lock.Lock
 	silence     time.Duration // that the lease before was judged by
 	at          time.Time
@@ -66,9 +84,11 @@ type history struct {
 	holdings []*holding
 	waiting  map[string]map[string]time.Time // lock to node to since when
 	log      map[uint64]applied
-	changed  map[string]changed // of each lock, the last change of times
+	changed  map[string]changed   // of each lock, the last change of times
+	fenced   map[string]time.Time // of each lock, when somebody was given leave to fence
 	table    map[string]lock.Lock
 	grants   []grant
+	did      map[lock.Kind]int // entries of each kind that changed something
 	opens    []time.Time
 	events   []event
 	wrong    []string
@@ -86,7 +106,7 @@ func (e event) String() string { return fmt.Sprintf("%12.3f  %-4s %s", e.at.Seco
 func newHistory() *history {
 	return &history{
 		start: time.Now(), waiting: map[string]map[string]time.Time{}, log: map[uint64]applied{},
-		table: map[string]lock.Lock{}, changed: map[string]changed{},
+		table: map[string]lock.Lock{}, changed: map[string]changed{}, fenced: map[string]time.Time{}, did: map[lock.Kind]int{},
 	}
 }
 
@@ -167,16 +187,26 @@ func (h *history) saw(server string, rate float64, l *raft.Log, e lock.Entry, di
 		h.violated(e.Name, "its term went back from %d to %d", before.Term, did.lock.Term)
 	}
 	h.table[e.Name] = did.lock
+	h.did[e.Kind]++
+	if e.Kind == lock.Fenced && e.OK {
+		h.did[poweredOff]++
+	}
 	switch e.Kind {
 	case lock.Change:
 		h.changed[e.Name] = changed{time.Now(), before.Times.Silence()}
+	case lock.Fence:
+		h.fenced[e.Name] = time.Now()
+		h.grants = append(h.grants, grant{e.Name, e.Kind, before, did.lock, before.Times.Timeout, time.Now(), rate})
 	case lock.Acquire:
+		if limit := time.Duration(before.Fencing.Limit) * time.Millisecond; before.BeingFenced() && time.Since(h.fenced[e.Name]) < limit*99/100 {
+			h.violated(e.Name, "term %d was granted to %s while the holder of term %d was fenced", did.lock.Term, did.lock.Node, before.Term)
+		}
 		silence := before.Times.Silence()
 		// A change that is logged between the judgement and the acquire finds a lease that is over.
 		if c := h.changed[e.Name]; time.Since(c.at) < applyLimit {
 			silence = min(silence, c.silence)
 		}
-		h.grants = append(h.grants, grant{e.Name, before, did.lock, silence, time.Now(), rate})
+		h.grants = append(h.grants, grant{e.Name, e.Kind, before, did.lock, silence, time.Now(), rate})
 	}
 }
 
@@ -207,9 +237,9 @@ func (h *history) check() {
 	}
 }
 
-// checkGrant holds rule 5 against a grant.
+// checkGrant holds rule 5 against a grant, and rule 19 against leave to fence.
 func (h *history) checkGrant(g grant) {
-	if !g.before.Held() || g.before.Session == g.now.Session {
+	if !g.before.Held() || g.what == lock.Acquire && (g.before.Session == g.now.Session || g.before.Fenced) {
 		return
 	}
 	for _, o := range h.holdings {
@@ -219,8 +249,8 @@ func (h *history) checkGrant(g grant) {
 		silence := time.Duration(float64(g.silence) / g.rate)
 		// A nanosecond of rounding in the clocks is no fault.
 		if early := o.sent.Add(silence).Sub(g.at); early > time.Microsecond {
-			h.violated(g.name, "term %d was granted to %s at %v, %v too early: %s, term %d, sent a request at %v that was acknowledged",
-				g.now.Term, g.now.Node, h.since(g.at), early, o.node, o.term, h.since(o.sent))
+			h.violated(g.name, "%s to %s in term %d at %v, %v too early: %s, term %d, sent a request at %v that was acknowledged",
+				g.what, cmp.Or(g.now.Fencing.By.Node, g.now.Node), g.now.Term, h.since(g.at), early, o.node, o.term, h.since(o.sent))
 		}
 	}
 }
@@ -262,10 +292,9 @@ func (h *history) wait(name, node string, waits bool) {
 
 // checkAlive says what is wrong if a lock is nobody's though somebody waits for it, and nothing
 // has been broken since calm.
-func (h *history) checkAlive(calm time.Time, longest time.Duration) {
+func (h *history) checkAlive(calm time.Time, longest, election time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	const election = 10 * time.Second
 	changes := 1
 	for _, at := range h.opens {
 		if at.After(calm) {

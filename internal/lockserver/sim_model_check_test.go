@@ -16,6 +16,7 @@ func TestLinearizable(t *testing.T) {
 	of := func(session string, term uint64, called, got, gaveUp, freed, kill int) holding {
 		return holding{session: session, term: term, called: at(called), got: at(got), gaveUp: at(gaveUp), freed: at(freed), kill: at(kill)}
 	}
+	adopted := func(h holding, from string) holding { h.from = from; return h }
 	for name, test := range map[string]struct {
 		legal   bool
 		history []holding
@@ -27,6 +28,8 @@ func TestLinearizable(t *testing.T) {
 		"a release without an answer":     {true, []holding{of("x", 1, 1, 2, 10, 0, 20), of("y", 2, 3, 11, 0, 0, 30)}},
 		"a release after the end":         {true, []holding{of("x", 1, 1, 2, 40, 41, 20), of("y", 2, 3, 21, 0, 0, 60)}},
 		"the same session, in a new term": {true, []holding{of("x", 1, 1, 2, 0, 0, 20), of("x", 3, 3, 4, 0, 0, 30)}},
+		"adopted before the end":          {true, []holding{of("x", 1, 1, 2, 0, 0, 9), adopted(of("y", 2, 3, 9, 0, 0, 30), "x")}},
+		"adopted from another":            {false, []holding{of("x", 1, 1, 2, 0, 0, 20), adopted(of("y", 2, 3, 9, 0, 0, 30), "z")}},
 		"the same term twice":             {false, []holding{of("x", 1, 1, 2, 3, 4, 20), of("y", 1, 5, 6, 0, 0, 30)}},
 		"a term that goes back":           {false, []holding{of("x", 4, 1, 2, 3, 4, 20), of("y", 3, 5, 6, 0, 0, 30)}},
 	} {

@@ -14,6 +14,7 @@ type lockOp struct {
 	kind    string // acquire, release, expire
 	session string
 	term    uint64
+	from    string // of an acquire: the session that it adopts from; "" for none
 }
 
 // lockNow is the state of one lock: who has it, and the highest term so far.
@@ -23,7 +24,7 @@ type lockNow struct {
 }
 
 // lockModel is a lock with leases. It may be acquired only while it is free, or by the session that
-// has it already, and in a term above all earlier ones. It is free after its release, and after its holder's kill end: expire may
+// has it already or that it is adopted from, and in a term above all earlier ones. It is free after its release, and after its holder's kill end, or death: expire may
 // take effect any time after that. So two holders at once are an illegal history.
 var lockModel = porcupine.Model{
 	Init: func() any { return lockNow{} },
@@ -31,7 +32,7 @@ var lockModel = porcupine.Model{
 		now, op := state.(lockNow), input.(lockOp)
 		switch {
 		case op.kind == "acquire":
-			return (now.session == "" || now.session == op.session) && op.term > now.term, lockNow{op.session, op.term}
+			return (now.session == "" || now.session == op.session || now.session == op.from) && op.term > now.term, lockNow{op.session, op.term}
 		case now.session == op.session && now.term == op.term:
 			return true, lockNow{"", now.term}
 		}
@@ -56,7 +57,7 @@ func operations(holdings []holding) []porcupine.Operation {
 				}
 			}
 			all = append(all, porcupine.Operation{
-				ClientId: client, Input: lockOp{kind, h.session, h.term}, Call: call.UnixNano(), Return: answer.UnixNano(),
+				ClientId: client, Input: lockOp{kind, h.session, h.term, h.from}, Call: call.UnixNano(), Return: answer.UnixNano(),
 			})
 		}
 		add("acquire", h.called, h.got)

@@ -41,15 +41,15 @@ func (s *sim) staleAnswers() {
 		return
 	}
 	next, net := others[0], s.c.net
-	net.cut(next.entry, old.entry)
+	net.Cut(next.entry, old.entry)
 	time.Sleep(250 * time.Millisecond)
-	net.cut(old.entry, next.entry)
+	net.Cut(old.entry, next.entry)
 	for _, v := range others[1:] {
-		net.isolate(v.entry, []string{old.entry}, true)
+		net.Isolate(v.entry, []string{old.entry}, true)
 	}
 	half := s.rng.IntN(len(s.nodes)) + 1
 	for _, n := range s.nodes[:half] { // they reach the old leader only
-		net.isolate(n.name, without(s.allHosts(), n.name, old.entry), true)
+		net.Isolate(n.name, without(s.allHosts(), n.name, old.entry), true)
 	}
 	sent := time.Now()
 	next.elect()
@@ -57,7 +57,7 @@ func (s *sim) staleAnswers() {
 		return
 	}
 	time.Sleep(s.span(100*time.Millisecond, 600*time.Millisecond))
-	net.release(next.entry, old.entry, sent)
+	net.Release(next.entry, old.entry, sent)
 	time.Sleep(s.span(10*time.Second, 35*time.Second))
 }
 
@@ -95,12 +95,12 @@ func (s *sim) fastHeartbeat() {
 		return
 	}
 	first, voter, net := others[0], others[1], s.c.net
-	net.cut(first.entry, voter.entry)
+	net.Cut(first.entry, voter.entry)
 	first.elect()
 	if !within(time.Second, func() bool { t := first.server(); return t != nil && t.status().Open }) {
 		return
 	}
-	net.reset(func(from, to string) bool { return from == first.entry && to == voter.entry })
+	net.Reset(func(from, to string) bool { return from == first.entry && to == voter.entry })
 	var calls atomic.Int32
 	wait := s.span(200*time.Millisecond, 1500*time.Millisecond)
 	voter.stallBy(func() {
@@ -108,7 +108,7 @@ func (s *sim) fastHeartbeat() {
 			time.Sleep(wait)
 		}
 	}, false)
-	net.set(first.entry, voter.entry, false)
+	net.Set(first.entry, voter.entry, false)
 	within(400*time.Millisecond, func() bool { return calls.Load() > 0 })
 	old.elect()
 	time.Sleep(2 * time.Second)
@@ -281,14 +281,14 @@ func (s *sim) membersRestart() {
 			v.reload(grown)
 			v.boot()
 			for _, o := range stay {
-				s.c.net.isolate(v.entry, []string{o.entry}, true)
+				s.c.net.Isolate(v.entry, []string{o.entry}, true)
 			}
 		}
 	}
 	for i, n := range s.nodes {
 		for _, v := range s.servers {
 			if slices.Contains(stay, v) == (i%2 == 0) {
-				s.c.net.isolate(n.name, []string{v.entry}, true)
+				s.c.net.Isolate(n.name, []string{v.entry}, true)
 			}
 		}
 	}

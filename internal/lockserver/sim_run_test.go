@@ -14,6 +14,7 @@ import (
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
+	"backtowork/internal/memnet"
 )
 
 // A plan is what one simulation does.
@@ -23,8 +24,9 @@ type plan struct {
 	servers   int            // 0: as the seed says
 	faults    map[string]int // weights; nil: the usual
 	hasty     bool           // all clients renew twice a second
+	fencers   bool           // stand-bys power off silent holders; else every second time
 	bornCut   bool           // the servers do not reach each other when the cluster is to begin
-	switched  off
+	switched  Off
 	offClient lockclient.Off
 	offTime   bool
 }
@@ -56,7 +58,8 @@ type result struct {
 	Faults map[string]int
 	Grants int
 	Lost   int
-	Wrong  string // "" if nothing is
+	Did    map[lock.Kind]int // changes of locks, by kind
+	Wrong  string            // "" if nothing is
 }
 
 // simulate runs a plan in a bubble of its own.
@@ -69,7 +72,7 @@ func simulate(t *testing.T, p plan) result {
 	}
 	var s *sim
 	synctest.Test(t, func(t *testing.T) {
-		s = newSim(t, p, &testCluster{t: t, net: newMemNet(), key: key, dir: dir, off: p.switched, logs: logSizes{600, 200}})
+		s = newSim(t, p, &testCluster{t: t, net: memnet.New(), key: key, dir: dir, off: p.switched, logs: logSizes{600, 200}})
 		s.run()
 	})
 	for _, name := range s.locks {
@@ -77,7 +80,7 @@ func simulate(t *testing.T, p plan) result {
 			s.violateAt(first.got, name, "%s: with %s in term %d at the latest", why, first.node, first.term)
 		}
 	}
-	r := result{Seed: p.seed, Hours: s.lasted.Hours(), Faults: s.counts, Grants: len(s.grants), Wrong: s.report()}
+	r := result{Seed: p.seed, Hours: s.lasted.Hours(), Faults: s.counts, Grants: len(s.grants), Did: s.did, Wrong: s.report()}
 	for _, h := range s.holdings {
 		if h.gaveUp.IsZero() {
 			r.Lost++
@@ -103,6 +106,7 @@ func newSim(t *testing.T, p plan, c *testCluster) *sim {
 	for i := range 2 + s.rng.IntN(3) {
 		s.locks = append(s.locks, fmt.Sprintf("l%d", i+1))
 	}
+	s.plan.fencers = s.fencers || s.rng.IntN(2) == 0
 	for i := range 3 + s.rng.IntN(4) {
 		s.nodes = append(s.nodes, s.newNode(i))
 	}
@@ -129,6 +133,9 @@ func (s *sim) run() {
 	for _, n := range s.nodes {
 		clients.Go(func() { n.live(ctx) })
 	}
+	working, leave := context.WithCancel(context.Background())
+	var office sync.WaitGroup
+	office.Go(func() { s.admin(working) })
 	time.Sleep(10 * time.Second)
 	for time.Since(s.start) < s.length && !s.isWrong() {
 		s.hardTimes(s.span(2*time.Minute, 4*time.Minute))
@@ -142,6 +149,8 @@ func (s *sim) run() {
 	if !s.isWrong() {
 		s.settle()
 	}
+	leave()
+	office.Wait()
 	s.lasted = time.Since(s.start)
 	for _, v := range s.servers {
 		v.end()
@@ -159,7 +168,11 @@ func (s *sim) calm(length time.Duration) {
 	s.note("", "everything is healed")
 	time.Sleep(length)
 	s.check()
-	s.checkAlive(begin, lock.Times{Timeout: 20 * time.Second, Stop: 10 * time.Second}.Silence())
+	election := 10 * time.Second
+	if s.fencers { // one may come after the other
+		election += 3 * (simFenceLimit + 6*time.Second)
+	}
+	s.checkAlive(begin, lock.Times{Timeout: 20 * time.Second, Stop: 10 * time.Second}.Silence(), election)
 	s.checkKept(begin.Add(40 * time.Second))
 	if len(s.list) >= 3 && !within(10*time.Second, s.sound) {
 		s.violate("", "long after all was healed the voters are not the servers of the list, %v:%s", s.list, s.statuses())
@@ -170,9 +183,9 @@ func (s *sim) calm(length time.Duration) {
 func (s *sim) quietTimes(length time.Duration) {
 	begin := time.Now()
 	s.quiet.Store(true)
-	s.c.net.setDelay(0) // cheaper
+	s.c.net.SetDelay(0) // cheaper
 	time.Sleep(length)
-	s.c.net.setDelay(time.Millisecond)
+	s.c.net.SetDelay(time.Millisecond)
 	s.quiet.Store(false)
 	s.check()
 	s.checkKept(begin)

@@ -68,7 +68,7 @@ func (v *simServer) boot() {
 	if v.up() {
 		return
 	}
-	v.sim.c.net.power(v.entry)
+	v.sim.c.net.Power(v.entry)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	v.mu.Lock()
@@ -182,9 +182,9 @@ func (v *simServer) fatal(err error) {
 // crash ends it without a word; the hosts that it talked with get a reset, or if the whole host
 // is gone, nothing.
 func (v *simServer) crash(silent bool) {
-	v.sim.c.net.powerOff(v.entry, silent)
+	v.sim.c.net.PowerOff(v.entry, silent)
 	if s := v.server(); s != nil {
-		s.off.farewell = true
+		s.Off.Farewell = true
 	}
 	v.end()
 }
@@ -257,7 +257,7 @@ func (v *simServer) elect() {
 	}
 	request := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
 	for _, o := range v.sim.servers {
-		if t := o.server(); o != v && t != nil && t.node() != nil && !v.sim.c.net.isCut(o.entry, v.entry) {
+		if t := o.server(); o != v && t != nil && t.node() != nil && !v.sim.c.net.IsCut(o.entry, v.entry) {
 			id := s.self.ID
 			if t.network.TimeoutNow(raft.ServerID(id), raft.ServerAddress(id), request, &raft.TimeoutNowResponse{}) == nil {
 				return

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"backtowork/internal/lock"
 )
 
 // How to run one simulation again, or for a night: see TestSimulation.
@@ -97,8 +99,13 @@ func TestSimulation(t *testing.T) {
 	if !t.Failed() && (total.Hours < hours || float64(total.count()) < dense*hours) {
 		t.Errorf("only %.1f hours with %d faults were simulated: the check is worth less than it should be", total.Hours, total.count())
 	}
-	t.Logf("simulated %.1f hours of a cluster: %d grants, %d losses, %d faults: %v", total.Hours, total.Grants, total.Lost,
-		total.count(), total.Faults)
+	for _, kind := range []lock.Kind{lock.Change, lock.Adopt, lock.Block, lock.Unblock, lock.Fence, lock.Fenced, poweredOff} {
+		if !t.Failed() && hours >= 20 && float64(total.Did[kind]) < hours/5 {
+			t.Errorf("only %d times did an entry of kind %q change something: the check is worth less than it should be", total.Did[kind], kind)
+		}
+	}
+	t.Logf("simulated %.1f hours of a cluster: %d grants, %d losses, %d faults: %v; changes: %v", total.Hours, total.Grants, total.Lost,
+		total.count(), total.Faults, total.Did)
 }
 
 func (r result) count() (n int) {
@@ -166,7 +173,10 @@ func (r *result) add(o result) {
 	r.Grants += o.Grants
 	r.Lost += o.Lost
 	if r.Faults == nil {
-		r.Faults = map[string]int{}
+		r.Faults, r.Did = map[string]int{}, map[lock.Kind]int{}
+	}
+	for kind, n := range o.Did {
+		r.Did[kind] += n
 	}
 	for name, n := range o.Faults {
 		r.Faults[name] += n

@@ -11,7 +11,7 @@ import (
 // dex-lock: other times than at the last call are had in a new term; a call that the servers do
 // not hear leaves the lease as short as both say.
 func TestSingleOtherTimes(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		client := c.client("x")
 		defer client.Close()
 		files := lockclient.NewFiles(t.TempDir())
@@ -34,7 +34,7 @@ func TestSingleOtherTimes(t *testing.T) {
 		if k := c.hosts[c.leader()].state("p").Lock; k.Times.Timeout != 300*time.Second || k.Term != 2 {
 			t.Errorf("the servers go by %v in term %d, want 300s in term 2", k.Times.Timeout, k.Term)
 		}
-		c.net.isolate("x", three, true)
+		c.net.Isolate("x", three, true)
 		if got := try(10); got != lockclient.TimingOut {
 			t.Errorf("a shorter lease that nobody heard of: %s", got)
 		}
@@ -42,13 +42,13 @@ func TestSingleOtherTimes(t *testing.T) {
 		if got := try(300); got.Held() {
 			t.Errorf("after the shorter lease: %s", got)
 		}
-		c.net.isolate("x", three, false)
+		c.net.Isolate("x", three, false)
 	})
 }
 
 // A lock whose release was not answered is not gone on with, and the next release frees it.
 func TestSingleRelease(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		client := c.client("x")
 		defer client.Close()
 		files := lockclient.NewFiles(t.TempDir())
@@ -64,11 +64,11 @@ func TestSingleRelease(t *testing.T) {
 		if got, err := open().Try(t.Context()); got != lockclient.Got {
 			t.Fatalf("Try = %s, %v", got, err)
 		}
-		c.net.isolate("x", three, true)
+		c.net.Isolate("x", three, true)
 		if err := open().Release(t.Context()); err == nil {
 			t.Error("a release that nobody heard of succeeded")
 		}
-		c.net.isolate("x", three, false)
+		c.net.Isolate("x", three, false)
 		if err := open().Release(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -77,12 +77,12 @@ func TestSingleRelease(t *testing.T) {
 		}
 		// An acquire whose answer is lost, then a release: nothing may stay taken.
 		for _, entry := range three {
-			c.net.cut(entry, "x")
+			c.net.Cut(entry, "x")
 		}
 		if got, _ := open().Try(t.Context()); got != lockclient.NoMajority {
 			t.Errorf("Try without answers = %s", got)
 		}
-		c.net.isolate("x", three, false)
+		c.net.Isolate("x", three, false)
 		time.Sleep(time.Second)
 		if err := open().Release(t.Context()); err != nil {
 			t.Error(err)
@@ -99,7 +99,7 @@ func TestSingleLateOwnAcquire(t *testing.T) {
 	const long, short = time.Minute, 10 * time.Second
 	for _, story := range []string{"late", "release", "renew"} {
 		t.Run(story, func(t *testing.T) {
-			inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 				client := c.client("x")
 				defer client.Close()
 				files := lockclient.NewFiles(t.TempDir())
@@ -120,9 +120,9 @@ func TestSingleLateOwnAcquire(t *testing.T) {
 				leader := c.hosts[c.leader()]
 				try(long, lockclient.Got)
 				k := leader.state("p").Lock
-				c.net.isolate("x", three, true)
+				c.net.Isolate("x", three, true)
 				try(short, lockclient.TimingOut)
-				c.net.isolate("x", three, false)
+				c.net.Isolate("x", three, false)
 				late := func() {
 					q := lock.AcquireRequest{Name: "p", Owner: k.Owner, Times: lock.Times{Timeout: short}, Own: k.Term}
 					if _, err := leader.acquire(t.Context(), leader.Clock.Now(), q); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"backtowork/internal/lock"
+	"backtowork/internal/memnet"
 )
 
 // hungUp is after how long the server closes conn, to which the client goes on sending a byte of
@@ -35,10 +36,10 @@ func hungUp(conn net.Conn, slowly string) time.Duration {
 
 // Who is slow to say what it wants is not waited for.
 func TestSlowToAsk(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		c.leader()
 		dial := func(string) net.Conn {
-			raw, err := c.net.on("x").Dial(t.Context(), "a")
+			raw, err := c.net.On("x").Dial(t.Context(), "a")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +91,7 @@ func TestSlowToAsk(t *testing.T) {
 
 // Who is slow to read an answer is not waited for; a long watch is no such thing.
 func TestSlowToRead(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		s := c.hosts[c.leader()]
 		for i := range 1000 {
 			s.machine.mu.Lock()
@@ -102,7 +103,7 @@ func TestSlowToRead(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		web, queue := s.newAPI(t.Context()), newQueue(memAddr("a"))
+		web, queue := s.newAPI(t.Context()), newQueue(memnet.Addr("a"))
 		served := make(chan error, 1)
 		go func() { served <- web.Serve(queue) }()
 		for path, want := range map[string]time.Duration{"/v1/locks": transmission, "/v1/watch/p?wait=60": maxWatch + transmission} {

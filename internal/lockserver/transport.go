@@ -137,7 +137,7 @@ func (s *Server) refusal(h hello) string {
 	switch {
 	case s.node() == nil:
 		return fmt.Sprintf("%s is in no cluster", s.Entry)
-	case s.off.identity:
+	case s.Off.Identity:
 		return ""
 	case h.Cluster != s.self.Cluster:
 		return fmt.Sprintf("%s is in another cluster (%.8s, not %.8s)", s.Entry, s.self.Cluster, h.Cluster)

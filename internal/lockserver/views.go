@@ -52,11 +52,10 @@ func (s *Server) knowsLeases() bool {
 
 // view is k, the lock called name, to be shown. The caller holds m.mu.
 func (m *machine) view(name string, k lock.Lock, now lease.Time, leads bool) lock.State {
-	state := lock.State{Lock: k}
-	if leads {
-		state.Left = m.leases.Left(name, k, now).Milliseconds()
+	if !leads {
+		return lock.State{Lock: k}
 	}
-	return state
+	return stateOf(k, m.leases.Left(name, k, now), 0)
 }
 
 // showLock is GET /v1/locks/{name}.

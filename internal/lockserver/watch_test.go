@@ -24,7 +24,7 @@ func (c *testCluster) direct(handler http.Handler, host, method, path, body stri
 }
 
 func TestWatch(t *testing.T) {
-	inCluster(t, off{}, three, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		follower := c.others(leader)[0]
 		watch := func(query string) (lock.State, time.Duration) {
@@ -77,7 +77,7 @@ func TestWatch(t *testing.T) {
 
 // Only so many may watch, and one client only a share of these; a server that ends ends them.
 func TestWatchesAreBounded(t *testing.T) {
-	inCluster(t, off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		s := c.hosts[c.leader()]
 		handler := s.newHandler()
 		ctx, end := context.WithCancel(t.Context())

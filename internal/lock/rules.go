@@ -1,0 +1,113 @@
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A rule is what entries of one kind need beside the lock's term and session, and what they make of
+// the lock. A next of term 0 begins the next term.
+type rule struct {
+	allows func(l Lock, e Entry, raftTerm uint64) bool
+	next   func(l Lock, e Entry) Lock
+}
+
+var rules = map[Kind]rule{
+	Acquire: {
+		allows: judgedNow,
+		next: func(l Lock, e Entry) Lock {
+			previous := l.Last
+			if l.Held() && l.Session == e.Owner.Session { // again, since an answer was lost: nobody came in between
+				previous = l.Previous
+			}
+			return Lock{Owner: e.Owner, Last: e.Owner.Node, Previous: previous, Times: e.Times}
+		},
+	},
+	Adopt: {
+		allows: func(l Lock, e Entry, raftTerm uint64) bool {
+			return judgedNow(l, e, raftTerm) && l.Held() && l.Node == e.Owner.Node && !l.BeingFenced() && !l.Fenced
+		},
+		// The node before stays what it was, for whoever has to make sure that it is off.
+		next: func(l Lock, e Entry) Lock {
+			return Lock{Owner: e.Owner, Last: e.Owner.Node, Previous: l.Previous, Times: e.Times, Blocked: l.Blocked}
+		},
+	},
+	Release: {allows: byHolder, next: freed},
+	Change: {
+		allows: func(l Lock, e Entry, _ uint64) bool { return l.Held() && e.Seq == l.Seq },
+		next: func(l Lock, e Entry) Lock {
+			l.Times = e.Times
+			return l
+		},
+	},
+	Block: {
+		allows: func(l Lock, e Entry, _ uint64) bool { return l.Held() && CheckReason(e.Reason) == nil },
+		next: func(l Lock, e Entry) Lock {
+			l.Blocked = e.Reason
+			return l
+		},
+	},
+	Unblock: {
+		allows: func(l Lock, _ Entry, _ uint64) bool { return l.Held() && l.Blocked != "" },
+		next:   freed,
+	},
+	Fence: {
+		allows: func(l Lock, e Entry, raftTerm uint64) bool {
+			return l.Held() && judgedNow(l, e, raftTerm) && e.Seq == l.Seq && l.Blocked == "" && !l.Fenced && CheckFencing(e.Limit) == nil
+		},
+		next: func(l Lock, e Entry) Lock {
+			l.Fencing = Fencing{By: e.Owner, Limit: e.Limit}
+			return l
+		},
+	},
+	Fenced: {
+		allows: func(l Lock, e Entry, _ uint64) bool {
+			return l.Held() && l.BeingFenced() && l.Fencing.By.Session == e.Owner.Session
+		},
+		next: func(l Lock, e Entry) Lock {
+			l.Fencing, l.Fenced = Fencing{}, e.OK
+			return l
+		},
+	},
+}
+
+// judgedNow holds for what rests on a judgement on l in this raft term.
+func judgedNow(l Lock, e Entry, raftTerm uint64) bool {
+	return e.Owner.Session != "" && e.RaftTerm == raftTerm && (e.Seq == 0 || e.Seq == l.Seq)
+}
+
+func byHolder(l Lock, _ Entry, _ uint64) bool { return l.Held() }
+
+// freed is l without a holder, and without what was known of that.
+func freed(l Lock, _ Entry) Lock {
+	return Lock{Term: l.Term, Seq: l.Seq, Last: l.Last, Previous: l.Previous, Times: l.Times}
+}
+
+// CheckReason says whether reason can say why a lock is blocked: one line of text.
+func CheckReason(reason string) error {
+	switch {
+	case reason == "":
+		return errors.New("the reason is empty")
+	case len(reason) > MaxReason:
+		return fmt.Errorf("the reason has %d bytes, %d are the most", len(reason), MaxReason)
+	case !utf8.ValidString(reason):
+		return errors.New("the reason is no text")
+	}
+	for _, r := range reason {
+		if !unicode.IsPrint(r) {
+			return fmt.Errorf("the reason has the character %q in it", r)
+		}
+	}
+	return nil
+}
+
+// CheckFencing says whether a fencing may take that many milliseconds.
+func CheckFencing(limit int64) error {
+	if most := LongestFencing.Milliseconds(); limit <= 0 || limit > most {
+		return fmt.Errorf("cannot take %v to fence: at most %v", time.Duration(limit)*time.Millisecond, LongestFencing)
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package lock
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// bert2 is a later session of bert's node.
+var bert2 = Owner{Node: "h2", Session: "bert2"}
+
+// kept is the lock that the rows of TestRules begin with: in bert's hands, in seq 1 of term 2.
+var kept = Lock{Owner: bert, Term: 2, Seq: 1, Last: "h2", Previous: "h1", Times: long}
+
+func adopt(session string, owner Owner) Entry { return entry(Adopt, 2, session, owner, short) }
+
+func block(session, reason string) Entry {
+	e := entry(Block, 2, session, Owner{}, Times{})
+	e.Reason = reason
+	return e
+}
+
+func unblock(session string) Entry { return entry(Unblock, 2, session, Owner{}, Times{}) }
+
+func fence(seq uint64, by Owner) Entry {
+	e := entry(Fence, 2, "bert", by, Times{})
+	e.Seq, e.Limit = seq, 20_000
+	return e
+}
+
+func fenced(by Owner, ok bool) Entry {
+	e := entry(Fenced, 2, "bert", Owner{Session: by.Session}, Times{})
+	e.OK = ok
+	return e
+}
+
+func inTerm(e Entry, term uint64) Entry { e.Term = term; return e }
+
+func with(change func(*Lock)) Lock {
+	l := kept
+	change(&l)
+	return l
+}
+
+// What each kind of entry needs of the lock, and makes of it, after others.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	free := Lock{Term: 2, Last: "h2", Previous: "h1", Times: long}
+	freeAt := func(seq uint64) Lock { l := free; l.Seq = seq; return l }
+	fencing := Fencing{By: clara, Limit: 20_000}
+	adopted := Lock{Owner: bert2, Term: 3, Seq: 1, Last: "h2", Previous: "h1", Times: short}
+	ofClara := Lock{Owner: clara, Term: 3, Seq: 1, Last: "h3", Previous: "h2", Times: long}
+	for _, row := range []struct {
+		name  string
+		after []Entry
+		e     Entry
+		want  Lock // the zero Lock where nothing changes
+	}{
+		{"adoption", nil, adopt("bert", bert2), adopted},
+		{"adoption from oneself", nil, adopt("bert", bert), Lock{Owner: bert, Term: 3, Seq: 1, Last: "h2", Previous: "h1", Times: short}},
+		{"adoption by another node", nil, adopt("bert", clara), Lock{}},
+		{"adoption from another session", nil, adopt("anna", bert2), Lock{}},
+		{"adoption in another term", nil, inTerm(adopt("bert", bert2), 1), Lock{}},
+		{"adoption of a free lock", []Entry{release(2, "bert")}, adopt("", bert2), Lock{}},
+		{"adoption judged in another raft term", nil, judgedIn(adopt("bert", bert2), 7), Lock{}},
+		{"adoption by nobody", nil, adopt("bert", Owner{Node: "h2"}), Lock{}},
+		{"adoption of a blocked lock", []Entry{block("bert", "stuck")}, adopt("bert", bert2), func() Lock { l := adopted; l.Blocked = "stuck"; return l }()},
+		{"adoption of a lock that was blocked since", []Entry{block("bert", "stuck")}, withSeq(adopt("bert", bert2), 1), Lock{}},
+		{"adoption while it is fenced", []Entry{fence(1, clara)}, adopt("bert", bert2), Lock{}},
+		{"adoption after it was fenced", []Entry{fence(1, clara), fenced(clara, true)}, adopt("bert", bert2), Lock{}},
+		{"adoption after a fencing that failed", []Entry{fence(1, clara), fenced(clara, false)}, adopt("bert", bert2), adopted},
+
+		{"block", nil, block("bert", "stuck"), with(func(l *Lock) { l.Seq, l.Blocked = 2, "stuck" })},
+		{"block, for another reason", []Entry{block("bert", "stuck")}, block("bert", "busy"), with(func(l *Lock) { l.Seq, l.Blocked = 3, "busy" })},
+		{"block by another session", nil, block("anna", "stuck"), Lock{}},
+		{"block in another term", nil, inTerm(block("bert", "stuck"), 1), Lock{}},
+		{"block of a free lock", []Entry{release(2, "bert")}, block("", "stuck"), Lock{}},
+		{"block without a reason", nil, block("bert", ""), Lock{}},
+		{"block for too long a reason", nil, block("bert", strings.Repeat("x", MaxReason+1)), Lock{}},
+		{"release of a blocked lock", []Entry{block("bert", "stuck")}, release(2, "bert"), freeAt(3)},
+		{"change of a blocked lock", []Entry{block("bert", "stuck")}, withSeq(change(2, "bert"), 2), with(func(l *Lock) { l.Seq, l.Blocked, l.Times = 3, "stuck", short })},
+		{"acquire from who blocked it", []Entry{block("bert", "stuck")}, acquire(2, "bert", clara), ofClara},
+		{"acquire of a lock that was blocked since", []Entry{block("bert", "stuck")}, withSeq(acquire(2, "bert", clara), 1), Lock{}},
+		{"unblock", []Entry{block("bert", "stuck")}, unblock("bert"), freeAt(3)},
+		{"unblock of a lock that is not blocked", nil, unblock("bert"), Lock{}},
+		{"unblock of another session", []Entry{block("bert", "stuck")}, unblock("anna"), Lock{}},
+		{"unblock of another term", []Entry{block("bert", "stuck")}, inTerm(unblock("bert"), 1), Lock{}},
+		{"unblock that comes twice", []Entry{block("bert", "stuck"), unblock("bert")}, unblock("bert"), Lock{}},
+
+		{"fence", nil, fence(1, clara), with(func(l *Lock) { l.Seq, l.Fencing = 2, fencing })},
+		{"fence by nobody", nil, fence(1, Owner{}), Lock{}},
+		{"fence without a limit", nil, func() Entry { e := fence(1, clara); e.Limit = 0; return e }(), Lock{}},
+		{"fence that takes too long", nil, func() Entry { e := fence(1, clara); e.Limit = 600_001; return e }(), Lock{}},
+		{"fence of another session", nil, func() Entry { e := fence(1, clara); e.Session = "anna"; return e }(), Lock{}},
+		{"fence of another term", nil, inTerm(fence(1, clara), 1), Lock{}},
+		{"fence judged in another raft term", nil, judgedIn(fence(1, clara), 7), Lock{}},
+		{"fence that comes twice", []Entry{fence(1, clara)}, fence(1, clara), Lock{}},
+		{"fence that crosses another", []Entry{fence(1, anna)}, fence(1, clara), Lock{}},
+		{"fence after one that came to its limit", []Entry{fence(1, anna)}, fence(2, clara), with(func(l *Lock) { l.Seq, l.Fencing = 3, fencing })},
+		{"fence of a blocked lock", []Entry{block("bert", "stuck")}, fence(2, clara), Lock{}},
+		{"fence of a free lock", []Entry{release(2, "bert")}, func() Entry { e := fence(2, clara); e.Session = ""; return e }(), Lock{}},
+		{"fence of who is off already", []Entry{fence(1, clara), fenced(clara, true)}, fence(3, anna), Lock{}},
+		{"acquire of a lock that is fenced since", []Entry{fence(1, clara)}, withSeq(acquire(2, "bert", anna), 1), Lock{}},
+		{"block while it is fenced", []Entry{fence(1, clara)}, block("bert", "stuck"), with(func(l *Lock) { l.Seq, l.Fencing, l.Blocked = 3, fencing, "stuck" })},
+		{"release while it is fenced", []Entry{fence(1, clara)}, release(2, "bert"), freeAt(3)},
+
+		{"fenced", []Entry{fence(1, clara)}, fenced(clara, true), with(func(l *Lock) { l.Seq, l.Fenced = 3, true })},
+		{"not fenced", []Entry{fence(1, clara)}, fenced(clara, false), with(func(l *Lock) { l.Seq = 3 })},
+		{"fenced by another", []Entry{fence(1, clara)}, fenced(anna, true), Lock{}},
+		{"fenced, and nobody was to", nil, fenced(clara, true), Lock{}},
+		{"fenced by nobody, and nobody was to", nil, fenced(Owner{}, true), Lock{}},
+		{"fenced, and again otherwise", []Entry{fence(1, clara), fenced(clara, false)}, fenced(clara, true), Lock{}},
+		{"fenced, of another term", []Entry{fence(1, clara)}, inTerm(fenced(clara, true), 1), Lock{}},
+		{"fenced, in the term before", []Entry{fence(1, clara), acquire(2, "bert", bert2)}, fenced(clara, true), Lock{}},
+		{"acquire of a fenced lock", []Entry{fence(1, clara), fenced(clara, true)}, acquire(2, "bert", clara), ofClara},
+	} {
+		table, _ := prepared(t, "held")
+		for _, e := range row.after {
+			if k, changed, err := table.Apply(e, 0); !changed || err != nil {
+				t.Fatalf("%s: cannot prepare: %+v leaves %+v, %v", row.name, e, k, err)
+			}
+		}
+		begin := restored(t, table).Get("P")
+		want := row.want
+		if want == (Lock{}) {
+			want = begin
+		}
+		now, changed, err := table.Apply(row.e, 0)
+		if now != want || changed != (row.want != Lock{}) || err != nil || table.Get("P") != want {
+			t.Errorf("%s: %+v made %+v, %v, %v; want %+v", row.name, begin, now, changed, err, want)
+		}
+		b, err := json.Marshal(row.e)
+		var again Entry
+		if err != nil || json.Unmarshal(b, &again) != nil || again != row.e {
+			t.Errorf("%s: %s is read as %+v, want %+v", row.name, b, again, row.e)
+		}
+	}
+}
+
+func TestCheckReason(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []string{"stop failed: exit 3", "süß", strings.Repeat("x", MaxReason), "\"quoted\""} {
+		if err := CheckReason(reason); err != nil {
+			t.Errorf("CheckReason(%q) = %v", reason, err)
+		}
+	}
+	for _, reason := range []string{"", "two\nlines", "a\rb", "\x1b[31m", "a\x00", "\xff", "a\u202eb", strings.Repeat("ü", MaxReason/2) + "x"} {
+		if err := CheckReason(reason); err == nil {
+			t.Errorf("CheckReason(%q) finds nothing wrong", reason)
+		} else if strings.ContainsAny(err.Error(), "\n\r\x00\x1b") {
+			t.Errorf("CheckReason(%q) = %q: not one clean line", reason, err)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package lockclient
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"backtowork/internal/lock"
+)
+
+// fencePause is between two tries to fence, and reportTime how long the servers leave over a Wish's
+// FenceLimit to be told of the result.
+const (
+	fencePause = time.Minute
+	reportTime = patience * changeLimit
+)
+
+// errNotOff is why a node that was to be powered off must be taken to run.
+var errNotOff = errors.New("it took too long")
+
+// A fencer is a stand-by that may power off a silent holder.
+type fencer struct{ next time.Time } // when it may try again
+
+// wants says whether it would fence now.
+func (f *fencer) wants(w Wish) bool { return w.Fence != nil && !time.Now().Before(f.next) }
+
+// limit is how long a wish's Fence may take.
+func (w Wish) limit() time.Duration {
+	return min(cmp.Or(w.FenceLimit, time.Minute), lock.LongestFencing-reportTime)
+}
+
+// fence powers off the holder of a lock if that was silent for its timeout and the servers give leave,
+// and tells them what came of it. It is true if the lock can be had now.
+func (s *Session) fence(ctx context.Context, w Wish, state lock.State, f *fencer) bool {
+	k := state.Lock
+	silent := time.Duration(state.Silent) * time.Millisecond
+	if !f.wants(w) || !k.Held() || k.Node == s.Owner.Node || k.Blocked != "" || k.Fenced || silent < k.Times.Timeout {
+		return false
+	}
+	of := lock.ReleaseRequest{Name: w.Name, Term: k.Term, Session: k.Session}
+	q := lock.FenceRequest{ReleaseRequest: of, By: s.Owner, Limit: (w.limit() + reportTime).Milliseconds(), Host: s.client.Host}
+	var a lock.FenceAnswer
+	at, err := s.client.call(ctx, changeLimit, "/v1/fence", q, &a)
+	if err != nil || !a.Granted {
+		f.next = time.Now().Add(time.Second) // another does it, the holder was heard, or no majority answers
+		return false
+	}
+	f.next = time.Now().Add(fencePause)
+	s.client.Log.Warn("powering off the holder of the lock, which is silent", "lock", w.Name, "holder", k.Node, "term", k.Term)
+	err = errNotOff
+	if end := at.sent.Add(w.limit()); end.Left(s.client.Clock.Now()) > 0 { // else leave may have passed on
+		err = w.powerOff(ctx, k.Node)
+	}
+	if err != nil {
+		s.sayRarely("cannot power off the holder of the lock", w.Name, err)
+	} else {
+		s.client.Log.Warn("the holder of the lock is powered off", "lock", w.Name, "holder", k.Node, "term", k.Term)
+	}
+	return s.report(ctx, lock.FencedRequest{ReleaseRequest: of, By: s.Owner.Session, OK: err == nil})
+}
+
+// powerOff calls Fence, and waits for it no longer than it may take.
+func (w Wish) powerOff(ctx context.Context, node string) error {
+	ctx, cancel := context.WithTimeout(ctx, w.limit())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- w.Fence(ctx, node) }() // what does not end with ctx nobody waits for
+	select {
+	case err := <-done:
+		if err == nil && ctx.Err() != nil {
+			return errNotOff
+		}
+		return err
+	case <-ctx.Done():
+		return errNotOff
+	}
+}
+
+// report tells the servers what came of a fencing, and is true if they take the holder for gone. It
+// is not broken off by ctx: what was done is to be known.
+func (s *Session) report(ctx context.Context, q lock.FencedRequest) (off bool) {
+	unbroken := context.WithoutCancel(ctx)
+	for end := time.Now().Add(reportTime); ; pause(ctx, retryPause) {
+		var a lock.ChangedAnswer
+		_, err := s.client.call(unbroken, changeLimit, "/v1/fenced", q, &a)
+		if err == nil || errors.As(err, new(refusal)) || ctx.Err() != nil || time.Now().After(end) {
+			return err == nil && a.Lock.Fenced && a.Lock.Term == q.Term
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package lockserver
+
+import (
+	"context"
+	"errors"
+
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+)
+
+// How a lock is kept from everybody, and how it is opened early: rules 16 and 19.
+
+// block keeps a lock with its holder, however silent that is, until a person unblocks it.
+func (s *Server) block(ctx context.Context, _ lease.Time, q lock.BlockRequest) (lock.ChangedAnswer, error) {
+	return s.changed(s.apply(ctx, lock.Entry{Kind: lock.Block, Name: q.Name, Term: q.Term, Session: q.Session, Reason: q.Reason}))
+}
+
+// unblock frees a blocked lock that is as the person who asks has seen it.
+func (s *Server) unblock(ctx context.Context, _ lease.Time, q lock.UnblockRequest) (lock.ChangedAnswer, error) {
+	a, err := s.changed(s.apply(ctx, lock.Entry{Kind: lock.Unblock, Name: q.Name, Term: q.Term, Session: q.Session}))
+	if a.Changed {
+		s.Log.Warn("a blocked lock was freed by hand", "lock", q.Name, "term", q.Term, "by", q.Node)
+	}
+	return a, err
+}
+
+func (s *Server) changed(now outcome, err error) (lock.ChangedAnswer, error) {
+	return lock.ChangedAnswer{Changed: now.changed, Lock: now.lock}, err
+}
+
+// fence gives leave to power off the node of a holder that has been silent for its T. A majority
+// stands behind that, and the log has it: so no other leader has heard the holder, and none will
+// give the lock to anybody before there is a result, or the time for it is over.
+func (s *Server) fence(ctx context.Context, received lease.Time, q lock.FenceRequest) (lock.FenceAnswer, error) {
+	leaseTerm, raftTerm, err := s.speaks()
+	if err != nil {
+		return lock.FenceAnswer{}, err
+	}
+	if s.hearNode(q.By.Node, q.Host, received) {
+		return lock.FenceAnswer{}, errors.New(twoHosts(q.By.Node))
+	}
+	k, state, err := s.judgeFence(leaseTerm, q)
+	switch {
+	case s.Off.Fence:
+		return lock.FenceAnswer{Granted: true, State: state}, nil
+	case err != nil || k.Session == "":
+		return lock.FenceAnswer{State: state}, err
+	}
+	now, err := s.applyWithWord(ctx, raftTerm, lock.Entry{
+		Kind: lock.Fence, Name: q.Name, Term: q.Term, Session: q.Session, Seq: k.Seq, RaftTerm: raftTerm, Owner: q.By, Limit: q.Limit,
+	})
+	if err != nil {
+		return lock.FenceAnswer{}, err
+	}
+	if now.changed {
+		s.Log.Warn("a silent holder is to be powered off", "lock", q.Name, "holder", k.Node, "term", k.Term, "by", q.By.Node)
+	}
+	return lock.FenceAnswer{Granted: now.changed, State: lock.State{Lock: now.lock}}, nil
+}
+
+// judgeFence is the lock of q as it was judged that its holder may be powered off; the zero Lock if it
+// may not. Who asks must be on another node: it would power off itself.
+func (s *Server) judgeFence(leaseTerm uint64, q lock.FenceRequest) (k lock.Lock, state lock.State, err error) {
+	m := s.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k = m.table.Get(q.Name)
+	now := s.Clock.Now()
+	state = stateOf(k, m.leases.Left(q.Name, k, now), m.leases.Silent(q.Name, k, now))
+	switch {
+	case m.leases.RaftTerm() != leaseTerm:
+		return lock.Lock{}, state, errNoLeader
+	case k.Session != q.Session || k.Term != q.Term || k.Node == q.By.Node:
+		return lock.Lock{}, state, nil
+	}
+	left, err := m.leases.JudgeFence(q.Name, k, now)
+	if left > 0 || err != nil {
+		return lock.Lock{}, state, err
+	}
+	return k, state, nil
+}
+
+// fenced takes the result of a fencing. A success that comes when the time for it is over is none.
+func (s *Server) fenced(ctx context.Context, _ lease.Time, q lock.FencedRequest) (lock.ChangedAnswer, error) {
+	e := lock.Entry{
+		Kind: lock.Fenced, Name: q.Name, Term: q.Term, Session: q.Session, Owner: lock.Owner{Session: q.By},
+		OK: q.OK && (!s.fencingOver(q.Name) || s.Off.Fencing),
+	}
+	a, err := s.changed(s.apply(ctx, e))
+	if a.Changed {
+		s.Log.Warn("a fencing is over", "lock", q.Name, "holder", a.Lock.Node, "term", q.Term, "off", a.Lock.Fenced)
+	}
+	return a, err
+}
+
+func (s *Server) fencingOver(name string) bool {
+	m := s.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.leases.FencingOver(name, m.table.Get(name), s.Clock.Now())
+}
+
+func checkBlock(q lock.BlockRequest) error {
+	return errors.Join(lock.CheckName(q.Name), lock.CheckReason(q.Reason))
+}
+
+func checkUnblock(q lock.UnblockRequest) error {
+	return errors.Join(lock.CheckName(q.Name), lock.CheckName(q.Node))
+}
+
+func checkFence(q lock.FenceRequest) error {
+	return errors.Join(lock.CheckName(q.Name), checkOwner(q.By), lock.CheckFencing(q.Limit), checkHost(q.Host))
+}
+
+func checkFenced(q lock.FencedRequest) error {
+	return errors.Join(lock.CheckName(q.Name), checkSession(q.By))
+}
