@@ -9,6 +9,7 @@
 package lease
 
 import (
+	"encoding/json"
 	"math"
 	"sync"
 	"time"
@@ -42,6 +43,22 @@ func Later(t, u Time) Time { return Time{max(t.boot, u.boot), max(t.raw, u.raw)}
 
 // Boot is t on CLOCK_BOOTTIME, for keeping in a file; see [FromBoot].
 func (t Time) Boot() time.Duration { return t.boot }
+
+// Raw is t on CLOCK_MONOTONIC_RAW, for telling another process of this host; see [Reading].
+func (t Time) Raw() time.Duration { return t.raw }
+
+// MarshalJSON writes both readings, in nanoseconds, for another process of this host.
+func (t Time) MarshalJSON() ([]byte, error) { return json.Marshal([2]time.Duration{t.boot, t.raw}) }
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	var both [2]time.Duration
+	if err := json.Unmarshal(b, &both); err != nil {
+		return err
+	}
+	*t = Time{both[0], both[1]}
+	return nil
+}
 
 // FromBoot is the deadline at boot on CLOCK_BOOTTIME, seen from now. It cannot know the
 // raw clock's reading, so what now shows of their difference is taken for it.

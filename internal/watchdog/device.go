@@ -1,0 +1,73 @@
+package watchdog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// wanted is how long a device is to wait for food until it resets the machine.
+const wanted = 10 * time.Second
+
+// The bytes that are written to a device: any but the last feeds it, and whoever closes it right
+// after the last disarms it.
+var (
+	food  = []byte{0}
+	magic = []byte("V")
+)
+
+// A Device is a hardware watchdog. It is armed from when it was opened.
+type Device struct {
+	Timeout time.Duration // without food, until it resets the machine
+	to      io.WriteCloser
+}
+
+// OpenDevice opens the watchdog at path, which arms it. It may be any file that can be written to:
+// one that knows no timeout has that which is wanted.
+func OpenDevice(path string) (*Device, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	var fault *fs.PathError
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return nil, fmt.Errorf("cannot open the watchdog %q: another program uses it (systemd's RuntimeWatchdogSec, or a watchdog daemon)", path)
+	case errors.As(err, &fault):
+		return nil, fmt.Errorf("cannot open the watchdog %q: %w", path, fault.Err)
+	case err != nil:
+		return nil, fmt.Errorf("cannot open the watchdog %q: %w", path, err)
+	}
+	fd := int(f.Fd())
+	timeout := agree(
+		func(seconds int) error { return unix.IoctlSetPointerInt(fd, unix.WDIOC_SETTIMEOUT, seconds) },
+		func() (uint32, error) { return unix.IoctlGetUint32(fd, unix.WDIOC_GETTIMEOUT) },
+	)
+	return &Device{Timeout: timeout, to: f}, nil
+}
+
+// agree asks a device for the wanted timeout, and is the one that it has then, both in seconds.
+func agree(set func(int) error, ask func() (uint32, error)) time.Duration {
+	_ = set(int(wanted / time.Second)) // a device may have one that cannot be changed
+	if seconds, err := ask(); err == nil && seconds > 0 {
+		return time.Duration(seconds) * time.Second
+	}
+	return wanted
+}
+
+func (d *Device) feed() error {
+	_, err := d.to.Write(food)
+	return err
+}
+
+// disarm ends the device's watch. A driver that was loaded with nowayout takes no end: it resets
+// the machine.
+func (d *Device) disarm() error {
+	_, err := d.to.Write(magic)
+	if err := errors.Join(err, d.to.Close()); err != nil {
+		return fmt.Errorf("cannot disarm the watchdog, which may reset the machine: %w", err)
+	}
+	return nil
+}
