@@ -1,0 +1,381 @@
+package deadman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	answerLimit = 2 * time.Second  // then a deadman hangs, and is replaced
+	spawnPause  = time.Second      // between two tries to start one
+	goneLimit   = 10 * time.Second // without any: then the packages are halted
+)
+
+// A Spawn starts a deadman. kill ends it, for one that hangs.
+type Spawn func() (c io.ReadWriteCloser, kill func(), err error)
+
+// A Link is the manager's end: it tells the deadman how it stands with each package, starts one
+// where there is none, and replaces one that hangs.
+type Link struct {
+	hello Hello
+	spawn Spawn
+	say   func(string)
+	none  func() // is called once where there was no deadman for goneLimit
+
+	mu    sync.Mutex
+	words map[string]Word
+	dirty map[string]bool
+	other []Origin      // that the deadman does not know yet
+	heard chan struct{} // closed, and made anew, when the deadman has heard all there was to say
+	wake  chan struct{}
+
+	conn   *wire
+	kill   func()
+	raw    io.ReadWriteCloser // what conn is on
+	detach chan chan io.ReadWriteCloser
+}
+
+// NewLink is a link for the packages of hello, whose deadman spawn starts.
+func NewLink(hello Hello, spawn Spawn, say func(string), none func()) *Link {
+	l := &Link{
+		hello: hello, spawn: spawn, say: say, none: none,
+		words: map[string]Word{}, dirty: map[string]bool{}, heard: make(chan struct{}), wake: make(chan struct{}, 1),
+		detach: make(chan chan io.ReadWriteCloser),
+	}
+	for _, o := range hello.Packages {
+		l.words[o.Package] = Word{Package: o.Package, Phase: Free}
+	}
+	return l
+}
+
+// Open starts the deadman, so that it can be said at once if there can be none.
+func (l *Link) Open() error { return l.connect() }
+
+// Attach takes the deadman of an earlier manager, at the other end of c, and says what there is
+// to go on with. killer is what ends the process of a deadman that hangs.
+func Attach(c io.ReadWriteCloser, killer func(pid int) (kill func()), hello Hello) (*Attached, error) {
+	w := newWire(c)
+	hello.Packages = nil
+	a, err := ask(w, func() {}, question{Hello: &hello}) // nobody knows yet which process it is
+	if err != nil {
+		return nil, fmt.Errorf("the deadman of the earlier manager does not answer: %w", err)
+	}
+	at := &Attached{conn: w, raw: c, kill: killer(a.PID), Version: a.Version, Words: map[string]Word{}, Marks: map[string]string{}}
+	for _, word := range a.Words {
+		at.Words[word.Package] = word
+	}
+	for _, o := range a.Origins {
+		at.Marks[o.Package] = o.Mark
+	}
+	return at, nil
+}
+
+// An Attached is a deadman that a manager goes on with.
+type Attached struct {
+	Version string            // of the program that it runs
+	Words   map[string]Word   // how it stands with each package
+	Marks   map[string]string // what is in the environment of its processes
+	conn    *wire
+	raw     io.ReadWriteCloser
+	kill    func()
+}
+
+// Dismiss ends the deadman of at; what runs is unguarded until there is another.
+func (at *Attached) Dismiss() {
+	var words []Word
+	for name := range at.Words {
+		words = append(words, Word{Package: name, Phase: Free, Over: true})
+	}
+	_, _ = ask(at.conn, at.kill, question{Words: words})
+	_ = at.conn.Close()
+}
+
+// Use makes l tell the deadman of at, which knows its packages.
+func (l *Link) Use(at *Attached) {
+	l.conn, l.kill, l.raw = at.conn, at.kill, at.raw
+	maps.Copy(l.words, at.Words)
+}
+
+// Close tells the deadman that there is nothing to watch. It is for a manager that does not come to [Link.Run].
+func (l *Link) Close() {
+	if l.conn == nil {
+		return
+	}
+	var words []Word
+	for name := range l.words {
+		words = append(words, Word{Package: name, Phase: Free, Over: true})
+	}
+	_, _ = ask(l.conn, l.kill, question{Words: words})
+	_ = l.conn.Close()
+}
+
+// ask asks one question. A deadman that does not answer is killed.
+func ask(w *wire, kill func(), q question) (answer, error) {
+	over := time.AfterFunc(answerLimit, func() {
+		kill()
+		_ = w.Close()
+	})
+	defer over.Stop()
+	var a answer
+	if err := w.send(q); err != nil {
+		return a, err
+	}
+	if err := w.receive(&a); err != nil {
+		return a, err
+	}
+	if a.Error != "" {
+		return a, errors.New(a.Error)
+	}
+	return a, nil
+}
+
+// connect starts a deadman and tells it all there is to say.
+func (l *Link) connect() error {
+	c, kill, err := l.spawn()
+	if err != nil {
+		return fmt.Errorf("cannot start the deadman: %w", err)
+	}
+	w := newWire(c)
+	l.mu.Lock()
+	hello := l.hello
+	hello.Packages = slices.DeleteFunc(slices.Clone(hello.Packages), func(o Origin) bool {
+		_, ok := l.words[o.Package]
+		return !ok // the manager has ended with it: nobody is to start another for it
+	})
+	var words []Word // at once: this process may be killed before it says more
+	for _, o := range hello.Packages {
+		if w := l.words[o.Package]; !w.Over {
+			words = append(words, w)
+		}
+	}
+	l.mu.Unlock()
+	if _, err = ask(w, kill, question{Hello: &hello, Words: words}); err != nil {
+		kill()
+		_ = w.Close()
+		return fmt.Errorf("cannot start the deadman: %w", err)
+	}
+	l.conn, l.kill, l.raw = w, kill, c
+	l.mu.Lock()
+	for name := range l.words {
+		l.dirty[name] = true
+	}
+	l.mu.Unlock()
+	return nil
+}
+
+// Say tells the deadman soon. It does not wait.
+func (l *Link) Say(w Word) {
+	l.mu.Lock()
+	l.words[w.Package] = w
+	l.dirty[w.Package] = true
+	l.mu.Unlock()
+	l.wakeUp()
+}
+
+func (l *Link) wakeUp() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Update tells the deadman of other parameters of a package.
+func (l *Link) Update(o Origin) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.words[o.Package]; !ok {
+		return // it has ended
+	}
+	for i := range l.hello.Packages {
+		if l.hello.Packages[i].Package == o.Package {
+			l.hello.Packages[i] = o
+		}
+	}
+	l.other = append(l.other, o)
+	l.dirty[o.Package] = true // with the word that is its last when it is told
+	l.wakeUp()
+}
+
+// Detach is the connection, for a program that takes the place of this one; nothing is said on it
+// any more. It is nil where there is no deadman now.
+func (l *Link) Detach(ctx context.Context) io.ReadWriteCloser {
+	to := make(chan io.ReadWriteCloser, 1)
+	select {
+	case l.detach <- to:
+		return <-to
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// Sure tells the deadman, and waits until it has heard it.
+func (l *Link) Sure(ctx context.Context, w Word) error {
+	l.Say(w)
+	for {
+		l.mu.Lock()
+		known, heard := !l.dirty[w.Package], l.heard
+		l.mu.Unlock()
+		if known {
+			return nil
+		}
+		select {
+		case <-heard:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Run tells the deadman what there is to say, until ctx ends.
+func (l *Link) Run(ctx context.Context) {
+	for quick := 0; ctx.Err() == nil; {
+		if l.conn == nil && !l.replace(ctx) {
+			return
+		}
+		begin := time.Now()
+		l.serve(ctx)
+		if quick++; time.Since(begin) >= spawnPause {
+			quick = 0
+		}
+		if quick > 1 { // those that end at once are not to be started without end
+			pause(ctx, spawnPause)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// serve tells the deadman what there is to say, until it is gone.
+func (l *Link) serve(ctx context.Context) {
+	conn, kill := l.conn, l.kill
+	answers, gone := make(chan answer), make(chan struct{})
+	go func() {
+		defer close(gone)
+		for {
+			var a answer
+			if conn.receive(&a) != nil {
+				return
+			}
+			select {
+			case answers <- a:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	defer func() { _ = conn.Close() }()
+	for {
+		words := l.unsaid()
+		if words == nil {
+			select {
+			case <-l.wake:
+				continue
+			case to := <-l.detach:
+				to <- l.raw
+				<-ctx.Done()
+				return
+			case <-gone:
+			case <-ctx.Done():
+				return
+			}
+		} else if l.tell(conn, kill, words, answers, gone) {
+			continue
+		}
+		l.conn = nil
+		kill()
+		return
+	}
+}
+
+// tell says words and waits for the answer; it is false where there is none.
+func (l *Link) tell(conn *wire, kill func(), words []Word, answers <-chan answer, gone <-chan struct{}) bool {
+	l.mu.Lock()
+	other := l.other
+	l.other = nil // a deadman that does not hear of it is replaced, with a hello that says it
+	l.mu.Unlock()
+	over := time.AfterFunc(answerLimit, func() { // one that hangs may not even read
+		l.say("the deadman does not answer: replacing it.")
+		kill() // before it can take the connection's end for the manager's
+		_ = conn.Close()
+	})
+	defer over.Stop()
+	if conn.send(question{Words: words, Origins: other}) != nil {
+		return false
+	}
+	select {
+	case <-answers:
+		l.said(words)
+		return true
+	case <-gone:
+		return false
+	}
+}
+
+// unsaid is what the deadman does not know yet.
+func (l *Link) unsaid() (words []Word) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(l.dirty)) {
+		words = append(words, l.words[name])
+	}
+	return words
+}
+
+// said is that the deadman has heard words.
+func (l *Link) said(words []Word) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range words {
+		if l.words[w.Package] == w {
+			delete(l.dirty, w.Package)
+		}
+		if w.Over {
+			delete(l.words, w.Package)
+		}
+	}
+	for _, o := range l.other { // that came in between
+		if _, ok := l.words[o.Package]; ok {
+			l.dirty[o.Package] = true
+		}
+	}
+	close(l.heard)
+	l.heard = make(chan struct{})
+}
+
+// replace starts another deadman, for as long as it takes. It is false where ctx ended, or where
+// there is nothing left to watch.
+func (l *Link) replace(ctx context.Context) bool {
+	begin, told := time.Now(), false
+	for ctx.Err() == nil {
+		l.mu.Lock()
+		idle := len(l.words) == 0
+		l.mu.Unlock()
+		if idle {
+			<-ctx.Done()
+			return false
+		}
+		err := l.connect()
+		if err == nil {
+			l.say("the deadman was replaced.")
+			return true
+		}
+		if time.Since(begin) >= goneLimit && !told {
+			told = true
+			l.say("error: " + err.Error() + ". without one nothing may run here: halting.")
+			l.none()
+		}
+		pause(ctx, spawnPause)
+	}
+	return false
+}

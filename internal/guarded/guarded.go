@@ -1,0 +1,141 @@
+// Package guarded joins the three that a manager of packages needs: the locks of its session, its
+// deadman, who must know of each lock before anything is done under it, and the failover machine.
+package guarded
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"backtowork/internal/deadman"
+	"backtowork/internal/failover"
+	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
+)
+
+// A Locker gets the lock of one package, and tells the deadman of it.
+type Locker struct {
+	Session *lockclient.Session
+	Link    *deadman.Link
+	Former  lockclient.Former      // of an earlier manager; zero for none
+	Wish    func(*lockclient.Wish) // what else is wished of the lock: fencing; may be nil
+	Note    func(deadman.Word)     // is told each word too, for who comes after both; may be nil
+}
+
+// Acquire waits for the lock, and until the deadman knows of it.
+func (l *Locker) Acquire(ctx context.Context, name string, times lock.Times, pace, delay time.Duration) (failover.Lock, error) {
+	wish := lockclient.Wish{Name: name, Times: times, Pace: pace, Delay: delay}
+	if l.Wish != nil {
+		l.Wish(&wish)
+	}
+	h, err := l.Session.Acquire(ctx, wish)
+	if err != nil {
+		return nil, err
+	}
+	g := l.guard(h, pace)
+	if err := l.Link.Sure(ctx, g.word(failover.Unknown)); err != nil {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackLimit)
+		defer cancel()
+		return nil, errors.Join(err, h.Release(limited))
+	}
+	return g, nil
+}
+
+// giveBackLimit is how long is tried to give back a lock that is not wanted any more.
+const giveBackLimit = time.Second
+
+// Resume asks for the lock that an earlier manager held.
+func (l *Locker) Resume(ctx context.Context, name string, pace time.Duration) failover.Lock {
+	g := l.guard(l.Session.Adopt(ctx, lockclient.Wish{Name: name, Times: l.Former.Times, Pace: pace}, l.Former), pace)
+	_ = l.Link.Sure(ctx, g.word(failover.Unknown)) // where ctx has ended this process ends
+	return g
+}
+
+func (l *Locker) guard(h *lockclient.Held, pace time.Duration) *held {
+	note := l.Note
+	if note == nil {
+		note = func(deadman.Word) {}
+	}
+	return &held{Held: h, link: l.Link, session: l.Session.Owner.Session, pace: pace, note: note}
+}
+
+// FormerOf is the lease that the manager had which said w last; ok is false where it had none.
+func FormerOf(w deadman.Word) (f lockclient.Former, ok bool) {
+	if w.Session == "" || w.Phase == deadman.Free {
+		return f, false
+	}
+	return lockclient.Former{
+		Session: w.Session, Term: w.Term, Sent: w.End.Add(-w.Timeout), Times: lock.Times{Timeout: w.Timeout, Stop: w.Stop},
+	}, true
+}
+
+// A held is a lock of which the deadman knows.
+type held struct {
+	*lockclient.Held
+	link    *deadman.Link
+	session string
+	pace    time.Duration
+	note    func(deadman.Word)
+
+	mu   sync.Mutex
+	last deadman.Word
+	free bool // nothing of the package is left, and the lock is being given back
+}
+
+// word is how it stands with the package.
+func (h *held) word(doing failover.PkgState) deadman.Word {
+	end, kill := h.Ends()
+	term, previous := h.Terms()
+	times := h.Times()
+	w := deadman.Word{
+		Package: h.Name, Phase: deadman.Held, Doing: string(doing), Term: term, Prev: previous, Session: h.session,
+		End: end, Kill: kill, Timeout: times.Timeout, Stop: times.Stop, Every: min(h.pace, times.Timeout/3),
+	}
+	select {
+	case <-h.Lost():
+		w.Phase = deadman.Stopping
+	default:
+	}
+	return w
+}
+
+// Turn says that the loop has turned, and how it stands.
+func (h *held) Turn(doing failover.PkgState) {
+	h.Held.Turn()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.free {
+		return
+	}
+	if w := h.word(doing); w != h.last {
+		h.last = w
+		h.note(w)
+	}
+	h.link.Say(h.last)
+}
+
+// Release gives the lock back. The deadman knows before that nothing of the package is left: it would
+// run its stop script else, if this process ended with the release on its way, while another node
+// has the lock already.
+func (h *held) Release(ctx context.Context) error {
+	w := deadman.Word{Package: h.Name, Phase: deadman.Free}
+	h.mu.Lock()
+	h.free = true
+	h.mu.Unlock()
+	h.note(w)
+	if err := h.link.Sure(ctx, w); err != nil {
+		return err
+	}
+	return h.Held.Release(ctx)
+}
+
+// Done says that nothing of the package is left here.
+func (h *held) Done() {
+	w := deadman.Word{Package: h.Name, Phase: deadman.Free}
+	h.link.Say(w)
+	h.note(w)
+}
+
+// Lost is a lock that is lost, with the ends that a manager told: what a deadman stops a package by.
+func Lost(w deadman.Word) failover.Lock { return lost(w) }
