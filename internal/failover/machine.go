@@ -1,6 +1,10 @@
 // Package failover runs one package on one node: it waits for the package's lock, starts the
 // package, watches it, and stops it when it fails, when the lock is lost, or when it is told to.
 //
+//	resuming -- the lock is still ours --> unknown; found up it is running, and not started again
+//	         -- it is not ----------------> failing, with a kill end
+//	clearing -- what was left is killed --> stand-by
+//
 //	                       TERM                                     TERM
 //	stand-by -----------------------------------------> (exit)  <---------.
 //	   |  ^                                                ^              |
@@ -20,10 +24,17 @@
 // about it. A [Manager] is the loop that drives it. In failing and halting the stop script
 // runs first; then what is left is killed and the status asked. Only a package that status
 // calls down, and of which nothing is alive, lets go of its lock (SAFETY.md rule 15); until
-// then the node keeps the lock and looks again every pace.
+// then the node keeps the lock, which the servers are told is blocked, and looks again every pace.
+//
+// A manager begins as stand-by. One that takes the place of an earlier one, which died with its
+// package running, begins as resuming (rule 18); one that finds processes of the package, and
+// cannot tell under which lock they ran, as clearing.
 package failover
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // A PkgState is what temp/lockdir_P/pkg_state says.
 type PkgState string
@@ -41,10 +52,12 @@ const (
 	Gone     PkgState = "gone" // the manager ends
 )
 
-// A phase is how far failing, halting, failed and halted are.
+// A phase is how far a state is.
 type phase string
 
 const (
+	clearing  phase = "clearing"  // of stand-by: what is left from before is killed
+	resuming  phase = "resuming"  // of unknown: is the lock still this node's?
 	stopping  phase = "stopping"  // the stop script runs
 	checking  phase = "checking"  // what is left is killed, then the status asked
 	keeping   phase = "keeping"   // it could not be shown to be down: the lock is kept
@@ -60,6 +73,8 @@ type state struct {
 	tried      bool // a start was tried, or status said up or degraded: something may be left
 	stopFailed bool
 	degraded   bool
+	adopts     bool     // the package may run already, from before: found up, it is gone on with
+	ends       PkgState // failing or halting: what is to be gone on with, once it is known whether the lock is still ours
 }
 
 // active says whether the node's role is active.
@@ -88,12 +103,17 @@ const (
 	evChecked      eventKind = "checked"       // what is left was killed and status asked
 	evReleased     eventKind = "lock released"
 	evRested       eventKind = "rested"
+	evResumed      eventKind = "lock resumed" // the lock of an earlier manager is ours
+	evForfeited    eventKind = "forfeited"    // or is not
+	evCleared      eventKind = "cleared"      // what was left was killed
+	evLook         eventKind = "look"         // somebody has stopped it by hand, and says so
 )
 
 // events is every kind of event, for the table test.
 var events = []eventKind{
 	evLocked, evLost, evTerm, evStatus, evStatusHangs, evUnhealthy, evStarted, evStartTimeout,
 	evStopped, evStopTimeout, evKillTime, evChecked, evReleased, evRested,
+	evResumed, evForfeited, evCleared, evLook,
 }
 
 // An event is one, with what the machine needs to know of it.
@@ -101,7 +121,8 @@ type event struct {
 	kind   eventKind
 	code   int    // evStatus, evStarted, evStopped, evChecked: exit status; evChecked: statusHangs
 	signal string // evTerm: its name
-	alive  string // evChecked: what of the package is still alive; "" for nothing
+	alive  string // evChecked, evCleared: what of the package is still alive; "" for nothing
+	letGo  bool   // evChecked: the lock is not to be kept for it (stop_failure=release)
 }
 
 // The exit statuses of a status script. All others are critical.
@@ -130,6 +151,9 @@ const (
 	doRelease do = "release" // unless it is lost -> evReleased, or evLost
 	doRest    do = "rest"    // -> evRested
 	doKillEnd do = "arm"     // -> evKillTime
+	doResume  do = "resume"  // -> evResumed or evForfeited
+	doClear   do = "clear"   // -> evCleared
+	doAlarm   do = "alarm"   // it could not be shown to be down: the servers are told, or the host is reset
 	doExit    do = "exit"
 )
 
@@ -138,6 +162,7 @@ type step struct {
 	state
 	do  []do
 	say []string
+	why string // of doAlarm
 }
 
 func (s step) and(d ...do) step         { s.do = append(s.do, d...); return s }
@@ -158,11 +183,11 @@ func next(s state, e event) step {
 	}
 	switch s.Pkg {
 	case StandBy:
-		if e.kind == evLocked {
-			here.state = state{Pkg: Unknown}
-			return here.tell("got lock. switch to active node.").and(doStatus)
-		}
+		return inStandBy(here, e)
 	case Unknown:
+		if s.phase == resuming {
+			return inResuming(here, e)
+		}
 		return inUnknown(here, e)
 	case Starting:
 		return inStarting(here, e)
@@ -179,7 +204,42 @@ func next(s state, e event) step {
 
 const criticalLine = "package status is critical! manual intervention required!"
 
+func inStandBy(s step, e event) step {
+	switch {
+	case e.kind == evLocked && s.phase == "":
+		s.state = state{Pkg: Unknown}
+		return s.tell("got lock. switch to active node.").and(doStatus)
+	case e.kind == evCleared && s.phase == clearing && e.alive != "":
+		return s.tell("error: of an earlier run is " + keptAlive(e) + ". stop it by hand: this node does not stand by until then.").and(doClear)
+	case e.kind == evCleared && s.phase == clearing:
+		return s.in("").and(doSeek)
+	}
+	return s
+}
+
+// inResuming is a manager that has taken the place of another. What it finds of the package was
+// started under a lock that is still this node's, or must be gone by its kill end.
+func inResuming(s step, e event) step {
+	end := cmp.Or(s.ends, Failing)
+	switch {
+	case e.kind == evForfeited:
+		s.lost, s.tried = true, true
+		return s.tell("error: lock lost. failing package.").and(doKillEnd).begin(end)
+	case e.kind == evResumed && s.ends != "":
+		s.tried = true
+		return s.begin(end)
+	case e.kind == evResumed:
+		s.tried = true
+		return s.tell("the lock is still this node's.").in("").and(doStatus)
+	}
+	return s
+}
+
 func inUnknown(s step, e event) step {
+	if s.adopts && e.kind == evStatus && (e.code == up || e.code == degraded) {
+		s = s.tell("the package is up: going on with it.").enter(Running)
+		return inRunning(s, e)
+	}
 	switch {
 	case e.kind == evStatusHangs:
 		return s.tell("error: timeout waiting for package status.").begin(Failing)
@@ -233,9 +293,10 @@ func inRunning(s step, e event) step {
 // inEnding is failing and halting. A stop that failed ends in halted, not in another try here.
 func inEnding(s step, e event) step {
 	switch {
-	case e.kind == evKillTime && s.phase == stopping:
-		return s.stopWasBad("timeout waiting for package to stop.").in(checking).and(doCheck)
-	case e.kind == evKillTime && s.phase == keeping:
+	case e.kind == evKillTime && s.phase == stopping: // its own time was not up: it may have begun late
+		s.stopFailed = s.stopFailed || s.Pkg == Halting
+		return s.tell("timeout waiting for package to stop.").in(checking).and(doCheck)
+	case (e.kind == evKillTime || e.kind == evLook) && s.phase == keeping:
 		return s.in(checking).and(doCheck)
 	case e.kind == evStopped && s.phase == stopping && e.code == 0:
 		return s.in(checking).and(doCheck)
@@ -256,9 +317,14 @@ func afterCheck(s step, e event) step {
 	s.tried = s.tried || e.code == up || e.code == degraded
 	cannotWork := e.code > degraded || e.code == hangs
 	isDown := e.code == down || cannotWork && !s.tried
-	if !isDown || e.alive != "" {
+	switch {
+	case isDown && e.alive == "":
+	case e.letGo:
+		s = s.tell("error: the package cannot be shown to be down (" + whyNotDown(e) + "). stop_failure=release: letting go all the same.")
+	default:
 		if s.phase != keeping {
-			s = s.tell(keepLine(s.state, e))
+			s = s.tell(keepLine(s.state, e)).and(doAlarm)
+			s.why = whyNotDown(e)
 		}
 		return s.in(keeping).and(doLater)
 	}
@@ -269,18 +335,24 @@ func afterCheck(s step, e event) step {
 	return s.enter(end).in(releasing).and(doRelease)
 }
 
-func keepLine(s state, e event) string {
-	why := fmt.Sprintf("its status is %d, not 1", e.code)
+func whyNotDown(e event) string {
 	switch {
 	case e.alive != "":
-		why = "still alive: " + e.alive
+		return keptAlive(e)
 	case e.code == hangs:
-		why = "its status hangs"
+		return "its status hangs"
 	}
+	return fmt.Sprintf("its status is %d, not 1", e.code)
+}
+
+func keptAlive(e event) string { return "still alive: " + e.alive }
+
+func keepLine(s state, e event) string {
+	why := whyNotDown(e)
 	if s.lost {
 		return "error: the package cannot be shown to be down (" + why + "), and the lock is lost! stop it by hand, now."
 	}
-	return "error: the package cannot be shown to be down (" + why + "). keeping the lock: no other node starts it. stop it by hand; it is looked at again every pace, and TERM runs the stop script again."
+	return "error: the package cannot be shown to be down (" + why + "). keeping the lock: no other node starts it. stop it by hand; it is looked at again every pace (service unblock: at once), and TERM runs the stop script again."
 }
 
 // inEnded is failed and halted.
@@ -308,7 +380,12 @@ func onSignal(s step, e event) step {
 	case StandBy:
 		return s.tell(fmt.Sprintf(line, e.signal)).enter(Gone).and(doGiveUp, doExit)
 	case Unknown, Starting, Running:
-		return s.tell(fmt.Sprintf(line, e.signal)).begin(Halting)
+		s = s.tell(fmt.Sprintf(line, e.signal))
+		if s.phase == resuming {
+			s.ends = Halting
+			return s
+		}
+		return s.begin(Halting)
 	case Failing, Halting:
 		again := s.phase == keeping && !s.lost
 		if s.Pkg == Failing || again {
@@ -330,7 +407,7 @@ func onSignal(s step, e event) step {
 }
 
 func onLost(s step) step {
-	if !s.holds() {
+	if !s.holds() || s.phase == resuming {
 		return s
 	}
 	wasLost := s.lost

@@ -11,10 +11,12 @@ import (
 // variants is every event that the machine can tell from others, by name.
 func variants() map[string]event {
 	all := map[string]event{
-		"TERM":            {kind: evTerm, signal: "TERM"},
-		"checked 1 alive": {kind: evChecked, code: down, alive: "sleep (pid 7)"},
-		"checked 3 alive": {kind: evChecked, code: 3, alive: "sleep (pid 7)"},
-		"checked hangs":   {kind: evChecked, code: hangs},
+		"TERM":             {kind: evTerm, signal: "TERM"},
+		"checked 1 alive":  {kind: evChecked, code: down, alive: "sleep (pid 7)"},
+		"checked 3 alive":  {kind: evChecked, code: 3, alive: "sleep (pid 7)"},
+		"checked hangs":    {kind: evChecked, code: hangs},
+		"checked 0 let go": {kind: evChecked, code: up, letGo: true},
+		"cleared alive":    {kind: evCleared, alive: "sleep (pid 7)"},
 	}
 	for _, kind := range events {
 		switch kind {
@@ -50,11 +52,12 @@ const (
 	failedLine = "package failed. restarting as stand-by."
 	haltedLine = "package halted. exit."
 	lostLine   = "error: lock lost. failing package."
+	letGoLine  = "error: the package cannot be shown to be down (its status is 0, not 1). stop_failure=release: letting go all the same."
 )
 
 func keepLineOf(why string) string {
 	return "error: the package cannot be shown to be down (" + why + "). keeping the lock: no other node starts it. " +
-		"stop it by hand; it is looked at again every pace, and TERM runs the stop script again."
+		"stop it by hand; it is looked at again every pace (service unblock: at once), and TERM runs the stop script again."
 }
 
 func lostLineOf(why string) string {
@@ -101,12 +104,44 @@ func upRows() []row {
 	}
 }
 
+// againRows is managers that take the place of an earlier one.
+func againRows() []row {
+	resumes := state{Pkg: Unknown, phase: resuming}
+	adopts := state{Pkg: Unknown, phase: resuming, adopts: true}
+	ends := state{Pkg: Unknown, phase: resuming, ends: Halting}
+	fails := state{Pkg: Unknown, phase: resuming, ends: Failing}
+	clears := state{phase: clearing}
+	const ours = "the lock is still this node's."
+	const goesOn = "the package is up: going on with it."
+	known := state{Pkg: Unknown, tried: true, adopts: true}
+	running := state{Pkg: Running, tried: true, adopts: true}
+	degraded := running
+	degraded.degraded = true
+	rows := []row{
+		{resumes, "lock resumed", state{Pkg: Unknown, tried: true}, "status", ours},
+		{adopts, "lock resumed", known, "status", ours},
+		{ends, "lock resumed", state{Pkg: Halting, phase: stopping, tried: true, ends: Halting}, "well stop", ""},
+		{fails, "lock resumed", state{Pkg: Failing, phase: stopping, tried: true, ends: Failing}, "well stop", ""},
+		{resumes, "forfeited", state{Pkg: Failing, phase: stopping, tried: true, lost: true}, "arm well stop", lostLine},
+		{ends, "forfeited", state{Pkg: Halting, phase: stopping, tried: true, lost: true, ends: Halting}, "arm well stop", lostLine},
+		{resumes, "TERM", ends, "", haltLine},
+		{known, "status 0", running, "watch", goesOn},
+		{known, "status 2", degraded, "sick watch", goesOn + "\npackage status degraded..."},
+		{known, "status 1", state{Pkg: Starting, tried: true, adopts: true}, "start", ""},
+		{clears, "cleared", state{}, "seek", ""},
+		{clears, "cleared alive", clears, "clear", "error: of an earlier run is still alive: sleep (pid 7). stop it by hand: this node does not stand by until then."},
+		{clears, "TERM", state{Pkg: Gone, phase: clearing}, "give up exit", haltLine},
+	}
+	return rows
+}
+
 // endingRows is failing and halting, after a start was tried.
 func endingRows(p PkgState) []row {
 	stops := state{Pkg: p, phase: stopping, tried: true}
 	checks := state{Pkg: p, phase: checking, tried: true}
 	keeps := state{Pkg: p, phase: keeping, tried: true}
 	bad := state{Pkg: Halting, phase: checking, tried: true, stopFailed: true}
+	cut := state{Pkg: p, phase: checking, tried: true, stopFailed: p == Halting}
 	release := state{Pkg: Failed, phase: releasing, tried: true}
 	haltLineHere := haltLine
 	if p == Halting {
@@ -117,33 +152,36 @@ func endingRows(p PkgState) []row {
 	halting := func(s state) state { s.Pkg = Halting; return s }
 	kept := func(s state) []row {
 		return []row{
-			{s, "checked 0", keeps, "later", keepLineOf("its status is 0, not 1")},
-			{s, "checked 2", keeps, "later", keepLineOf("its status is 2, not 1")},
-			{s, "checked 3", keeps, "later", keepLineOf("its status is 3, not 1")},
-			{s, "checked 127", keeps, "later", keepLineOf("its status is 127, not 1")},
-			{s, "checked hangs", keeps, "later", keepLineOf("its status hangs")},
-			{s, "checked 1 alive, checked 3 alive", keeps, "later", keepLineOf("still alive: sleep (pid 7)")},
+			{s, "checked 0", keeps, "alarm later", keepLineOf("its status is 0, not 1")},
+			{s, "checked 2", keeps, "alarm later", keepLineOf("its status is 2, not 1")},
+			{s, "checked 3", keeps, "alarm later", keepLineOf("its status is 3, not 1")},
+			{s, "checked 127", keeps, "alarm later", keepLineOf("its status is 127, not 1")},
+			{s, "checked hangs", keeps, "alarm later", keepLineOf("its status hangs")},
+			{s, "checked 1 alive, checked 3 alive", keeps, "alarm later", keepLineOf("still alive: sleep (pid 7)")},
 		}
 	}
 	var again []row // what was said once is not said again
 	for _, r := range kept(keeps) {
-		r.say = ""
+		r.say, r.do = "", "later"
 		again = append(again, r)
 	}
 	return append(append(kept(checks), again...), []row{
 		{stops, "stop ended 0", checks, "check", ""},
 		{stops, "stop ended 1", bad, "check", stopBad},
-		{stops, "stop timeout, kill time", bad, "check", stopLate},
+		{stops, "stop timeout", bad, "check", stopLate},
+		{stops, "kill time", cut, "check", stopLate},
 		{stops, "lock lost", lost(stops), "arm", "error: lock lost."},
 		{stops, "TERM", halting(stops), "", haltLineHere},
 		{checks, "checked 1", release, "release", ""},
 		{checks, "lock lost", lost(checks), "arm", "error: lock lost."},
 		{checks, "TERM", halting(checks), "", haltLineHere},
 		{keeps, "checked 1", release, "release", ""},
-		{keeps, "kill time", checks, "check", ""},
+		{keeps, "kill time, look", checks, "check", ""},
+		{checks, "checked 0 let go", release, "release", letGoLine},
+		{keeps, "checked 0 let go", release, "release", letGoLine},
 		{keeps, "lock lost", lost(keeps), "arm", "error: lock lost."},
 		{keeps, "TERM", state{Pkg: Halting, phase: stopping, tried: true}, "stop", haltLine},
-		{lost(checks), "checked 0", lost(keeps), "later", lostLineOf("its status is 0, not 1")},
+		{lost(checks), "checked 0", lost(keeps), "alarm later", lostLineOf("its status is 0, not 1")},
 		{lost(checks), "checked 1", lost(release), "release", ""},
 		{lost(keeps), "TERM", lost(halting(keeps)), "", haltLineHere}, // no stop script: the kill end may be past
 	}...)
@@ -156,12 +194,15 @@ func freshRows(p PkgState) []row {
 	if p == Halting {
 		release.Pkg = Halted
 	}
+	tried := release
+	tried.tried = true
 	return []row{
+		{checks, "checked 0 let go", tried, "release", letGoLine},
 		{checks, "checked 1, checked 3, checked 127, checked hangs", release, "release", ""},
-		{checks, "checked 3 alive", state{Pkg: p, phase: keeping}, "later", keepLineOf("still alive: sleep (pid 7)")},
+		{checks, "checked 3 alive", state{Pkg: p, phase: keeping}, "alarm later", keepLineOf("still alive: sleep (pid 7)")},
 		// It ran, whoever started it: from now on critical is not down.
-		{checks, "checked 0", state{Pkg: p, phase: keeping, tried: true}, "later", keepLineOf("its status is 0, not 1")},
-		{checks, "checked 2", state{Pkg: p, phase: keeping, tried: true}, "later", keepLineOf("its status is 2, not 1")},
+		{checks, "checked 0", state{Pkg: p, phase: keeping, tried: true}, "alarm later", keepLineOf("its status is 0, not 1")},
+		{checks, "checked 2", state{Pkg: p, phase: keeping, tried: true}, "alarm later", keepLineOf("its status is 2, not 1")},
 	}
 }
 
@@ -183,7 +224,7 @@ func endedRows() []row {
 }
 
 func allRows() []row {
-	rows := slices.Concat(upRows(), endedRows())
+	rows := slices.Concat(upRows(), againRows(), endedRows())
 	for _, p := range []PkgState{Failing, Halting} {
 		rows = append(rows, endingRows(p)...)
 		rows = append(rows, freshRows(p)...)
@@ -206,17 +247,21 @@ func (s state) place() place {
 
 // quiet is the events that change nothing in a place, and say nothing.
 var quiet = map[place]string{
+	{phase: clearing}: "lock taken, lock lost, status *, unhealthy, start ended 0, start ended 1, start timeout, " +
+		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, look",
+	{Unknown, resuming}: "lock taken, lock lost, status *, unhealthy, start ended 0, start ended 1, start timeout, " +
+		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, " + quietNew,
 	{}: "lock lost, status 0, status 1, status 2, status 3, status 127, status hangs, unhealthy, start ended 0, start ended 1, start timeout, " +
-		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested",
+		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
 	{pkg: Unknown}: "lock taken, unhealthy, start ended 0, start ended 1, start timeout, " +
-		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested",
-	{pkg: Starting}: "lock taken, status *, unhealthy, stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested",
+		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
+	{pkg: Starting}: "lock taken, status *, unhealthy, stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
 	{pkg: Running}: "lock taken, start ended 0, start ended 1, start timeout, " +
-		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested",
+		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
 	{Failing, stopping}: quietStopping,
 	{Halting, stopping}: quietStopping,
-	{Failing, checking}: quietChecking + ", kill time",
-	{Halting, checking}: quietChecking + ", kill time",
+	{Failing, checking}: quietChecking + ", kill time, look",
+	{Halting, checking}: quietChecking + ", kill time, look",
 	{Failing, keeping}:  quietChecking,
 	{Halting, keeping}:  quietChecking,
 	{Failed, releasing}: quietEnded + ", rested",
@@ -226,11 +271,12 @@ var quiet = map[place]string{
 }
 
 const (
-	quietUp       = "lock taken, status *, unhealthy, start ended 0, start ended 1, start timeout, lock released, rested"
-	quietStopping = quietUp + ", checked *"
+	quietUp       = "lock taken, status *, unhealthy, start ended 0, start ended 1, start timeout, lock released, rested, lock resumed, forfeited, cleared*"
+	quietStopping = quietUp + ", checked *, look"
 	quietChecking = quietUp + ", stop ended 0, stop ended 1, stop timeout"
 	quietEnded    = "lock taken, status *, unhealthy, start ended 0, start ended 1, start timeout, " +
-		"stop ended 0, stop ended 1, stop timeout, kill time, checked *"
+		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock resumed, forfeited, " + quietNew
+	quietNew = "cleared*, look"
 )
 
 // names is the events that list names; "status *" is all that begin with it.
@@ -269,8 +315,12 @@ func TestNext(t *testing.T) {
 
 // reachable is every state that events can lead to.
 func reachable() []state {
-	seen := map[state]bool{{}: true}
-	for todo := []state{{}}; len(todo) > 0; {
+	todo := []state{{}, {phase: clearing}, {Pkg: Unknown, phase: resuming, adopts: true}, {Pkg: Unknown, phase: resuming, ends: Halting}}
+	seen := map[state]bool{}
+	for _, s := range todo {
+		seen[s] = true
+	}
+	for len(todo) > 0 {
 		s := todo[0]
 		todo = todo[1:]
 		for _, e := range variants() {
@@ -331,7 +381,7 @@ func TestNextIsSafe(t *testing.T) {
 			has := func(d do) bool { return slices.Contains(to.do, d) }
 			fail := func(why string) { t.Errorf("next(%+v, %s) = %+v: %s", s, on, to, why) }
 			shownDown := e.kind == evChecked && e.alive == "" && (e.code == down || (e.code > degraded || e.code == hangs) && !s.tried)
-			if has(doRelease) && !shownDown {
+			if has(doRelease) && !shownDown && !e.letGo {
 				fail("it lets go of a package that is not shown to be down")
 			}
 			if (to.phase == resting || has(doExit)) && s.active() {
@@ -346,7 +396,7 @@ func TestNextIsSafe(t *testing.T) {
 			if s.tried && !to.tried && to.Pkg != StandBy {
 				fail("it forgets that something may be left")
 			}
-			if e.kind == evLost && s.active() && !s.lost && !has(doKillEnd) {
+			if e.kind == evLost && s.active() && !s.lost && s.phase != resuming && !has(doKillEnd) {
 				fail("it has no kill end")
 			}
 			if s.stopFailed && !to.stopFailed && to.Pkg != StandBy {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,6 +20,9 @@ type Locker interface {
 	// Acquire waits until the lock is this node's, or ctx ends. delay is how long a free
 	// lock is left to others.
 	Acquire(ctx context.Context, name string, times lock.Times, pace, delay time.Duration) (Lock, error)
+	// Resume asks for the lock that an earlier manager of this node held, until it is had or
+	// lost: then it is lost already when it is returned, with the kill end that it had.
+	Resume(ctx context.Context, name string, pace time.Duration) Lock
 }
 
 // A Lock is a lock that is held.
@@ -26,9 +30,11 @@ type Lock interface {
 	Terms() (term uint64, previous string) // the fencing token, and the node that had it before
 	Ends() (end, kill lease.Time)          // L and K of SAFETY.md
 	Lost() <-chan struct{}                 // closed at L, or when the servers say that it is not ours
-	Turn()                                 // the holder's loop has turned: it may be renewed
+	Turn(doing PkgState)                   // the holder's loop has turned: it may be renewed
 	Change(ctx context.Context, times lock.Times) error
-	Release(ctx context.Context) error // returns when the servers have it in their log
+	Release(ctx context.Context) error              // returns when the servers have it in their log
+	Block(ctx context.Context, reason string) error // no other node gets it, whatever becomes of this one
+	Done()                                          // nothing of the package is left here that needs it
 }
 
 // Scripts runs the actions of the package script.
@@ -39,6 +45,10 @@ type Scripts interface {
 	// KillAll ends every process of the package: TERM, and KILL after grace. It returns what
 	// is alive for all that, in words.
 	KillAll(grace time.Duration) (alive string, err error)
+	Alive() (alive string, err error)
+	// KillUnfinished kills the actions that an earlier manager began; all that there is of the
+	// package where a start was one of them.
+	KillUnfinished(starting bool) error
 }
 
 // An Action is one run of the package script.
@@ -46,6 +56,7 @@ type Action interface {
 	Done() <-chan struct{} // closed when the script has ended
 	Status() int           // its exit status, after that
 	Kill(grace time.Duration)
+	Drop() // kills it, and leaves alone what else there is: another action may have begun
 }
 
 // A Config is what a manager needs.
@@ -58,7 +69,39 @@ type Config struct {
 	Notes   *notes.Dir       // lockdir_P: role and pkg_state
 	Say     func(string)     // one line to the admin
 	Signals <-chan os.Signal // HUP INT TERM: halt. USR1: read the parameters again
+	Orders  <-chan Order
+	Reset   func()       // self_fence=reboot: resets this host
+	Changed func(Params) // is called when the parameters were read again
+
+	From  *Former // an earlier manager's lock; nil if there was none
+	Clear bool    // processes of the package are left, nobody knows under which lock
+	Stop  Lock    // that is lost: the package is only stopped, by its kill end
 }
+
+// A Former is what is known of an earlier manager of this package on this node, which may still
+// have held the lock when it died.
+type Former struct{ Doing PkgState }
+
+// ends is what an earlier manager had begun and not come to the end of; "" for nothing.
+func (f *Former) ends() PkgState {
+	switch f.Doing {
+	case Failing, Failed:
+		return Failing
+	case Halting, Halted:
+		return Halting
+	default:
+		return ""
+	}
+}
+
+// An Order is what a user asks of a manager that runs.
+type Order string
+
+// The orders.
+const (
+	Look   Order = "unblock" // look again at a package that was blocked, now
+	Forget Order = "clear"   // the failures until now do not count
+)
 
 // A Manager runs one package.
 type Manager struct {
@@ -73,7 +116,15 @@ type Manager struct {
 	runs      map[slot]int
 	stops     map[slot]func()
 	inbox     chan posted
-	unsettled bool // what a start left running is not the service yet
+	unsettled bool   // what a start left running is not the service yet
+	killFirst bool   // before the next action: something of an earlier manager's may be left
+	why       string // of doAlarm
+
+	ended  chan struct{} // closed when Run has returned
+	pauses chan pause
+	paused *pause        // who waits until nothing is done
+	gate   chan struct{} // closed, unless the manager is paused
+	busy   atomic.Int32  // scripts that run
 
 	mu        sync.Mutex
 	launching []chan struct{} // each is closed when a script that was to be started was, or was not
@@ -82,6 +133,7 @@ type Manager struct {
 	since     time.Time // when the package began to run
 	ran       bool      // it ran for timeout, since the lock was taken
 	fails     int       // in a row
+	cleared   bool      // what was left was killed once
 	fresh     chan Params
 }
 
@@ -97,6 +149,7 @@ const (
 	slotRelease slot = "release"
 	slotLost    slot = "lost"
 	slotChange  slot = "change"
+	slotBlock   slot = "block"
 )
 
 type posted struct {
@@ -111,30 +164,36 @@ type posted struct {
 
 // New is a manager that will live by params.
 func New(cfg Config, params Params) *Manager {
-	return &Manager{
+	m := &Manager{
 		Config: cfg, params: params, runs: map[slot]int{}, stops: map[slot]func(){},
-		inbox: make(chan posted), fresh: make(chan Params, 1),
+		inbox: make(chan posted), fresh: make(chan Params, 1), pauses: make(chan pause), ended: make(chan struct{}), gate: make(chan struct{}),
 	}
+	close(m.gate)
+	return m
 }
 
 // Run runs the package until a signal ends it, and returns the exit status: 0, or 1 where a
-// stop failed. The error is why it cannot even ask for the lock.
+// stop failed. The error is why it cannot even ask for the lock. The end of ctx is as that of
+// the process: what runs goes on running, and the lock is not released.
 func (m *Manager) Run(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
+	defer close(m.ended)
 	defer m.tasks.Wait()
 	defer cancel()
-	m.Say("Lock initialization done.")
-	m.Say("starting as stand-by node.")
-	m.note()
-	m.perform(ctx, doSeek)
+	m.begin(ctx)
 	turn := time.NewTicker(m.params.turn())
 	defer turn.Stop()
 	for m.state.Pkg != Gone {
 		if m.lock != nil {
-			m.lock.Turn()
+			m.lock.Turn(m.state.Pkg)
 		}
+		m.tryPause()
 		select {
 		case <-turn.C:
+		case <-ctx.Done():
+			return 1, ctx.Err()
+		case p := <-m.pauses:
+			m.pause(ctx, p)
 		case p := <-m.inbox:
 			if p.run != m.runs[p.slot] {
 				m.discard(p)
@@ -148,17 +207,55 @@ func (m *Manager) Run(ctx context.Context) (int, error) {
 				m.take(ctx, p.lock)
 			}
 			m.handle(ctx, p.event)
+			if p.event.kind == evResumed {
+				m.change(ctx) // it lives by the times of the earlier manager
+			}
 		case sig := <-m.Signals:
 			m.signal(ctx, sig)
+		case o := <-m.Orders:
+			m.order(ctx, o)
 		case m.params = <-m.fresh:
 			turn.Reset(m.params.turn())
+			if m.Changed != nil {
+				m.Changed(m.params)
+			}
 			m.change(ctx)
 		}
+	}
+	if m.lock != nil {
+		m.lock.Done()
 	}
 	if m.state.stopFailed {
 		return 1, nil
 	}
 	return 0, nil
+}
+
+// begin is the first state.
+func (m *Manager) begin(ctx context.Context) {
+	var first []do
+	switch {
+	case m.Stop != nil:
+		m.take(ctx, m.Stop)
+		m.cancel(slotLost) // it is known
+		m.state = state{Pkg: Halting, phase: stopping, lost: true, tried: true}
+		first = []do{doKillEnd, doStop}
+	case m.From != nil:
+		m.state = state{Pkg: Unknown, phase: resuming, ends: m.From.ends(), adopts: m.params.Adopt}
+		first = []do{doResume}
+	case m.Clear:
+		m.Say("killing what is left of an earlier run.")
+		m.state = state{phase: clearing}
+		first = []do{doClear}
+	default:
+		m.Say("Lock initialization done.")
+		m.Say("starting as stand-by node.")
+		first = []do{doSeek}
+	}
+	m.note()
+	for _, d := range first {
+		m.perform(ctx, d)
+	}
 }
 
 // discardLimit is how long is tried to give back a lock that came too late.
@@ -214,6 +311,10 @@ func (m *Manager) handle(ctx context.Context, e event) {
 		m.ran = time.Since(m.since) >= m.params.Timeout
 	}
 	m.note()
+	if m.lock != nil {
+		m.lock.Turn(m.state.Pkg) // the deadman is to know it before anything is done
+	}
+	m.why = s.why
 	for _, d := range s.do {
 		m.perform(ctx, d)
 	}
@@ -238,6 +339,20 @@ func (m *Manager) note() {
 	m.Notes.Put("role", role+"\n")
 	if m.state.Pkg != Gone { // its files are about to go too
 		m.Notes.Put("pkg_state", string(m.state.Pkg)+"\n")
+	}
+}
+
+// order does what a user asks for.
+func (m *Manager) order(ctx context.Context, o Order) {
+	switch o {
+	case Look:
+		m.handle(ctx, event{kind: evLook})
+	case Forget:
+		m.fails, m.ran = 0, false
+		m.noteFails(0)
+		if m.state.phase == resting {
+			m.post(ctx, slotRelease, func(context.Context) (event, bool) { return event{kind: evRested}, true })
+		}
 	}
 }
 

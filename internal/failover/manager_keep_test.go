@@ -11,9 +11,9 @@ import (
 
 const (
 	keepStatus = "error: the package cannot be shown to be down (its status is 0, not 1). keeping the lock: no other node starts it. " +
-		"stop it by hand; it is looked at again every pace, and TERM runs the stop script again."
+		"stop it by hand; it is looked at again every pace (service unblock: at once), and TERM runs the stop script again."
 	keepAlive = "error: the package cannot be shown to be down (still alive: sleep (pid 7)). keeping the lock: no other node starts it. " +
-		"stop it by hand; it is looked at again every pace, and TERM runs the stop script again."
+		"stop it by hand; it is looked at again every pace (service unblock: at once), and TERM runs the stop script again."
 )
 
 // runUntilStop runs a package that is told to halt at 1, with a stop that fails.
@@ -250,7 +250,7 @@ func TestHandOver(t *testing.T) {
 		neverTwo(first, second)
 		first.run(dummy)
 		first.until(1)
-		second.run(Params{Pace: 6 * time.Second, Timeout: 40 * time.Second, StartTimeout: 20 * time.Second, StopTimeout: 60 * time.Second, Priority: 5 * time.Second})
+		second.run(Params{KillLeftovers: true, Pace: 6 * time.Second, Timeout: 40 * time.Second, StartTimeout: 20 * time.Second, StopTimeout: 60 * time.Second, Priority: 5 * time.Second})
 		first.until(10)
 		first.signal(syscall.SIGHUP)
 		first.wantEnd(0)

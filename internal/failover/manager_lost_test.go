@@ -155,7 +155,7 @@ func TestNothingButStatusAfterK(t *testing.T) {
 			"146 kill all", "146 > status", "152 kill all", "152 > status", "158 kill all", "158 > status")
 		n.scripts.set(func() { n.scripts.tough = "" })
 		n.until(164)
-		n.wantEnd(1)
+		n.wantEnd(0)
 		n.want([]string{"released"}) // there was nothing to release
 	})
 }
@@ -168,8 +168,7 @@ func TestSlowStatusAfterK(t *testing.T) {
 		n.until(49)
 		n.scripts.set(func() { n.scripts.acts["status"] = act{takes: 5 * time.Second} })
 		n.until(125)
-		n.has("110 > status", "112 < status 143", "118 > status", "123 < status 1", "123 package halted. exit.")
-		n.wantEnd(1)
+		n.has("110 > status", "112 < status 143", "118 > status", "123 < status 1", "123 package failed. restarting as stand-by.")
 	})
 }
 
@@ -309,7 +308,7 @@ func TestNeverTwo(t *testing.T) {
 					nodes = append(nodes, n)
 				}
 				neverTwo(nodes...)
-				p := Params{Pace: 2 * time.Second, Timeout: 10 * time.Second, StartTimeout: 5 * time.Second, StopTimeout: 10 * time.Second}
+				p := Params{KillLeftovers: true, Pace: 2 * time.Second, Timeout: 10 * time.Second, StartTimeout: 5 * time.Second, StopTimeout: 10 * time.Second}
 				for _, n := range nodes {
 					n.run(p)
 				}
@@ -432,5 +431,24 @@ func TestHungStartKeepsTheLock(t *testing.T) {
 		if n.with("> start") == nil {
 			t.Error("the start never went on: this test proves nothing")
 		}
+	})
+}
+
+// A status that somebody kills, as the deadman does at the kill end with all that there is, is asked
+// for again: it says nothing of the package.
+func TestKilledStatus(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.scripts.acts["stop"] = act{takes: hang}
+		cutOff(n, dummy)
+		n.until(109)
+		n.scripts.set(func() { n.scripts.acts["status"] = act{code: 137} })
+		n.until(111)
+		n.has("110 < status 137", "110 error: the package cannot be shown to be down (its status is 137, not 1), and the lock is lost! stop it by hand, now.")
+		if got := len(n.with("110 > status")); got != 3 {
+			t.Errorf("asked %d times, want 3", got)
+		}
+		n.scripts.set(func() { n.scripts.acts["status"] = act{} })
+		n.until(117)
+		n.has("116 package failed. restarting as stand-by.")
 	})
 }

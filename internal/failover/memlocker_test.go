@@ -182,7 +182,7 @@ func (k *memLock) Ends() (end, kill lease.Time) {
 	return end, end.Add(k.times.Stop)
 }
 
-func (k *memLock) Turn() {
+func (k *memLock) Turn(PkgState) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.turned = true
@@ -238,6 +238,39 @@ func (k *memLock) renewLater() {
 		}
 		k.renewLater()
 	})
+}
+
+// Block has the lock kept for its holder.
+func (k *memLock) Block(_ context.Context, reason string) error {
+	k.locker.add("blocked: %s", reason)
+	return nil
+}
+
+// Done says that nothing of the package is left.
+func (k *memLock) Done() {}
+
+// Resume is the last lock of this node, in the next term, if it is its own yet.
+func (l *memLocker) Resume(_ context.Context, _ string, pace time.Duration) Lock {
+	l.mu.Lock()
+	former := l.lock
+	l.mu.Unlock()
+	former.mu.Lock()
+	former.over = true
+	times, sent := former.times, former.sent
+	former.mu.Unlock()
+	k := &memLock{previous: former.previous, times: times}
+	for sent.Add(times.Timeout).Left(l.clock.Now()) > 0 {
+		asked := l.clock.Now()
+		s := l.servers
+		if !l.isCut() && s.ask(l, former.term, func() { s.term++; s.last = time.Now(); k.term = s.term }) {
+			l.add("resumed in term %d", k.term)
+			return l.hold(k, pace, asked)
+		}
+		sleep(context.Background(), 250*time.Millisecond)
+	}
+	k.locker, k.sent, k.lost, k.over = l, sent, make(chan struct{}), true
+	close(k.lost)
+	return k
 }
 
 var errNoServers = errors.New("no lock server answers")

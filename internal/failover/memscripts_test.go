@@ -112,6 +112,26 @@ func (s *memScripts) KillAll(grace time.Duration) (string, error) {
 	return s.tough, nil
 }
 
+// Alive is what is up.
+func (s *memScripts) Alive() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.up && s.tough == "" && !s.sticky {
+		return "daemon (pid 9)", nil
+	}
+	return s.tough, nil
+}
+
+// KillUnfinished ends what an earlier manager had begun.
+func (s *memScripts) KillUnfinished(starting bool) error {
+	s.add("kill unfinished, starting: %v", starting)
+	if starting {
+		_, err := s.KillAll(0)
+		return err
+	}
+	return nil
+}
+
 // memAction is one run of the script.
 type memAction struct {
 	act
@@ -141,6 +161,13 @@ func (a *memAction) end(status int) {
 	}
 	a.s.add("< %s %d", a.action, status)
 	close(a.done)
+}
+
+// Drop ends the action at once.
+func (a *memAction) Drop() {
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	a.end(137)
 }
 
 func (a *memAction) Done() <-chan struct{} { return a.done }

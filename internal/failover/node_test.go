@@ -14,7 +14,7 @@ import (
 )
 
 // dummy is the parameters of the dummy package: k is 2 s, silence 101 s.
-var dummy = Params{Pace: 6 * time.Second, Timeout: 40 * time.Second, StartTimeout: 20 * time.Second, StopTimeout: 60 * time.Second}
+var dummy = Params{Adopt: true, KillLeftovers: true, Pace: 6 * time.Second, Timeout: 40 * time.Second, StartTimeout: 20 * time.Second, StopTimeout: 60 * time.Second}
 
 // A node is a manager, its locker and its package, in a synctest bubble.
 type node struct {
@@ -26,6 +26,10 @@ type node struct {
 	signals chan os.Signal
 	ended   chan struct{}
 	code    int
+	kill    func() // the manager, as by kill -9
+	again   Config // for a manager that takes the place of one that was killed
+	orders  chan Order
+	manager *Manager
 }
 
 // newNode is a node that does not run yet.
@@ -33,7 +37,7 @@ func newNode(t *testing.T, name string, s *memServers, clock lease.Clock) *node 
 	t.Helper()
 	j := &journal{begin: time.Now()}
 	return &node{
-		journal: j, t: t, dir: notes.In(t.TempDir()), signals: make(chan os.Signal, 8), ended: make(chan struct{}),
+		journal: j, t: t, dir: notes.In(t.TempDir()), signals: make(chan os.Signal, 8), orders: make(chan Order), ended: make(chan struct{}),
 		locker: &memLocker{journal: j, node: name, servers: s, clock: clock},
 		scripts: &memScripts{
 			journal: j, t: t, node: name, acts: map[string]act{},
@@ -45,14 +49,20 @@ func newNode(t *testing.T, name string, s *memServers, clock lease.Clock) *node 
 
 // run begins the manager. It is ended with the test, whatever state it is in.
 func (n *node) run(p Params) {
-	m := New(Config{
+	cfg := Config{
 		Package: "dummy", Node: n.locker.node, Scripts: n.scripts, Locker: n.locker, Clock: n.locker.clock, Notes: n.dir,
 		Say: func(line string) { n.add("%s", line) }, Signals: n.signals,
-	}, p)
+		Orders: n.orders, From: n.again.From, Clear: n.again.Clear, Stop: n.again.Stop, Reset: n.again.Reset,
+	}
+	m := New(cfg, p)
+	n.manager = m
+	ctx, kill := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	n.kill, n.ended = kill, ended
 	go func() {
-		defer close(n.ended)
-		code, err := m.Run(context.Background())
-		if err != nil {
+		defer close(ended)
+		code, err := m.Run(ctx)
+		if err != nil && ctx.Err() == nil {
 			n.t.Errorf("Run = %v", err)
 		}
 		n.code = code

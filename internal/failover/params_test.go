@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -28,7 +31,10 @@ func (s says) Echo(ctx context.Context, name string) (string, error) {
 func TestReadParams(t *testing.T) {
 	t.Parallel()
 	const s = time.Second
-	standard := Params{Pace: 4 * s, Timeout: 30 * s, StartTimeout: 30 * s, StopTimeout: 30 * s}
+	standard := Params{
+		Pace: 4 * s, Timeout: 30 * s, StartTimeout: 30 * s, StopTimeout: 30 * s,
+		Adopt: true, KillLeftovers: true, FenceTimeout: 60 * s,
+	}
 	with := func(change func(*Params)) Params { p := standard; change(&p); return p }
 	for name, row := range map[string]struct {
 		node string
@@ -39,7 +45,9 @@ func TestReadParams(t *testing.T) {
 		"all said": {
 			"h1",
 			says{"pace": "6", "timeout": "40", "start_timeout": "20", "stop_timeout": "60", "h1_priority": "3"},
-			Params{6 * s, 40 * s, 20 * s, 60 * s, 3 * s},
+			with(func(p *Params) {
+				p.Pace, p.Timeout, p.StartTimeout, p.StopTimeout, p.Priority = 6*s, 40*s, 20*s, 60*s, 3*s
+			}),
 		},
 		"the most":                    {"h1", says{"timeout": "1000000"}, with(func(p *Params) { p.Timeout = 1e6 * s })},
 		"the priority of another":     {"h1", says{"h2_priority": "3"}, standard},
@@ -48,8 +56,45 @@ func TestReadParams(t *testing.T) {
 		"a host name of digits":       {"7up", says{"7up_priority": "3"}, standard},
 		"priority -1, the original's": {"h1", says{"h1_priority": "-1"}, standard},
 		"priority 0":                  {"h1", says{"h1_priority": "0"}, standard},
+		"every word, the default's": {
+			"h1",
+			says{"adopt": "yes", "kill_leftovers": "yes", "stop_failure": "block", "force_umount": "no", "self_fence": "no", "fence_required": "no"},
+			standard,
+		},
+		"every word, the other": {
+			"h1",
+			says{
+				"adopt": "no", "kill_leftovers": "no", "stop_failure": "release", "force_umount": "yes", "self_fence": "reboot",
+				"fence": "ilo4", "fence_required": "yes", "fence_timeout": "90",
+			},
+			Params{
+				Pace: 4 * s, Timeout: 30 * s, StartTimeout: 30 * s, StopTimeout: 30 * s,
+				ReleaseAfterFailure: true, ForceUmount: true, SelfFence: true, Fence: "ilo4", FenceRequired: true, FenceTimeout: 90 * s,
+			},
+		},
+		"lists, up to the first that is empty": {
+			"h1",
+			says{
+				"kill_unit_0": "db.service", "kill_unit_1": `dev-disk\x2d1.mount`, "kill_unit_3": "late.service",
+				"vip_ip_0": "10.0.2.12", "vip_ip_1": "fe80::1%eth0",
+			},
+			with(func(p *Params) {
+				p.KillUnits, p.VIPs = []string{"db.service", `dev-disk\x2d1.mount`}, []string{"10.0.2.12", "fe80::1%eth0"}
+				p.vips = p.VIPs
+			}),
+		},
+		"no address": {"h1", says{"vip_ip_0": "www", "vip_ip_1": "10.0.2.12"}, with(func(p *Params) {
+			p.VIPs, p.vips = []string{"10.0.2.12"}, []string{"www", "10.0.2.12"}
+		})},
+		"mount points": {
+			"h1",
+			says{"force_umount": "yes", "fs_dir_0": "/data/", "fs_dir_1": "/var//lib/db"},
+			with(func(p *Params) { p.ForceUmount, p.Mounts = true, []string{"/data", "/var/lib/db"} }),
+		},
+		"mount points that nobody needs": {"h1", says{"fs_dir_0": "data"}, standard},
+		"a time for no fence":            {"h1", says{"fence_timeout": "0"}, standard},
 	} {
-		if got, err := ReadParams(t.Context(), row.says, row.node); got != row.want || err != nil {
+		if got, err := ReadParams(t.Context(), row.says, row.node); !reflect.DeepEqual(got, row.want) || err != nil {
 			t.Errorf("%s: ReadParams = %+v, %v, want %+v", name, got, err, row.want)
 		}
 	}
@@ -113,4 +158,111 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("pace %d, timeout %d: %q, want %q", row.pace, row.timeout, got, row.want)
 		}
 	}
+	vips := Params{Timeout: 30 * time.Second, vips: []string{"10.0.2.12", "www"}}.Warnings()
+	if len(vips) != 1 || vips[0] != `warning: vip_ip_1="www" is not an IP address.` {
+		t.Errorf("Warnings() = %q", vips)
+	}
+}
+
+func TestReadParamsWords(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		says says
+		want string
+	}{
+		{says{"adopt": "maybe"}, `cannot use adopt="maybe": say yes or no`},
+		{says{"kill_leftovers": "Yes"}, `cannot use kill_leftovers="Yes": say yes or no`},
+		{says{"stop_failure": "yes"}, `cannot use stop_failure="yes": say release or block`},
+		{says{"force_umount": "1"}, `cannot use force_umount="1": say yes or no`},
+		{says{"self_fence": "yes"}, `cannot use self_fence="yes": say reboot or no`},
+		{says{"fence_required": "true", "fence": "ilo4"}, `cannot use fence_required="true": say yes or no`},
+		{says{"fence_required": "yes"}, `cannot use fence_required="yes": fence says no module`},
+		{says{"fence": "../ilo4"}, `cannot use fence="../ilo4": say the name of a module`},
+		{says{"fence": "ilo4", "fence_timeout": "1m"}, `cannot use fence_timeout="1m": say whole seconds, more than 0`},
+		{says{"kill_unit_0": "a b"}, `cannot use kill_unit_0="a b": say the name of a unit of systemd`},
+		{says{"kill_unit_0": "a", "kill_unit_1": "-H"}, `cannot use kill_unit_1="-H": say the name of a unit of systemd`},
+		{says{"kill_unit_0": "/etc/a.service"}, `cannot use kill_unit_0="/etc/a.service": say the name of a unit of systemd`},
+		{says{"force_umount": "yes", "fs_dir_0": "data"}, `cannot use fs_dir_0="data": say the full path of a directory`},
+		{says{"force_umount": "yes", "fs_dir_0": "//"}, `cannot use fs_dir_0="//": say the full path of a directory`},
+	} {
+		if _, err := ReadParams(t.Context(), row.says, "h1"); err == nil || err.Error() != row.want {
+			t.Errorf("ReadParams of %v: %v, want %s", row.says, err, row.want)
+		}
+	}
+}
+
+// slow is a script that takes a second for each answer.
+type slow struct {
+	Teller
+	mu           sync.Mutex
+	asked        map[string]int
+	running, top int
+}
+
+func (s *slow) Echo(ctx context.Context, name string) (string, error) {
+	s.count(name, 1)
+	defer s.count(name, -1)
+	if !sleep(ctx, time.Second) {
+		return "", ctx.Err()
+	}
+	return s.Teller.Echo(ctx, name)
+}
+
+func (s *slow) count(name string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n > 0 {
+		s.asked[name]++
+	}
+	s.running += n
+	s.top = max(s.top, s.running)
+}
+
+// Each question is a run of the script: none is asked twice or for nothing, and four at a time.
+func TestReadParamsAsksLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{Teller: says{"vip_ip_0": "10.0.2.12", "vip_ip_1": "10.0.2.13"}, asked: map[string]int{}}
+		began := time.Now()
+		if _, err := ReadParams(t.Context(), s, "h1"); err != nil {
+			t.Fatal(err)
+		}
+		for name, n := range s.asked {
+			if n != 1 {
+				t.Errorf("%s was asked %d times", name, n)
+			}
+		}
+		for _, name := range []string{"fence_timeout", "fs_dir_0", "kill_unit_1", "vip_ip_3"} {
+			if s.asked[name] > 0 {
+				t.Errorf("%s was asked for nothing", name)
+			}
+		}
+		if took := time.Since(began); len(s.asked) != 16 || s.top != 4 || took != 7*time.Second {
+			t.Errorf("%d runs, %d at a time, took %v; want 16, 4 and 7s", len(s.asked), s.top, took)
+		}
+	})
+}
+
+// A script that hangs, or that answers whatever it is asked, does not keep the manager for ever.
+func TestReadParamsEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{Teller: endless("vip_ip_"), asked: map[string]int{}}
+		began := time.Now()
+		_, err := ReadParams(t.Context(), s, "h1")
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != echoLimit {
+			t.Errorf("ReadParams = %v after %v, want %v after %v", err, took, context.DeadlineExceeded, echoLimit)
+		}
+	})
+	if _, err := ReadParams(t.Context(), endless("kill_unit_"), "h1"); err == nil || err.Error() != `cannot use kill_unit_99="x": the list does not end` {
+		t.Errorf("ReadParams of a list without end: %v", err)
+	}
+}
+
+// endless is a script that says something of every parameter that begins with it.
+type endless string
+
+func (e endless) Echo(ctx context.Context, name string) (string, error) {
+	if strings.HasPrefix(name, string(e)) {
+		return "x", ctx.Err()
+	}
+	return "", ctx.Err()
 }

@@ -2,15 +2,12 @@ package failover
 
 import (
 	"context"
-	"slices"
+	"fmt"
 	"strings"
 	"time"
 
 	"backtowork/internal/lease"
 )
-
-// scriptGrace is how long a script that is killed may take to end by itself.
-const scriptGrace = 500 * time.Millisecond
 
 // post runs wait in a goroutine, with the slot's earlier use cancelled, and posts the event
 // that it returns, if it returns one.
@@ -92,6 +89,7 @@ func (m *Manager) perform(ctx context.Context, d do) {
 	case doWatch:
 		m.watch(ctx, m.params.Pace-time.Since(m.began))
 	case doStart:
+		m.killFirst = m.state.adopts
 		m.run(ctx, "start", 0, m.params.StartTimeout, evStarted, evStartTimeout)
 	case doSettle:
 		m.unsettled = true
@@ -111,6 +109,12 @@ func (m *Manager) perform(ctx context.Context, d do) {
 		m.rest(ctx)
 	case doKillEnd:
 		m.armKillEnd(ctx)
+	case doResume:
+		m.resume(ctx)
+	case doClear:
+		m.clear(ctx)
+	case doAlarm:
+		m.alarm(ctx)
 	case doExit:
 	}
 }
@@ -137,155 +141,64 @@ func (m *Manager) seek(ctx context.Context) {
 	})
 }
 
-// A launched is what came of starting an action.
-type launched struct {
-	action Action
-	err    error
-}
-
-// script runs an action of the package script, at most for limit. It returns its exit status,
-// or hangs where it had to be killed. ok is false where ctx ended it. Starting it may hang too,
-// on a disk that does: then what it starts in the end is killed at once.
-func (m *Manager) script(ctx context.Context, action string, limit time.Duration) (code int, ok bool) {
-	if ctx.Err() != nil {
-		return 0, false
-	}
-	over := time.NewTimer(limit)
-	defer over.Stop()
-	begun := m.launch(ctx, action)
-	var a Action
-	select {
-	case l := <-begun:
-		if ctx.Err() != nil && l.action == nil {
-			return 0, false
-		}
-		if l.err != nil {
-			m.Say("error: " + l.err.Error())
-			return 127, true
-		}
-		a = l.action
-	case <-over.C:
-		go discardAction(begun)
-		return hangs, true
-	case <-ctx.Done():
-		go discardAction(begun)
-		return 0, false
-	}
-	select {
-	case <-a.Done():
-		return a.Status(), true
-	case <-over.C:
-		a.Kill(scriptGrace)
-		return hangs, true
-	case <-ctx.Done():
-		a.Kill(scriptGrace)
-		return 0, false
-	}
-}
-
-// launch starts an action in a goroutine of its own.
-func (m *Manager) launch(ctx context.Context, action string) <-chan launched {
-	begun, done := make(chan launched, 1), make(chan struct{})
-	m.mu.Lock()
-	m.launching = append(slices.DeleteFunc(m.launching, isClosed), done)
-	m.mu.Unlock()
-	go func() {
-		defer close(done)
+// resume asks for the lock of an earlier manager, and kills what that had begun.
+func (m *Manager) resume(ctx context.Context) {
+	starting := m.From.Doing != Running
+	m.send(ctx, slotSeek, func(ctx context.Context) (posted, bool) {
+		l := m.Locker.Resume(ctx, m.Package, m.params.Pace)
 		if ctx.Err() != nil {
-			begun <- launched{nil, ctx.Err()}
-			return
+			return posted{}, false
 		}
-		a, err := m.Scripts.Start(action, m.term, m.previous)
-		begun <- launched{a, err}
-	}()
-	return begun
-}
-
-// discardAction kills an action that was started too late.
-func discardAction(begun <-chan launched) {
-	if l := <-begun; l.err == nil {
-		l.action.Kill(0)
-	}
-}
-
-// killAll kills whatever is left of the package, and returns what is alive for all that. Scripts
-// that are just being started are waited for, but not for long: the kill comes first.
-func (m *Manager) killAll(ctx context.Context, grace time.Duration) (alive string) {
-	m.mu.Lock()
-	m.launching = slices.DeleteFunc(m.launching, isClosed)
-	pending := slices.Clone(m.launching)
-	m.mu.Unlock()
-	alive = m.killOnce(grace)
-	limit := time.NewTimer(grace)
-	defer limit.Stop()
-	for _, launching := range pending {
-		select {
-		case <-launching:
-			continue
-		case <-ctx.Done():
-		case <-limit.C:
+		kind := evResumed
+		if isLost(l) {
+			kind = evForfeited
+		} else if err := m.Scripts.KillUnfinished(starting); err != nil {
+			m.Say("error: " + err.Error())
 		}
-		return strings.TrimPrefix(alive+", a script that hangs before it runs", ", ")
-	}
-	if len(pending) > 0 {
-		return m.killOnce(0)
-	}
-	return alive
+		return posted{event: event{kind: kind}, lock: l, settled: make(chan struct{})}, true
+	})
 }
 
-func (m *Manager) killOnce(grace time.Duration) (alive string) {
-	alive, err := m.Scripts.KillAll(grace)
-	if err != nil {
-		m.Say("error: " + err.Error())
-		return err.Error()
-	}
-	return alive
-}
-
-func isClosed(c chan struct{}) bool {
+func isLost(l Lock) bool {
 	select {
-	case <-c:
+	case <-l.Lost():
 		return true
 	default:
 		return false
 	}
 }
 
-// run posts how an action ended: as ended with its code, or as hung. What a start left running
-// is made the service first.
-func (m *Manager) run(ctx context.Context, action string, wait, limit time.Duration, ended, hung eventKind) {
-	settle := m.unsettled
-	m.unsettled = false
-	m.act(ctx, false, func(ctx context.Context) (event, bool) {
-		if settle {
-			if err := m.Scripts.Settle(); err != nil {
-				m.Say("error: " + err.Error())
-			}
-		}
-		if !sleep(ctx, wait) {
+// clear kills what is left of an earlier run.
+func (m *Manager) clear(ctx context.Context) {
+	grace := m.params.killGrace()
+	again := m.cleared
+	m.cleared = true
+	m.act(ctx, true, func(ctx context.Context) (event, bool) {
+		if again && !sleep(ctx, m.params.Pace) {
 			return event{}, false
 		}
-		code, ok := m.script(ctx, action, limit)
-		if code == hangs {
-			return event{kind: hung}, ok
-		}
-		return event{kind: ended, code: code}, ok
+		return event{kind: evCleared, alive: m.killAll(ctx, grace)}, true
 	})
 }
 
-// watch asks for the status in d.
-func (m *Manager) watch(ctx context.Context, d time.Duration) {
-	d = max(d, 0)
-	m.began = time.Now().Add(d)
-	m.run(ctx, "status", d, m.params.Timeout, evStatus, evStatusHangs)
-}
-
-// stop runs the stop script, unless the kill end is so near that no script may start.
-func (m *Manager) stop(ctx context.Context) {
-	if m.state.lost && m.killTime().Left(m.Clock.Now()) <= 0 {
-		return // evKillTime is on its way
+// alarm is for a package that cannot be shown to be down here: the host is reset, if that was
+// asked for; else the lock is blocked, for as long as there is a lock.
+func (m *Manager) alarm(ctx context.Context) {
+	if m.params.SelfFence && m.Reset != nil {
+		m.Say("self_fence=reboot: resetting this host now.")
+		m.Reset()
 	}
-	m.run(ctx, "stop", 0, m.params.StopTimeout, evStopped, evStopTimeout)
+	if m.state.lost {
+		return
+	}
+	l, why := m.lock, strings.ReplaceAll(m.why, "\n", "; ")
+	m.Notes.Put("blocked", why+"\n")
+	m.post(ctx, slotBlock, func(ctx context.Context) (event, bool) {
+		if err := l.Block(ctx, why); err != nil && ctx.Err() == nil {
+			m.Say("error: the lock servers do not know that the lock is blocked: " + err.Error())
+		}
+		return event{}, false
+	})
 }
 
 // killTime is when what is left of a package whose lock is lost gets TERM: k before the kill
@@ -313,17 +226,23 @@ func (m *Manager) armKillEnd(ctx context.Context) {
 // lock is lost that is over by the kill end; a status asked for after it has its time.
 func (m *Manager) check(ctx context.Context, wait time.Duration) {
 	grace, limit, lost := m.params.killGrace()/2, m.params.Timeout, m.state.lost
+	spare, letGo := !m.params.KillLeftovers && !lost, m.params.ReleaseAfterFailure
 	_, kill := m.lock.Ends()
 	m.act(ctx, true, func(ctx context.Context) (event, bool) {
 		if !sleep(ctx, wait) {
 			return event{}, false
 		}
-		alive := m.killAll(ctx, grace)
+		alive := m.what(ctx, spare, grace)
 		if left := kill.Left(m.Clock.Now()); lost && left > 0 {
 			limit = min(limit, left)
 		}
-		code, ok := m.script(ctx, "status", limit)
-		return event{kind: evChecked, code: code, alive: alive}, ok
+		code, ok := m.statusOf(ctx, limit)
+		if ok && alive == "" { // the status itself may have left something
+			if left, err := m.Scripts.Alive(); left != "" || err != nil {
+				alive = m.what(ctx, spare, 0)
+			}
+		}
+		return event{kind: evChecked, code: code, alive: alive, letGo: letGo}, ok
 	})
 }
 
@@ -365,8 +284,11 @@ func (m *Manager) rest(ctx context.Context) {
 	m.cancel(slotLost)
 	m.cancel(slotKillEnd)
 	m.cancel(slotChange)
+	m.cancel(slotBlock)
 	lost := m.state.lost
+	m.lock.Done()
 	m.lock = nil
+	m.Notes.Put("blocked", "")
 	if m.ran {
 		m.fails = 0
 	}
@@ -375,6 +297,16 @@ func (m *Manager) rest(ctx context.Context) {
 		pause = max(pause, min(pause<<min(m.fails, 10), time.Minute))
 		m.fails++
 	}
+	m.noteFails(pause)
 	m.ran = false
 	m.after(ctx, slotRelease, pause, evRested)
+}
+
+// noteFails tells users how often the package failed here, and for how many seconds this node rests.
+func (m *Manager) noteFails(pause time.Duration) {
+	if m.fails == 0 {
+		m.Notes.Put("failures", "")
+		return
+	}
+	m.Notes.Put("failures", fmt.Sprintf("%d %d\n", m.fails, int(pause.Seconds())))
 }

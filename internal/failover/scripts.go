@@ -1,0 +1,200 @@
+package failover
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+)
+
+// scriptGrace is how long a script that is killed may take to end by itself.
+const scriptGrace = 500 * time.Millisecond
+
+// A launched is what came of starting an action.
+type launched struct {
+	action Action
+	err    error
+}
+
+// script runs an action of the package script, at most for limit. It returns its exit status,
+// or hangs where it had to be killed. ok is false where ctx ended it. Starting it may hang too,
+// on a disk that does: then what it starts in the end is killed at once.
+func (m *Manager) script(ctx context.Context, action string, limit time.Duration) (code int, ok bool) {
+	if ctx.Err() != nil {
+		return 0, false
+	}
+	m.busy.Add(1)
+	defer m.busy.Add(-1)
+	over := time.NewTimer(limit)
+	defer over.Stop()
+	begun := m.launch(ctx, action)
+	var a Action
+	select {
+	case l := <-begun:
+		if ctx.Err() != nil && l.action == nil {
+			return 0, false
+		}
+		if l.err != nil {
+			m.Say("error: " + l.err.Error())
+			return 127, true
+		}
+		a = l.action
+	case <-over.C:
+		go discardAction(begun)
+		return hangs, true
+	case <-ctx.Done():
+		go discardAction(begun)
+		return 0, false
+	}
+	select {
+	case <-a.Done():
+		return a.Status(), true
+	case <-over.C:
+		a.Kill(scriptGrace)
+		return hangs, true
+	case <-ctx.Done():
+		a.Kill(scriptGrace)
+		return 0, false
+	}
+}
+
+// launch starts an action in a goroutine of its own.
+func (m *Manager) launch(ctx context.Context, action string) <-chan launched {
+	begun, done := make(chan launched, 1), make(chan struct{})
+	m.mu.Lock()
+	m.launching = append(slices.DeleteFunc(m.launching, isClosed), done)
+	m.mu.Unlock()
+	go func() {
+		defer close(done)
+		if ctx.Err() != nil {
+			begun <- launched{nil, ctx.Err()}
+			return
+		}
+		a, err := m.Scripts.Start(action, m.term, m.previous)
+		begun <- launched{a, err}
+	}()
+	return begun
+}
+
+// discardAction kills an action that was started too late.
+func discardAction(begun <-chan launched) {
+	if l := <-begun; l.err == nil {
+		l.action.Drop()
+	}
+}
+
+// killAll kills whatever is left of the package, and returns what is alive for all that. Scripts
+// that are just being started are waited for, but not for long: the kill comes first.
+func (m *Manager) killAll(ctx context.Context, grace time.Duration) (alive string) {
+	m.mu.Lock()
+	m.launching = slices.DeleteFunc(m.launching, isClosed)
+	pending := slices.Clone(m.launching)
+	m.mu.Unlock()
+	alive = m.killOnce(grace)
+	limit := time.NewTimer(grace)
+	defer limit.Stop()
+	for _, launching := range pending {
+		select {
+		case <-launching:
+			continue
+		case <-ctx.Done():
+		case <-limit.C:
+		}
+		return strings.TrimPrefix(alive+", a script that hangs before it runs", ", ")
+	}
+	if len(pending) > 0 {
+		return m.killOnce(0)
+	}
+	return alive
+}
+
+func (m *Manager) killOnce(grace time.Duration) (alive string) {
+	alive, err := m.Scripts.KillAll(grace)
+	if err != nil {
+		m.Say("error: " + err.Error())
+		return err.Error()
+	}
+	return alive
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// run posts how an action ended: as ended with its code, or as hung. What a start left running
+// is made the service first.
+func (m *Manager) run(ctx context.Context, action string, wait, limit time.Duration, ended, hung eventKind) {
+	settle, kill, grace, l := m.unsettled, m.killFirst, m.params.killGrace(), m.lock
+	m.unsettled, m.killFirst = false, false
+	m.act(ctx, false, func(ctx context.Context) (event, bool) {
+		if kill {
+			if alive := m.killAll(ctx, grace); alive != "" {
+				m.Say("error: of an earlier run is still alive: " + alive)
+				return event{kind: hung}, true
+			}
+		}
+		if settle {
+			if err := m.Scripts.Settle(); err != nil {
+				m.Say("error: " + err.Error())
+			}
+		}
+		if !sleep(ctx, wait) || action == "status" && !m.passGate(ctx) {
+			return event{}, false
+		}
+		if end, _ := l.Ends(); action == "start" && end.Left(m.Clock.Now()) <= 0 {
+			return event{}, false // this process stood still: that the lock is lost is on its way
+		}
+		code, ok := m.script(ctx, action, limit)
+		if code == hangs {
+			return event{kind: hung}, ok
+		}
+		return event{kind: ended, code: code}, ok
+	})
+}
+
+// watch asks for the status in d.
+func (m *Manager) watch(ctx context.Context, d time.Duration) {
+	d = max(d, 0)
+	m.began = time.Now().Add(d)
+	m.run(ctx, "status", d, m.params.Timeout, evStatus, evStatusHangs)
+}
+
+// stop runs the stop script, unless the kill end is so near that no script may start.
+func (m *Manager) stop(ctx context.Context) {
+	if m.state.lost && m.killTime().Left(m.Clock.Now()) <= 0 {
+		return // evKillTime is on its way
+	}
+	m.run(ctx, "stop", 0, m.params.StopTimeout, evStopped, evStopTimeout)
+}
+
+// what is alive of the package, after what is left was killed, unless it is to be spared
+// (kill_leftovers=no).
+func (m *Manager) what(ctx context.Context, spare bool, grace time.Duration) string {
+	if !spare {
+		return m.killAll(ctx, grace)
+	}
+	alive, err := m.Scripts.Alive()
+	if err != nil {
+		return err.Error()
+	}
+	return alive
+}
+
+// killed is the exit status of a script that somebody killed.
+const killed = 128 + 9
+
+// statusOf asks for the status. One that was killed says nothing, and is asked again: the deadman
+// kills at the kill end whatever there is.
+func (m *Manager) statusOf(ctx context.Context, limit time.Duration) (code int, ok bool) {
+	for range 3 {
+		if code, ok = m.script(ctx, "status", limit); code != killed {
+			break
+		}
+	}
+	return code, ok
+}
