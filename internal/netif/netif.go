@@ -112,3 +112,27 @@ func addresses() (addrs []netlink.Addr, err error) {
 	}
 	return addrs, err
 }
+
+// Remove takes the address ip off every device of this host that has it, and says off which.
+func Remove(ip net.IP) (devices []string, err error) {
+	addrs, err := addresses()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the addresses of this host: %w", err)
+	}
+	var faults []error
+	for _, a := range addrs {
+		if !a.IP.Equal(ip) {
+			continue
+		}
+		link, err := netlink.LinkByIndex(a.LinkIndex)
+		if err == nil {
+			err = netlink.AddrDel(link, &a)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("cannot remove %v: %w", ip, err))
+			continue
+		}
+		devices = append(devices, link.Attrs().Name)
+	}
+	return devices, errors.Join(faults...)
+}

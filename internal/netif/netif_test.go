@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -323,6 +324,28 @@ func TestAddresses(t *testing.T) {
 		}
 		if device, _, err := Route(net.ParseIP("10.8.0.2"), ""); err == nil {
 			t.Errorf("Route(10.8.0.2) = %q, want an error", device)
+		}
+		return nil
+	})
+}
+
+// An address that a stop has left is taken off, whatever its prefix; the others stay.
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	a, _ := newHosts(t)
+	a.do(func() error {
+		if err := setUp("a0", "10.9.0.5/32", "10.9.0.55/24"); err != nil {
+			return err
+		}
+		for _, want := range [][]string{{"a0"}, nil} {
+			if got, err := Remove(net.ParseIP("10.9.0.5")); !slices.Equal(got, want) || err != nil {
+				t.Errorf("Remove = %q, %v, want %q", got, err, want)
+			}
+		}
+		for ip, want := range map[string]bool{"10.9.0.5": false, "10.9.0.55": true, "10.9.0.1": true} {
+			if got, err := LocalAddress(net.ParseIP(ip)); got != want || err != nil {
+				t.Errorf("LocalAddress(%s) = %v, %v after Remove, want %v", ip, got, err, want)
+			}
 		}
 		return nil
 	})

@@ -149,6 +149,9 @@ func (a *Action) Status() int { return a.status }
 func (a *Action) wait() {
 	a.status = awaitEnd(a.pid)
 	a.r.mu.Lock()
+	if a.status == 128+int(unix.SIGKILL) && a.kills == 0 && a.r.tree != nil {
+		a.r.tree.act.killed.Store(true) // by another process, which may have killed all of the cgroup
+	}
 	a.ended = true
 	a.r.mu.Unlock()
 	close(a.done)

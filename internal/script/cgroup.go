@@ -210,6 +210,11 @@ func (c *cgroup) close() {
 		return
 	}
 	c.tidy()
+	c.shut()
+}
+
+// shut closes what is open of c.
+func (c *cgroup) shut() {
 	c.root.Close()
 	if c.kill != nil {
 		c.kill.Close()

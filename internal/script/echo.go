@@ -63,37 +63,10 @@ func (r *Runner) Echo(ctx context.Context, name string) (string, error) {
 
 // ask runs the script once.
 func (r *Runner) ask(ctx context.Context, name string) (string, error) {
-	if err := ctx.Err(); err != nil {
+	out, status, err := r.output(ctx, 0, "echo", name)
+	switch {
+	case err != nil:
 		return "", err
-	}
-	pr, pw, err := os.Pipe()
-	if err != nil {
-		return "", err
-	}
-	defer pr.Close()
-	a, err := r.launch([]string{"echo", name}, pw)
-	pw.Close()
-	if err != nil {
-		return "", err
-	}
-	var out []byte
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		out, _ = io.ReadAll(io.LimitReader(pr, longestAnswer+1))
-	}()
-	select {
-	case <-a.Done():
-	case <-ctx.Done():
-		a.end(0, false)
-		pr.Close()
-		<-read
-		return "", fmt.Errorf("it does not answer: %w", context.Cause(ctx))
-	}
-	// Something that it left running may keep the pipe open.
-	_ = pr.SetReadDeadline(time.Now().Add(lastWords))
-	<-read
-	switch status := a.Status(); {
 	case status >= notExecutable:
 		return "", fmt.Errorf("it cannot be run (exit status %d): log/%s.log says why", status, r.cfg.Name)
 	case status == syntaxError && len(out) == 0:
@@ -102,6 +75,65 @@ func (r *Runner) ask(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("the answer is longer than %d bytes", longestAnswer)
 	}
 	return strings.TrimSpace(string(out)), nil
+}
+
+// fenced begins the line that a fence prints when the node is off.
+const fenced = "fenced "
+
+// Fence has the package's modules power off node (`packages/NAME fence NODE`), and returns nil if
+// that is off for certain: exit status 0, and the line "fenced NODE" last of all. A script whose
+// modules know nothing of fencing may well end with 0, and must not pass for one that fenced.
+func (r *Runner) Fence(ctx context.Context, node string) error {
+	out, status, err := r.output(ctx, fenceGrace, "fence", node)
+	if err != nil {
+		return fmt.Errorf("cannot fence %s: %w", node, err)
+	}
+	r.Logf("%s", strings.TrimSpace(string(out)))
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	switch {
+	case status != 0:
+		return fmt.Errorf("cannot fence %s: exit status %d; log/%s.log may say why", node, status, r.cfg.Name)
+	case lines[len(lines)-1] != fenced+node:
+		return fmt.Errorf("cannot fence %s: it did not say %q at its end", node, fenced+node)
+	}
+	return nil
+}
+
+// fenceGrace is how long a fence that takes too long may take to end by itself.
+const fenceGrace = time.Second
+
+// output runs the script with args once. It is killed, after grace, when ctx ends.
+func (r *Runner) output(ctx context.Context, grace time.Duration, args ...string) (out []byte, status int, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		return nil, 0, err
+	}
+	defer pr.Close()
+	a, err := r.launch(args, pw)
+	pw.Close()
+	if err != nil {
+		return nil, 0, err
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		out, _ = io.ReadAll(io.LimitReader(pr, longestAnswer+1))
+	}()
+	select {
+	case <-a.Done():
+	case <-ctx.Done():
+		a.end(grace, false)
+		pr.Close()
+		<-read
+		return nil, 0, fmt.Errorf("it does not answer: %w", context.Cause(ctx))
+	}
+	// Something that it left running may keep the pipe open.
+	_ = pr.SetReadDeadline(time.Now().Add(lastWords))
+	<-read
+	return out, a.Status(), nil
 }
 
 // syntaxError is what shells end with when they cannot read a script. An old script may well end

@@ -82,8 +82,8 @@ func TestGuardKillsAll(t *testing.T) {
 		"background":     `sleep 600 & echo $! >>pids`,
 		"session":        `setsid sleep 600 & echo $! >>pids`,
 		"no environment": `env -i /bin/sh -c 'setsid /bin/sleep 600 & echo $! >>pids'`,
-		"twice forked":   `(setsid env -i /bin/sh -c '(/bin/sleep 600 & echo $! >>pids) &' ) ; sleep 0.1`,
-		"deaf":           `setsid sh -c 'trap "" TERM ; echo $$ >>pids ; while : ; do sleep 600 ; done' & sleep 0.1`,
+		"twice forked":   `(setsid env -i /bin/sh -c '(/bin/sleep 600 & echo $! >>pids) &' ) ; until [ -s pids ] ; do sleep 0.01 ; done`,
+		"deaf":           `setsid sh -c 'trap "" TERM ; echo $$ >>pids ; while : ; do sleep 600 ; done' & until [ -s pids ] ; do sleep 0.01 ; done`,
 		"stopped":        `setsid sleep 600 & echo $! >>pids ; kill -STOP $!`,
 	} {
 		for _, how := range []string{"auto", "none"} {

@@ -38,7 +38,9 @@ func (r *Runner) findAll() (map[int]proc, error) {
 	for a := range r.running {
 		t.leaders = append(t.leaders, a.pid)
 	}
+	units := r.units
 	r.mu.Unlock()
+	t.pids = append(t.pids, unitPIDs(units)...)
 	return r.find(t)
 }
 
@@ -167,6 +169,10 @@ func list(found map[int]proc) []Process {
 func (a *Action) Kill(grace time.Duration) {
 	a.end(grace, a.r.tree != nil)
 }
+
+// Drop kills this action at once, and nothing that is not known to be its own: another may have begun
+// that is not known of yet.
+func (a *Action) Drop() { a.end(0, false) }
 
 // end is Kill; cgroup says whether what else is in the cgroup of actions goes too.
 func (a *Action) end(grace time.Duration, cgroup bool) {

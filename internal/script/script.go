@@ -43,6 +43,7 @@ type Config struct {
 	Shell   string   // "" or "auto": what the script's first line names; else the path of a shell
 	Environ []string // environment that ours is added to; BTW_HOME is dropped
 	Cgroup  string   // "": the mounted cgroup2; "none": work without; else a cgroup2 directory
+	Beside  bool     // another process runs the package: its cgroups are left as they are at the end
 }
 
 // Runner runs the script of one package. Its methods may be called at the same time.
@@ -58,6 +59,7 @@ type Runner struct {
 	forkIn  bool                 // a script can be started straight into tree.act
 	running map[*Action]struct{} // those whose leader is not reaped
 	seen    map[int]uint64       // start times, by pid, of what belonged at the last look
+	units   []string             // of systemd, that belong to the package too
 
 	answers answers
 }
@@ -103,7 +105,12 @@ func New(cfg Config) (*Runner, error) {
 
 // Close closes the log and removes the cgroups that are empty. Processes are left alone.
 func (r *Runner) Close() error {
-	if r.tree != nil {
+	switch {
+	case r.tree == nil:
+	case r.cfg.Beside:
+		r.tree.act.shut()
+		r.tree.svc.shut()
+	default:
 		r.tree.close()
 	}
 	return errors.Join(r.null.Close(), r.log.Close())

@@ -1,0 +1,110 @@
+package script
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// KillUnfinished kills the actions that an earlier process began, which nobody waits for any more.
+// With cgroups that is all that no successful start has left; without, an action cannot be told
+// from the service, and all is killed if a start was one of them, nothing else.
+func (r *Runner) KillUnfinished(starting bool) error {
+	if r.tree == nil {
+		if !starting {
+			return nil
+		}
+		_, err := r.KillAll(0)
+		return err
+	}
+	look := func() (map[int]proc, error) {
+		pids, err := r.tree.act.pids()
+		if err != nil || len(pids) == 0 {
+			return nil, err
+		}
+		return r.find(target{pids: pids})
+	}
+	_, err := sweep(nil, 0, look, r.tree.act.killAll)
+	return err
+}
+
+// SetUnits says which units of systemd belong to the package: their processes were started by
+// systemd, and are neither in the package's cgroup nor do they descend from its script.
+func (r *Runner) SetUnits(names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.units = slices.Clone(names)
+}
+
+// unitDepth is how deep units stand in the tree: system.slice/a.slice/b.slice/NAME.service.
+const unitDepth = 4
+
+// unitPIDs is every process in the cgroups of units, by cgroup v2 and by systemd's own hierarchy.
+func unitPIDs(units []string) (pids []int) {
+	if len(units) == 0 {
+		return nil
+	}
+	mountinfo, _ := os.ReadFile("/proc/self/mountinfo")
+	points := append(cgroupMounts(string(mountinfo)), "/sys/fs/cgroup/systemd")
+	for _, point := range points {
+		for _, unit := range units {
+			if !strings.Contains(unit, ".") {
+				unit += ".service"
+			}
+			pids = append(pids, pidsBelow(point, unit, unitDepth)...)
+		}
+	}
+	return pids
+}
+
+// pidsBelow is every process in cgroups called name, and below them, at most depth levels below dir.
+func pidsBelow(dir, name string, depth int) (pids []int) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case !e.IsDir():
+		case e.Name() == name:
+			pids = append(pids, pidsIn(path)...)
+		case depth > 1:
+			pids = append(pids, pidsBelow(path, name, depth-1)...)
+		}
+	}
+	return pids
+}
+
+func pidsIn(dir string) (pids []int) {
+	_ = filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || !e.IsDir() {
+			return nil // gone
+		}
+		procs, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+		for _, field := range strings.Fields(string(procs)) {
+			if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
+				pids = append(pids, pid)
+			}
+		}
+		return nil
+	})
+	return pids
+}
+
+// DetachMounts takes what is mounted at dirs out of sight, whoever still uses it (umount -l). It
+// is the last means against a mount that would keep a package from being down; what was written
+// to it may reach its disk later.
+func DetachMounts(dirs []string) {
+	for _, dir := range dirs {
+		for range 10 { // mounts on top of one another
+			if unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) != nil {
+				break
+			}
+		}
+	}
+}
