@@ -120,6 +120,7 @@ func (tr tree) install(t *testing.T, disk string, conf map[string]string) {
 	must(t, err)
 	must(t, os.WriteFile(home+"/packages/quick", quicken(dummy), 0o755))
 	must(t, os.WriteFile(home+"/packages/probe", []byte(probeScript), 0o755))
+	must(t, os.WriteFile(home+"/packages/beat", []byte(beatScript), 0o755))
 }
 
 // quicken is the package script with the short times that the stories count on.
@@ -144,6 +145,8 @@ type lab struct {
 	t    *testing.T
 	name string
 	repo string
+
+	mayOverlap bool // two at once is what the story itself looks at
 }
 
 // newLab makes the hosts h1 to hN. The files of conf are written below the home of each.

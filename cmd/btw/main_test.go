@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 		run[name] = func() { os.Exit(cli.Main()) }
 	}
 	run["btw"] = func() { os.Exit(cli.Main()) }
+	run["web-server"], run["web-client"] = webServer, webClient
 	testscript.Main(m, run)
 }
 

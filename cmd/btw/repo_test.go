@@ -12,11 +12,14 @@ func TestRepoImports(t *testing.T) {
 	t.Parallel()
 	allowed := map[string]string{
 		"cmd/btw":    "cli",
-		"cli":        "clusterkey conf failover lease lock lockclient lockserver netif notes script",
+		"cli":        "clusterkey conf deadman failover guarded lease lock lockclient lockserver netif notes script watchdog",
 		"failover":   "lease lock notes",
 		"lockserver": "clusterkey lease lock",
 		"lockclient": "lease lock notes",
 		"lock":       "lease",
+		"watchdog":   "lease",
+		"deadman":    "lease",
+		"guarded":    "deadman failover lease lock lockclient",
 		"clusterkey": "", "conf": "", "lease": "", "netif": "", "notes": "", "script": "",
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "backtowork/cmd/btw", "backtowork/internal/...").Output()

@@ -8,13 +8,11 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"backtowork/internal/failover"
-	"backtowork/internal/lease"
+	"backtowork/internal/deadman"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/script"
@@ -74,21 +72,10 @@ func backToWork(ctx context.Context, env *Env) error {
 // locks in one request.
 type group struct {
 	*site
-	id      string // of the session
 	session *lockclient.Session
 	members []*member
-}
-
-// A member is one package of a group.
-type member struct {
-	name    string
-	script  *script.Runner
-	params  failover.Params
-	dir     *lockDir
-	out     io.Writer
-	closing sync.Once
-	log     *async // of this package alone, where there are several
-	signals chan os.Signal
+	link    *deadman.Link     // with the deadman
+	earlier *deadman.Attached // the deadman of a manager that this one goes on for; nil if there was none
 }
 
 // newGroup checks everything that can be checked before a lock is asked for.
@@ -107,13 +94,16 @@ func newGroup(ctx context.Context, env *Env) (_ *group, err error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &group{site: s, id: lockclient.NewID()}
+	g := &group{site: s}
+	if g.earlier, err = g.attach(); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			g.undo()
 		}
 	}()
-	for _, name := range env.Args {
+	for _, name := range g.wanted() {
 		m, err := g.newMember(ctx, name, shell)
 		if err != nil {
 			return nil, err
@@ -127,34 +117,24 @@ func newGroup(ctx context.Context, env *Env) (_ *group, err error) {
 		// The others can decide without it; it is tried again every minute.
 		s.log.Warn("this host's lock server does not run", "reason", err)
 	}
+	if err := s.startWatchdog(ctx); err != nil && g.earlier != nil {
+		s.log.Warn("the hardware watchdog is not in force", "reason", err) // what runs is not stopped for it
+	} else if err != nil {
+		return nil, fmt.Errorf("the watchdog that conf/watchdog names is not in force: %w", err)
+	}
 	if g.session, err = s.session(); err != nil {
 		return nil, err
 	}
-	g.session.Owner.Session = g.id
+	if err := g.openLink(); err != nil {
+		return nil, err
+	}
 	for _, m := range g.members {
 		if err := g.open(m); err != nil {
 			return nil, err
 		}
-		g.files.Init(m.name, g.Node, len(g.servers), lock.Times{Timeout: m.params.Timeout, Stop: m.params.StopTimeout})
+		g.files.Init(m.name, g.Node, len(g.servers), lock.Times{Timeout: m.parameters().Timeout, Stop: m.parameters().StopTimeout})
 	}
 	return g, nil
-}
-
-// open opens the log of a member that is one of several.
-func (g *group) open(m *member) error {
-	if len(g.members) == 1 {
-		return nil
-	}
-	log, err := openLog(logPath(g.Home, m.name))
-	if err != nil {
-		return err
-	}
-	m.log = newAsync(log)
-	m.out = m.log
-	if g.env.Getenv(readyFD) == "" { // in the foreground
-		m.out = io.MultiWriter(m.log, prefixed{g.env.Stdout, m.name + ": "})
-	}
-	return nil
 }
 
 // packageNames refuses what cannot be the names of packages.
@@ -185,100 +165,18 @@ func (s *site) checkPackages(names []string) error {
 	return nil
 }
 
-// newMember takes hold of a package on this node, and asks it for its parameters.
-func (g *group) newMember(ctx context.Context, name, shell string) (_ *member, err error) {
-	m := &member{name: name, out: g.env.Stdout, signals: make(chan os.Signal, 8)}
-	if m.dir, err = takeLockDir(g.Home, name); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			m.undo()
-		}
-	}()
-	m.script, err = script.New(script.Config{
-		Home: g.Home, Name: name, Node: g.Node, Lock: name, LockDir: g.LockDir,
-		Session: g.id, Shell: shell, Environ: environ(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	if m.params, err = failover.ReadParams(ctx, m.script, g.Node); err != nil {
-		return nil, aboutPackage(name, err)
-	}
-	return m, nil
-}
-
-// aboutPackage names the package in every line of err.
-func aboutPackage(name string, err error) error {
-	about := fmt.Sprintf("package %q", name)
-	var faults []error
-	for line := range strings.Lines(err.Error()) {
-		if line = strings.TrimSuffix(line, "\n"); !strings.Contains(line, about) {
-			line = about + ": " + line
-		}
-		faults = append(faults, errors.New(line))
-	}
-	return errors.Join(faults...)
-}
-
-// prefixed writes each line with a prefix.
-type prefixed struct {
-	to     io.Writer
-	prefix string
-}
-
-// Write writes one line.
-func (p prefixed) Write(b []byte) (int, error) {
-	if _, err := io.WriteString(p.to, p.prefix+string(b)); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
 func logPath(home, name string) string {
 	return filepath.Join(home, "log", "back-to-work."+name+".log")
-}
-
-func (m *member) close() { m.closing.Do(m.closeNow) }
-
-func (m *member) closeNow() {
-	if m.script != nil {
-		_ = m.script.Close() // nothing is left to do about it
-	}
-	if m.log != nil {
-		m.log.close()
-	}
-	m.dir.remove()
-}
-
-// undo is close for a package that was not begun: an empty log goes too.
-func (m *member) undo() {
-	if m.script != nil {
-		log := m.script.Log()
-		if info, err := log.Stat(); err == nil && info.Size() == 0 {
-			_ = os.Remove(log.Name())
-		}
-	}
-	m.close()
-}
-
-func (g *group) undo() {
-	for _, m := range g.members {
-		m.undo()
-	}
-}
-
-func (g *group) close() {
-	for _, m := range g.members {
-		m.close()
-	}
 }
 
 // run runs all packages until each has ended.
 func (g *group) run(ctx context.Context, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var renewals sync.WaitGroup
+	for _, m := range g.members {
+		m.link = g.link
+	}
+	renewals.Go(func() { g.link.Run(ctx) })
 	renewals.Go(func() { g.session.Run(ctx) })
 	renewals.Go(func() { g.share(ctx, signals) })
 	renewals.Go(func() { g.keepServer(ctx, g.session.Client()) })
@@ -301,24 +199,13 @@ func (g *group) share(ctx context.Context, signals <-chan os.Signal) {
 		case sig := <-signals:
 			for _, m := range g.members {
 				m.signal(sig)
+				if path, ok := m.dir.asked(upgradeNote); sig == haltSignal && ok {
+					go g.upgrade(ctx, path)
+				}
 			}
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// signal gives the member a signal, or a TERM where it alone is to halt.
-func (m *member) signal(sig os.Signal) {
-	if sig == haltSignal {
-		if !m.dir.haltAsked() {
-			return
-		}
-		sig = syscall.SIGTERM
-	}
-	select {
-	case m.signals <- sig:
-	default: // it has enough to do, or has ended
 	}
 }
 
@@ -339,23 +226,6 @@ func (g *group) keepServer(ctx context.Context, c *lockclient.Client) {
 			g.log.Warn("this host's lock server does not run", "reason", err)
 		}
 	}
-}
-
-func (g *group) runMember(ctx context.Context, m *member) error {
-	defer m.close()
-	say := func(line string) { fmt.Fprintf(m.out, "%s %s\n", date(time.Now()), line) }
-	for _, w := range m.params.Warnings() {
-		say(w)
-	}
-	manager := failover.New(failover.Config{
-		Package: m.name, Node: g.Node, Scripts: scripts{m.script}, Locker: locker{g.session},
-		Clock: lease.System(), Notes: m.dir.notes, Say: say, Signals: m.signals,
-	}, m.params)
-	status, err := manager.Run(ctx)
-	if err == nil && status != 0 {
-		err = exitStatus(status)
-	}
-	return errors.Join(err, g.files.Sync(), m.dir.notes.Sync())
 }
 
 // newReady is how a manager in the background tells who started it how that went.

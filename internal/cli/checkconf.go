@@ -4,12 +4,18 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"backtowork/internal/failover"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/script"
@@ -17,6 +23,16 @@ import (
 
 // reportEvery is how often a manager tells the servers the checksums of its files.
 const reportEvery = time.Minute
+
+// longestReport is less than what a server reads of a request: 16 KiB.
+const longestReport = 15 << 10
+
+// mostModules and mostOfModule bound how many modules are read, and how much of each: a manager
+// does it every minute, and anything may be there.
+const (
+	mostModules  = 500
+	mostOfModule = 1 << 20 // bytes
+)
 
 // sum is the MD5 of a file, as md5sum prints it. It finds differences, and protects nothing.
 func sum(path string) (string, error) {
@@ -28,22 +44,83 @@ func sum(path string) (string, error) {
 	return hex.EncodeToString(digest[:]), nil
 }
 
-// report is what this node has to say about a package.
-func (s *site) report(name string) (lock.Report, error) {
-	r := lock.Report{Node: s.Node, Package: name}
+// sums is what this node has to say about the files of a package.
+func (s *site) sums(name string) (lock.Report, error) {
+	r := lock.Report{Node: s.Node, Package: name, Version: Version}
 	var err error
 	if r.Servers, err = sum(filepath.Join(s.LockDir, "conf/lock_servers")); err != nil {
 		return r, err
 	}
-	r.Script, err = sum(filepath.Join(s.Home, "packages", name))
-	return r, err
+	if r.Script, err = sum(filepath.Join(s.Home, "packages", name)); err != nil {
+		return r, err
+	}
+	r.Modules, r.AllModules = modules(filepath.Join(s.Home, "packages/modules"))
+	return r, nil
+}
+
+// modules are the checksums of the modules in dir, by name, and one over all of these. It takes
+// all, not those that a package sources: their names are known only when a script runs. What
+// editors leave (.x, x~) is no module.
+func modules(dir string) (sums map[string]string, all string) {
+	entries, _ := os.ReadDir(dir) // sorted; where there are no modules there is nothing to compare
+	sums = map[string]string{}
+	digest := md5.New()
+	for _, e := range entries {
+		name, path := e.Name(), filepath.Join(dir, e.Name())
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() || name[0] == '.' || strings.HasSuffix(name, "~") {
+			continue
+		}
+		if len(sums) == mostModules {
+			break
+		}
+		sums[name] = moduleSum(path)
+		fmt.Fprintf(digest, "%s  %q\n", sums[name], name)
+	}
+	return sums, hex.EncodeToString(digest.Sum(nil))
+}
+
+// moduleSum is the MD5 of a module; of one that cannot be read it is a word that says so.
+func moduleSum(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return "unreadable"
+	}
+	defer f.Close()
+	digest := md5.New()
+	if _, err := io.Copy(digest, io.LimitReader(f, mostOfModule)); err != nil {
+		return "unreadable"
+	}
+	return hex.EncodeToString(digest.Sum(nil))
+}
+
+// report is what the manager on this node has to say about one of its packages.
+func (g *group) report(m *member) (lock.Report, error) {
+	r, err := g.sums(m.name)
+	r.Params = m.parameters().Values()
+	return fitted(r), err
+}
+
+// fitted is r without what makes it too long to be told.
+func fitted(r lock.Report) lock.Report {
+	tooLong := func() bool {
+		b, err := json.Marshal(r)
+		return err != nil || len(b) > longestReport
+	}
+	if tooLong() {
+		r.Modules, r.Cut = nil, true
+	}
+	if tooLong() {
+		r.Params = nil
+	}
+	return r
 }
 
 // reportAll tells the servers about all packages of the group, again and again until ctx ends.
 func (g *group) reportAll(ctx context.Context, c *lockclient.Client) {
 	for {
 		for _, m := range g.members {
-			if r, err := g.report(m.name); err == nil { // else a file is missing: it has no sum to tell
+			if r, err := g.report(m); err == nil { // else a file is missing: it has no sum to tell
 				c.Tell(ctx, "/v1/reports", r)
 			}
 		}
@@ -76,29 +153,40 @@ func serviceCheckConf(ctx context.Context, env *Env, packages []string) error {
 	if err := s.readServers(); err != nil {
 		return err
 	}
-	nodes, err := s.gather(ctx, name)
+	v, err := s.gather(ctx, name)
 	if err != nil {
 		return err
 	}
-	same := s.showSums("md5 checksum of lock servers configuration", nodes, func(r lock.Report) string { return r.Servers })
-	fmt.Fprintln(env.Stdout)
-	title := fmt.Sprintf("md5 checksum of package %s configuration", name)
-	if !s.showSums(title, nodes, func(r lock.Report) string { return r.Script }) || !same {
-		return fmt.Errorf("the nodes differ")
+	v.showSums("md5 checksum of lock servers configuration", func(r lock.Report) string { return r.Servers })
+	v.showSums(fmt.Sprintf("\nmd5 checksum of package %s configuration", name), func(r lock.Report) string { return r.Script })
+	v.showSums("\nmd5 checksum of all modules", func(r lock.Report) string { return r.AllModules })
+	p, took, err := s.consult(ctx, name)
+	if err != nil {
+		return aboutPackage(name, err)
 	}
-	return nil
+	v.own.Params = p.Values()
+	same := v.showParams()
+	safe := v.showNumbers(p, took)
+	var faults []error
+	if !same {
+		faults = append(faults, errors.New("the nodes differ"))
+	}
+	if !safe {
+		faults = append(faults, errors.New("the no-overlap margin is not positive"))
+	}
+	return errors.Join(faults...)
 }
 
 // gather is what all nodes have to say about a package: this node's files, and the reports
 // of the others' managers. A node of conf/cluster_nodes that has not reported has no sums.
-func (s *site) gather(ctx context.Context, name string) (map[string]lock.Report, error) {
-	nodes := map[string]lock.Report{}
+func (s *site) gather(ctx context.Context, name string) (*view, error) {
+	v := &view{out: s.env.Stdout, nodes: map[string]lock.Report{}}
 	known, err := s.ClusterNodes()
 	if err != nil {
 		return nil, err
 	}
 	for _, node := range known {
-		nodes[node] = lock.Report{Node: node}
+		v.nodes[node] = lock.Report{Node: node}
 	}
 	c, err := s.client()
 	if err != nil {
@@ -111,31 +199,73 @@ func (s *site) gather(ctx context.Context, name string) (map[string]lock.Report,
 			continue
 		}
 		for _, r := range reports {
-			nodes[r.Node] = r
+			v.nodes[r.Node] = r
 		}
 	}
-	own, err := s.report(name)
-	nodes[s.Node] = own
-	return nodes, err
+	v.manager = v.nodes[s.Node].Params
+	v.own, err = s.sums(name)
+	v.nodes[s.Node] = v.own
+	return v, err
 }
 
-// showSums prints a line for each node, and says whether those that are known are the same.
-func (s *site) showSums(title string, nodes map[string]lock.Report, sumOf func(lock.Report) string) (same bool) {
-	fmt.Fprintln(s.env.Stdout, title)
-	var names, sums []string
-	for node := range nodes {
-		names = append(names, node)
+// consult asks the package's script on this node for its parameters, and how long status takes.
+// It does so beside a manager that may run it, and touches nothing of that.
+func (s *site) consult(ctx context.Context, name string) (p failover.Params, took time.Duration, err error) {
+	shell, err := s.Shell()
+	if err != nil {
+		return p, 0, err
 	}
-	slices.Sort(names)
-	for _, node := range names {
-		line := sumOf(nodes[node])
-		if line == "" {
+	r, err := script.New(script.Config{
+		Home: s.Home, Name: name, Node: s.Node, Lock: name, LockDir: s.LockDir,
+		Session: lockclient.NewID(), Shell: shell, Environ: environ(), Cgroup: "none",
+	})
+	if err != nil {
+		return p, 0, err
+	}
+	defer r.Close()
+	if p, err = failover.ReadParams(ctx, r, s.Node); err != nil {
+		return p, 0, err
+	}
+	began := time.Now()
+	status, err := r.Start("status", 0, "")
+	if err != nil {
+		return p, 0, err
+	}
+	limit := time.NewTimer(p.Timeout)
+	defer limit.Stop()
+	select {
+	case <-status.Done():
+	case <-limit.C:
+		status.Kill(0)
+	case <-ctx.Done():
+		status.Kill(0)
+		return p, 0, context.Cause(ctx)
+	}
+	return p, time.Since(began), nil
+}
+
+// A view is what is known of a package on all nodes.
+type view struct {
+	out     io.Writer
+	own     lock.Report            // of this node, as its files are now
+	manager map[string]string      // the parameters that the manager on this node lives by, if one runs
+	nodes   map[string]lock.Report // this one too
+}
+
+// showSums prints a line for each node.
+func (v *view) showSums(title string, sumOf func(lock.Report) string) {
+	fmt.Fprintln(v.out, title)
+	for _, node := range slices.Sorted(maps.Keys(v.nodes)) {
+		r := v.nodes[node]
+		line := sumOf(r)
+		switch {
+		case line != "":
+			line = plain(line)
+		case r.Script == "":
 			line = "not known: back-to-work does not run this package there"
-		} else {
-			sums = append(sums, line)
+		default:
+			line = "not known: an older version of back-to-work runs there"
 		}
-		fmt.Fprintf(s.env.Stdout, "%s %s\n", node, line)
+		fmt.Fprintf(v.out, "%s %s\n", node, line)
 	}
-	slices.Sort(sums)
-	return len(slices.Compact(sums)) <= 1
 }

@@ -55,6 +55,7 @@ func commands() []command {
 		{[]string{"dex-show"}, dexShowUsage, dexShow},
 		{[]string{"dex-wait"}, dexWaitUsage, dexWait},
 		{[]string{"arping"}, arpingUsage, arping},
+		{[]string{"deadman"}, deadmanUsage, runDeadman},
 		{[]string{"gethexip"}, getHexIPUsage, getHexIP},
 		{[]string{"gethostip"}, getHostIPUsage, getHostIP},
 		{[]string{"keygen"}, keygenUsage, keygen},
@@ -65,6 +66,7 @@ func commands() []command {
 		{[]string{"setsid"}, setsidUsage, setsid},
 		{[]string{"sleep"}, sleepUsage, sleep},
 		{[]string{"store-check"}, storeCheckUsage, storeCheck},
+		{[]string{"watchdog"}, watchdogUsage, runWatchdog},
 	}
 }
 
@@ -101,6 +103,7 @@ func Main() int {
 	if find(name) == nil && len(args) > 0 { // bin/btw NAME ...
 		name, args = args[0], args[1:]
 	}
+	callMe(name)
 	ctx := context.Background()
 	if !slices.Contains(unheeding, name) {
 		var stop func()
@@ -116,6 +119,13 @@ func Main() int {
 		Name: name, Args: args, Home: home, Getenv: os.Getenv,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
+}
+
+// callMe names this process for ps and pgrep, where it was started as /proc/self/exe.
+func callMe(name string) {
+	if b, err := os.ReadFile("/proc/self/comm"); err == nil && string(b) == "exe\n" {
+		_ = os.WriteFile("/proc/self/comm", []byte(name), 0) // else it has the other name
+	}
 }
 
 // unheeding are the commands that a signal just ends, as it ends a program that asks for none,

@@ -158,26 +158,35 @@ func (s *site) awaitServer(ctx context.Context, self conf.Server, path string, b
 }
 
 // background starts a command of this binary in a session of its own, with its output in log.
-// It may tell on the file ready how its start went.
 func (s *site) background(log, ready *os.File, name string, args ...string) (*exec.Cmd, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(exe, args...)
-	cmd.Args[0] = name // what it is, whatever the binary is called
-	cmd.Dir = s.Home
-	cmd.Env = append(environ(), "BTW_HOME="+s.Home)
+	cmd := s.self(name, args...)
 	if ready != nil {
-		cmd.ExtraFiles = []*os.File{ready}
-		cmd.Env = append(cmd.Env, readyFD+"=3")
+		give(cmd, ready, readyFD)
 	}
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", name, err)
 	}
 	return cmd, nil
+}
+
+// self is this program as a command of another name, in a session of its own, with the output of
+// this process. It is there whatever has become of the file.
+func (s *site) self(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Args[0] = name
+	cmd.Dir = s.Home
+	cmd.Env = append(environ(), "BTW_HOME="+s.Home)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd
+}
+
+// give has cmd inherit f, and be told by variable where it is.
+func give(cmd *exec.Cmd, f *os.File, variable string) {
+	const first = 3 // after stdin, stdout and stderr
+	cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", variable, first+len(cmd.ExtraFiles)))
+	cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 }
 
 // environ is the environment without what is ours in it. A process that is started from a

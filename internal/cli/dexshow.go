@@ -52,11 +52,12 @@ type lockView struct {
 	Timeout float64  `json:"timeout"`
 	Stop    float64  `json:"stop"`
 	Left    *float64 `json:"left"`
+	Blocked string   `json:"blocked,omitempty"` // why no other node may have it
 }
 
 func viewOf(state lock.State) *lockView {
 	k := state.Lock
-	v := &lockView{k.Node, k.Term, k.Seq, k.Times.Timeout.Seconds(), k.Times.Stop.Seconds(), nil}
+	v := &lockView{k.Node, k.Term, k.Seq, k.Times.Timeout.Seconds(), k.Times.Stop.Seconds(), nil, k.Blocked}
 	if state.Left > 0 {
 		left := float64(state.Left) / 1000
 		v.Left = &left
@@ -227,8 +228,12 @@ func dexShow(ctx context.Context, env *Env) error {
 func (s *site) showText(name string, answers []answer[lock.State]) error {
 	s.showLocal(name)
 	fmt.Fprintf(s.env.Stdout, "remote state sequence for %s:\nlock_server holder term seq\n", name)
+	blocked := ""
 	for _, a := range answers {
 		line := ""
+		if a.value.Lock.Blocked != "" {
+			blocked = fmt.Sprintf("blocked by %s: %s\n", a.value.Lock.Node, a.value.Lock.Blocked)
+		}
 		switch k := a.value.Lock; {
 		case a.err != nil:
 			s.sayFaults([]serverFault{{a.server, lockclient.Reason(a.err)}})
@@ -239,7 +244,7 @@ func (s *site) showText(name string, answers []answer[lock.State]) error {
 		}
 		fmt.Fprintf(s.env.Stdout, "%s:%s\n", a.server, line)
 	}
-	_, err := fmt.Fprintln(s.env.Stdout)
+	_, err := fmt.Fprint(s.env.Stdout, blocked, "\n")
 	return err
 }
 
@@ -334,7 +339,11 @@ func (s *site) showAll(ctx context.Context, c *lockclient.Client, asJSON bool) e
 	fmt.Fprintln(w, "lock\tholder\tterm\tseq\ttimeout\tstop\tleft")
 	for _, name := range names {
 		v := viewOf(newest[name])
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%g\t%g\t%s\n", name, holderOf(newest[name].Lock), v.Term, v.Seq, v.Timeout, v.Stop, tenths(v.Left))
+		left := tenths(v.Left)
+		if v.Blocked != "" {
+			left = "blocked: " + v.Blocked
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%g\t%g\t%s\n", name, holderOf(newest[name].Lock), v.Term, v.Seq, v.Timeout, v.Stop, left)
 	}
 	return w.Flush()
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/failover"
 	"backtowork/internal/notes"
 )
 
@@ -58,8 +59,10 @@ func takeLockDir(home, name string) (*lockDir, error) {
 		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
-		if err := os.Remove(filepath.Join(dir, haltNote)); err != nil && !os.IsNotExist(err) {
-			return nil, errors.Join(err, f.Close()) // it was meant for an earlier manager
+		for _, note := range []string{haltNote, unblockNote, clearNote, upgradeNote} {
+			if err := os.Remove(filepath.Join(dir, note)); err != nil && !os.IsNotExist(err) {
+				return nil, errors.Join(err, f.Close()) // it was meant for an earlier manager
+			}
 		}
 		return &lockDir{path: dir, pid: f, notes: notes.In(dir)}, nil
 	}
@@ -85,25 +88,43 @@ func flockPatiently(f *os.File) (err error) {
 	return err
 }
 
-// haltSignal tells a manager to look which of its packages are asked to halt.
+// haltSignal tells a manager to look which of its packages are asked for something: there is a
+// file of that name in lockdir_P.
 const haltSignal = syscall.SIGUSR2
 
-const haltNote = "halt"
+// What a manager can be asked for.
+const (
+	haltNote    = "halt"
+	unblockNote = string(failover.Look)
+	clearNote   = string(failover.Forget)
+	upgradeNote = "upgrade" // the program to become
+)
 
-// askHalt asks the manager pid to halt one package of those that it may run.
-func askHalt(home, name string, pid int) error {
+// versionNote is what a manager writes when it begins: the version of its program.
+const versionNote = "version"
+
+// askManager asks the manager pid for something, for one package of those that it may run.
+func askManager(home, name string, pid int, what, text string) error {
 	// Not by a note: a directory that is gone, since the manager ended, must stay so.
-	err := os.WriteFile(filepath.Join(lockDirPath(home, name), haltNote), []byte("halt\n"), 0o644)
+	err := os.WriteFile(filepath.Join(lockDirPath(home, name), what), []byte(text+"\n"), 0o644)
 	if err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("cannot ask package %s to halt: %w", name, err)
+		return fmt.Errorf("cannot ask for %s of package %s: %w", what, name, err)
 	}
 	_ = syscall.Kill(pid, haltSignal) // it may have ended this moment
 	return nil
 }
 
-// haltAsked says whether the package was asked to halt, once for each time.
-func (d *lockDir) haltAsked() bool {
-	return !d.gone.Load() && os.Remove(filepath.Join(d.path, haltNote)) == nil
+// asked says whether the package was asked for that, once for each time, and with what text.
+func (d *lockDir) asked(what string) (text string, ok bool) {
+	if d.gone.Load() {
+		return "", false
+	}
+	path := filepath.Join(d.path, what)
+	b, err := os.ReadFile(path)
+	if err != nil || os.Remove(path) != nil {
+		return "", false
+	}
+	return strings.TrimSpace(string(b)), true
 }
 
 // same says whether f is still the file at path.
@@ -117,7 +138,11 @@ func same(f *os.File, path string) bool {
 func (d *lockDir) remove() {
 	d.gone.Store(true)
 	_ = d.notes.Sync() // a note that comes late would make the directory anew
-	_ = os.RemoveAll(d.path)
+	aside := filepath.Join(filepath.Dir(d.path), fmt.Sprintf(".gone-%d-%s", os.Getpid(), filepath.Base(d.path)))
+	if os.Rename(d.path, aside) != nil { // at once, for who looks meanwhile
+		aside = d.path
+	}
+	_ = os.RemoveAll(aside)
 	_ = d.pid.Close()
 }
 

@@ -21,16 +21,17 @@ func TestHaltNote(t *testing.T) {
 	}
 	ask := func() {
 		t.Helper()
-		if err := askHalt(home, "p", nobody); err != nil {
+		if err := askManager(home, "p", nobody, haltNote, "halt"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	d := take()
-	if d.haltAsked() {
+	haltAsked := func() bool { _, ok := d.asked(haltNote); return ok } // the d of then
+	if haltAsked() {
 		t.Error("asked to halt by nobody")
 	}
 	ask()
-	if !d.haltAsked() || d.haltAsked() {
+	if !haltAsked() || haltAsked() {
 		t.Error("a halt that was asked for is not seen once")
 	}
 
@@ -40,7 +41,7 @@ func TestHaltNote(t *testing.T) {
 		t.Fatal(err)
 	}
 	d = take()
-	if d.haltAsked() {
+	if haltAsked() {
 		t.Error("the next manager was halted by a note for a dead one")
 	}
 
@@ -48,7 +49,7 @@ func TestHaltNote(t *testing.T) {
 	d.remove()
 	next := take()
 	ask()
-	if d.haltAsked() || !next.haltAsked() {
+	if haltAsked() || !func() bool { _, ok := next.asked(haltNote); return ok }() {
 		t.Error("a note was taken by a manager that has ended")
 	}
 

@@ -16,14 +16,20 @@ import (
 	"backtowork/internal/notes"
 )
 
-const serviceUsage = `Usage: btwctl { start | stop | status | check-conf }
+const serviceUsage = `Usage: btwctl { start | stop | status | check-conf | upgrade | unblock | clear }
   Main script to init, start or stop the package monitor service.
 
   start P [Q ...]   run packages in the background, in one process; the output
                     goes to log/back-to-work.P.log
   stop P [Q ...]    halt packages on this node, and wait until that is done
   status [REGEX]    one line for each package that runs here
-  check-conf P      checksums of the lock servers' list and of the package
+  check-conf P      what differs between the nodes, how long a failover takes, and by
+                    how much two nodes cannot overlap
+  upgrade [P ...]   have back-to-work here become this program; packages run on
+  unblock P         a package that could not be shown to be down keeps its lock: once
+                    it was stopped by hand, look again, and let other nodes have it.
+                    For a node that is off for certain: --node-is-down NODE
+  clear P           forget that the package failed here: try again now
 
 Example: ./service start dummy
 `
@@ -31,6 +37,7 @@ Example: ./service start dummy
 func service(ctx context.Context, env *Env) error {
 	verbs := map[string]func(context.Context, *Env, []string) error{
 		"start": serviceStart, "stop": serviceStop, "status": serviceStatus, "check-conf": serviceCheckConf,
+		"upgrade": serviceUpgrade, "unblock": serviceUnblock, "clear": serviceClear,
 	}
 	if len(env.Args) == 0 || verbs[env.Args[0]] == nil {
 		fmt.Fprint(env.Stderr, serviceUsage)
@@ -112,7 +119,7 @@ func serviceStop(ctx context.Context, env *Env, packages []string) error {
 	}
 	fmt.Fprint(env.Stdout, "sending TERM signal and waiting for package to halt.")
 	for name, pid := range managers {
-		if err := askHalt(s.Home, name, pid); err != nil {
+		if err := askManager(s.Home, name, pid, haltNote, "halt"); err != nil {
 			return err
 		}
 	}
@@ -156,13 +163,11 @@ func serviceStatus(_ context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	dirs, err := filepath.Glob(filepath.Join(s.Home, "temp", lockDirPrefix+"*"))
+	names, err := s.running()
 	if err != nil {
 		return err
 	}
-	slices.Sort(dirs)
-	for _, dir := range dirs {
-		name := strings.TrimPrefix(filepath.Base(dir), lockDirPrefix)
+	for _, name := range names {
 		pid, err := managerOf(s.Home, name)
 		if err != nil || pid == 0 || !wanted.MatchString(name) {
 			continue // it has ended, or ends this moment
@@ -170,6 +175,22 @@ func serviceStatus(_ context.Context, env *Env, args []string) error {
 		fmt.Fprintln(env.Stdout, s.statusLine(name, pid))
 	}
 	return nil
+}
+
+// running is the packages that have a manager here.
+func (s *site) running() (names []string, err error) {
+	dirs, err := filepath.Glob(filepath.Join(s.Home, "temp", lockDirPrefix+"*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		name := strings.TrimPrefix(filepath.Base(dir), lockDirPrefix)
+		if pid, err := managerOf(s.Home, name); err == nil && pid != 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 func (s *site) statusLine(name string, pid int) string {
@@ -180,5 +201,25 @@ func (s *site) statusLine(name string, pid int) string {
 	if errors.Join(err1, err2, err3) != nil {
 		holder[0] = "" // not written yet
 	}
-	return fmt.Sprintf("package=%s; pid=%d; role=%s; pkg_state=%s; lock_holder=%s;", name, pid, role, state, holder[0])
+	line := fmt.Sprintf("package=%s; pid=%d; role=%s; pkg_state=%s; lock_holder=%s;", name, pid, role, state, holder[0])
+	if why, err := dir.Read("blocked"); err == nil && why != "" {
+		line += fmt.Sprintf(" blocked=%q;", why)
+	}
+	return line + s.failures(name, state)
+}
+
+// failures is how often a package failed here in a row, and when this node tries again.
+func (s *site) failures(name, state string) (line string) {
+	path := filepath.Join(lockDirPath(s.Home, name), "failures")
+	text, err1 := os.ReadFile(path)
+	info, err2 := os.Stat(path)
+	var count, pause int
+	if n, _ := fmt.Sscan(string(text), &count, &pause); errors.Join(err1, err2) != nil || n < 2 {
+		return ""
+	}
+	line = fmt.Sprintf(" failures=%d;", count)
+	if left := pause - int(time.Since(info.ModTime()).Seconds()); state == "failed" && left > 0 {
+		line += fmt.Sprintf(" tries_again_in=%ds;", left)
+	}
+	return line
 }

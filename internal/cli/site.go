@@ -23,7 +23,7 @@ import (
 )
 
 // Version is the version of the program.
-const Version = "0.1.0"
+var Version = "0.1.0"
 
 // date is how a log line begins: what date(1) prints, but with the offset from UTC in place
 // of the zone's name.

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// thawLimit is for how long two may run when a host wakes up after its kill end.
+const thawLimit = 100 * time.Millisecond
+
+// Case B6: the whole host of the active stands still until another node runs the package, and goes
+// on. What it runs then it kills at once: the time that both run is measured.
+func hostFrozen(t *testing.T, tr tree) {
+	l, active := beatLab(t, tr, "")
+	l.mayOverlap = true // for a moment
+	rounds := 1
+	if os.Getenv("BTW_LONG") != "" {
+		rounds = 5
+	}
+	defer func() { // whatever else went wrong
+		both := longestOverlap(l.runsOf("beat", quickM))
+		t.Logf("two for %d ms at the most in %d rounds (limit %v)", both.Milliseconds(), rounds, thawLimit)
+		if both > thawLimit {
+			t.Errorf("two for %v after a host went on, want at most %v", both, thawLimit)
+		}
+	}()
+	for range rounds {
+		active = l.freezeAndThaw(active)
+	}
+}
+
+// freezeAndThaw does so with the host of the active, and returns the next one.
+func (l *lab) freezeAndThaw(active string) (next string) {
+	l.t.Helper()
+	l.outOfSight(active, true)
+	lives := len(l.lives(active))
+	begin := time.Now()
+	l.lab("pause", active)
+	next, _ = l.beatsOn(silence+takeOver+election+3*time.Second, active)
+	l.notEarly("beat", active, next, begin, quickT+quickS)
+	l.onlyOn(next, time.Until(begin.Add(silence+5*time.Second)))
+	thawed := l.thaw(active)
+	l.standsBy(active)
+	l.silent(active, time.Second)
+	l.onlyOn(next, time.Second)
+	within(l.t, "dead after the thaw", thawed, l.lastBeat(active), thawLimit) // less than 0: it did not come to itself
+	l.quiet(active, "stop it by hand")
+	if n := len(l.lives(active)); n != lives {
+		l.t.Errorf("beat was started again on %s, which was frozen: %d lives, want %d", active, n, lives)
+	}
+	l.outOfSight(active, false)
+	return next
+}
+
+// thaw lets a frozen host go on, and says when. It is lab resume, without its forks.
+func (l *lab) thaw(host string) time.Time {
+	l.t.Helper()
+	mounts, err := os.ReadFile("/proc/mounts")
+	must(l.t, err)
+	for line := range strings.Lines(string(mounts)) {
+		f := strings.Fields(line)
+		if file := filepath.Join(f[1], "lab-"+l.name, host, "cgroup.freeze"); f[2] == "cgroup2" {
+			at := time.Now()
+			if os.WriteFile(file, []byte("0"), 0o644) == nil {
+				return at
+			}
+		}
+	}
+	l.t.Fatalf("cannot thaw %s: there is no cgroup v2 here that it was frozen in", host)
+	return time.Time{}
+}
+
+// What befalls the active in case B10, besides its disk.
+const (
+	hangs          = "its disk hangs"
+	hangsCut       = "its disk hangs, and it is cut off"
+	hangsKilledCut = "its disk hangs, its manager is killed, and it is cut off"
+)
+
+// Case B10: the disk that the active has everything of back-to-work on hangs. While it can renew its
+// lock the package goes on; cut off too, nothing of it is alive at the kill end.
+func diskHangsUnder(t *testing.T, tr tree, what string) {
+	for _, tool := range []string{"mkfs.ext4", "fsfreeze", "losetup"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("%s is missing: install e2fsprogs and util-linux", tool)
+		}
+	}
+	l := threeNodes(t, tr, "beat")
+	disks := map[string]*disk{}
+	for _, host := range l.hosts {
+		disks[host] = l.homeOnDisk(host)
+	}
+	active := l.startServers(l.hosts...)
+	l.startBeat(active)
+	pid := l.pids(active, "pid")
+	disks[active].freezeHome()
+	switch what {
+	case hangs:
+		l.onlyOn(active, silence+takeOver)
+		l.oneLife(active)
+	case hangsCut:
+		l.onlyOn(active, 2*time.Second)
+		l.hungAndCut(active, l.cutOff(active, active))
+	case hangsKilledCut:
+		killed := l.signal(active, "KILL", pid...)
+		l.onlyOn(active, 2*time.Second)
+		l.cutOff(active, active)
+		l.hungAndCut(active, killed)
+	}
+	disks[active].thaw()
+	l.onlyOn(l.runningOn(), 2*time.Second)
+}
+
+// hungAndCut holds to the rules what follows when a host whose disk hangs, and that is cut off, has
+// renewed its lock for the last time shortly before since. Its files tell nothing: they hang too.
+func (l *lab) hungAndCut(active string, since time.Time) {
+	l.t.Helper()
+	within(l.t, "dead after the last word", since, l.silent(active, quickT+quickS+time.Second), quickT+quickS)
+	l.whoActed(active)
+	next, at := l.beatsOn(silence+takeOver+election+3*time.Second, active)
+	within(l.t, "runs on "+next, since, at, silence+takeOver+election)
+	const renewals = 1500 * time.Millisecond // pace, and some
+	if early := at.Sub(since); early < silence-renewals {
+		l.t.Errorf("it runs on %s %v after the last word of %s, want at least %v", next, early, active, silence-renewals)
+	}
+}
+
+// homeOnDisk puts the tree of a host on a small file system of its own.
+func (l *lab) homeOnDisk(host string) *disk {
+	l.t.Helper()
+	d := &disk{l: l, host: host, pid: l.lab("pid", host)}
+	image := filepath.Join(l.dir, host, ".lab/disk")
+	must(l.t, os.WriteFile(image, nil, 0o600))
+	must(l.t, os.Truncate(image, 128<<20))
+	command(l.t, nil, "mkfs.ext4", "-q", "-m", "0", image)
+	l.t.Cleanup(d.thaw) // before the host is taken down: nothing on it could be killed
+	d.run("mkdir /run/new && mount -o loop " + image + " /run/new && cp -a " + labHome + "/. /run/new && mount --move /run/new " + labHome)
+	return d
+}
+
+// freezeHome makes all that is written to the disk wait, until thaw is called or this process ends.
+func (d *disk) freezeHome() {
+	d.l.t.Helper()
+	cmd := exec.Command("nsenter", "-t", d.pid, "-m", "sh", "-c",
+		"fsfreeze -f "+labHome+" && echo frozen ; read x ; fsfreeze -u "+labHome)
+	cmd.Env = append(os.Environ(), "PATH="+systemPath())
+	hold, err := cmd.StdinPipe()
+	must(d.l.t, err)
+	out, err := cmd.StdoutPipe()
+	must(d.l.t, err)
+	must(d.l.t, cmd.Start())
+	d.mu.Lock()
+	d.hold, d.held = hold, cmd
+	d.mu.Unlock()
+	said := make([]byte, 6)
+	if _, err := io.ReadFull(out, said); err != nil || !strings.HasPrefix("frozen", string(said)) {
+		d.l.t.Fatalf("cannot freeze the disk of %s", d.host)
+	}
+}

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"sync"
+	"time"
+
+	"backtowork/internal/lease"
+	"backtowork/internal/watchdog"
+)
+
+// A feeder tells the watchdog process of this node what the deadman knows, again and again until
+// it has heard it.
+type feeder struct {
+	path string // of its socket
+	say  func(string)
+
+	mu     sync.Mutex
+	unsaid map[string]until
+	held   map[string]until
+	wake   chan struct{}
+	idle   chan struct{} // closed, and made anew, when all is said
+}
+
+// An until is the kill end of a package, or that nothing of it is left.
+type until struct {
+	kill  lease.Time
+	clear bool
+}
+
+func newFeeder(path string, say func(string)) *feeder {
+	f := &feeder{
+		path: path, say: say, unsaid: map[string]until{}, held: map[string]until{},
+		wake: make(chan struct{}, 1), idle: make(chan struct{}),
+	}
+	go f.run() // for as long as the process lives
+	return f
+}
+
+// put has it said soon.
+func (f *feeder) put(pkg string, kill lease.Time, clear bool) {
+	f.mu.Lock()
+	f.unsaid[pkg] = until{kill, clear}
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flush waits until all is said, for a moment.
+func (f *feeder) flush(limit time.Duration) {
+	f.mu.Lock()
+	done, idle := len(f.unsaid) == 0, f.idle
+	f.mu.Unlock()
+	if done {
+		return
+	}
+	select {
+	case <-idle:
+	case <-time.After(limit):
+	}
+}
+
+func (f *feeder) run() {
+	var c *watchdog.Client
+	told := false
+	for {
+		var err error
+		if c == nil {
+			if c, err = watchdog.Dial(f.path); err == nil {
+				f.again()
+			}
+		}
+		if err == nil {
+			err = f.tell(c)
+		}
+		switch {
+		case err == nil:
+			told = false
+			<-f.wake
+			continue
+		case !told:
+			told = true
+			f.say("error: the hardware watchdog does not hear: " + err.Error())
+		}
+		if c != nil {
+			_ = c.Close()
+			c = nil
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// again has all that is held said to a watchdog process that may be another.
+func (f *feeder) again() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for pkg, u := range f.held {
+		if _, newer := f.unsaid[pkg]; !newer {
+			f.unsaid[pkg] = u
+		}
+	}
+}
+
+// tell says what is unsaid.
+func (f *feeder) tell(c *watchdog.Client) error {
+	for {
+		pkg, u, ok := f.next()
+		if !ok {
+			return nil
+		}
+		var err error
+		if u.clear {
+			err = c.Clear(pkg)
+		} else {
+			err = c.Hold(pkg, u.kill)
+		}
+		if err != nil {
+			return err
+		}
+		f.said(pkg, u)
+	}
+}
+
+func (f *feeder) next() (pkg string, u until, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for pkg, u := range f.unsaid {
+		return pkg, u, true
+	}
+	return "", until{}, false
+}
+
+func (f *feeder) said(pkg string, u until) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held[pkg] = u
+	if u.clear {
+		delete(f.held, pkg)
+	}
+	if f.unsaid[pkg] == u {
+		delete(f.unsaid, pkg)
+	}
+	if len(f.unsaid) == 0 {
+		close(f.idle)
+		f.idle = make(chan struct{})
+	}
+}

@@ -1,0 +1,262 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"backtowork/internal/deadman"
+	"backtowork/internal/failover"
+	"backtowork/internal/guarded"
+	"backtowork/internal/lease"
+	"backtowork/internal/lockclient"
+	"backtowork/internal/script"
+)
+
+// A member is one package of a group.
+type member struct {
+	name    string
+	script  *script.Runner
+	params  atomic.Pointer[failover.Params]
+	dir     *lockDir
+	out     io.Writer
+	closing sync.Once
+	log     *async // of this package alone, where there are several
+	signals chan os.Signal
+	orders  chan failover.Order
+
+	boot, mark string  // of this host's run, and of the package's processes
+	former     *former // an earlier manager that may still have had the lock
+	clear      bool    // processes are left of nobody knows when
+	reset      func()  // of this host; nil where that is not asked for
+	link       *deadman.Link
+	manager    atomic.Pointer[failover.Manager]
+}
+
+// open opens the log of a member that is one of several.
+func (g *group) open(m *member) error {
+	if len(g.members) == 1 {
+		return nil
+	}
+	log, err := openLog(logPath(g.Home, m.name))
+	if err != nil {
+		return err
+	}
+	m.log = newAsync(log)
+	m.out = m.log
+	if g.env.Getenv(readyFD) == "" { // in the foreground
+		m.out = io.MultiWriter(m.log, prefixed{g.env.Stdout, m.name + ": "})
+	}
+	return nil
+}
+
+// newMember takes hold of a package on this node, and asks it for its parameters.
+func (g *group) newMember(ctx context.Context, name, shell string) (_ *member, err error) {
+	m := &member{name: name, out: g.env.Stdout, signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8)}
+	if m.dir, err = g.takeLockDir(ctx, name); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			m.undo()
+		}
+	}()
+	if err := g.findFormer(m); err != nil {
+		return nil, err
+	}
+	m.script, err = script.New(script.Config{
+		Home: g.Home, Name: name, Node: g.Node, Lock: name, LockDir: g.LockDir,
+		Session: m.mark, Shell: shell, Environ: environ(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	left, err := m.script.Alive()
+	if err != nil {
+		return nil, err
+	}
+	m.clear = m.former == nil && len(left) > 0
+	params, err := failover.ReadParams(ctx, m.script, g.Node)
+	if err != nil {
+		return nil, aboutPackage(name, err)
+	}
+	m.take(params)
+	m.reset, err = g.resetter(params)
+	return m, err
+}
+
+func (m *member) parameters() failover.Params { return *m.params.Load() }
+
+// take makes params those of the package.
+func (m *member) take(params failover.Params) {
+	m.params.Store(&params)
+	m.script.SetUnits(params.KillUnits)
+	if m.link != nil {
+		m.link.Update(m.origin())
+	}
+}
+
+// locker gets the lock of a member.
+func (g *group) locker(m *member) *guarded.Locker {
+	l := &guarded.Locker{Session: g.session, Link: g.link, Note: m.remember}
+	if m.former != nil {
+		l.Former = m.former.Former
+	}
+	l.Wish = func(w *lockclient.Wish) {
+		if p := m.parameters(); p.Fence != "" {
+			w.Fence, w.FenceLimit, w.FenceRequired = m.fence, p.FenceTimeout, p.FenceRequired
+		}
+	}
+	return l
+}
+
+// fence powers off a node that had the package, and says so.
+func (m *member) fence(ctx context.Context, node string) error {
+	say := func(line string) { fmt.Fprintf(m.out, "%s %s\n", date(time.Now()), line) }
+	say(fmt.Sprintf("%s is silent: fencing it.", node))
+	err := m.script.Fence(ctx, node)
+	if err != nil {
+		say("error: " + err.Error())
+		return err
+	}
+	say(node + " is off.")
+	return nil
+}
+
+// origin is what the deadman is to know of the package.
+func (m *member) origin() deadman.Origin {
+	params, err := json.Marshal(m.parameters())
+	if err != nil {
+		panic(err) // they are numbers and words
+	}
+	return deadman.Origin{Package: m.name, Mark: m.mark, Params: params}
+}
+
+// aboutPackage names the package in every line of err.
+func aboutPackage(name string, err error) error {
+	about := fmt.Sprintf("package %q", name)
+	var faults []error
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSuffix(line, "\n"); !strings.Contains(line, about) {
+			line = about + ": " + line
+		}
+		faults = append(faults, errors.New(line))
+	}
+	return errors.Join(faults...)
+}
+
+// prefixed writes each line with a prefix.
+type prefixed struct {
+	to     io.Writer
+	prefix string
+}
+
+func (m *member) close() { m.closing.Do(m.closeNow) }
+
+func (m *member) closeNow() {
+	if m.link != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // longer than it takes to replace it
+		defer cancel()
+		_ = m.link.Sure(ctx, deadman.Word{Package: m.name, Phase: deadman.Free, Over: true}) // else it finds out
+	}
+	if m.script != nil {
+		_ = m.script.Close() // nothing is left to do about it
+	}
+	if m.log != nil {
+		m.log.close()
+	}
+	m.dir.remove()
+}
+
+// undo is close for a package that was not begun: an empty log goes too.
+func (m *member) undo() {
+	if m.script != nil {
+		log := m.script.Log()
+		if info, err := log.Stat(); err == nil && info.Size() == 0 {
+			_ = os.Remove(log.Name())
+		}
+	}
+	m.close()
+}
+
+func (g *group) undo() {
+	if g.link != nil && g.earlier == nil { // else the deadman is to know that nobody goes on
+		g.link.Close()
+	}
+	for _, m := range g.members {
+		m.undo()
+	}
+}
+
+func (g *group) close() {
+	for _, m := range g.members {
+		m.close()
+	}
+}
+
+// signal gives the member a signal, or a TERM where it alone is to halt.
+func (m *member) signal(sig os.Signal) {
+	if sig == haltSignal {
+		for _, what := range []string{unblockNote, clearNote} {
+			if _, ok := m.dir.asked(what); ok {
+				m.order(failover.Order(what))
+			}
+		}
+		if _, ok := m.dir.asked(haltNote); !ok {
+			return
+		}
+		sig = syscall.SIGTERM
+	}
+	select {
+	case m.signals <- sig:
+	default: // it has enough to do, or has ended
+	}
+}
+
+func (m *member) order(o failover.Order) {
+	select {
+	case m.orders <- o:
+	default: // it has enough to do, or has ended
+	}
+}
+
+func (g *group) runMember(ctx context.Context, m *member) error {
+	defer m.close()
+	say := func(line string) { fmt.Fprintf(m.out, "%s %s\n", date(time.Now()), line) }
+	params := m.parameters()
+	for _, w := range params.Warnings() {
+		say(w)
+	}
+	cfg := failover.Config{
+		Package: m.name, Node: g.Node, Scripts: scripts{m.script, m.parameters, say}, Locker: g.locker(m),
+		Clock: lease.System(), Notes: m.dir.notes, Say: say, Signals: m.signals, Orders: m.orders, Reset: m.reset, Clear: m.clear,
+		Changed: m.take,
+	}
+	if m.former != nil {
+		cfg.From = &failover.Former{Doing: failover.PkgState(m.former.word.Doing)}
+	}
+	manager := failover.New(cfg, params)
+	m.manager.Store(manager)
+	m.dir.notes.Put(versionNote, Version+"\n")
+	status, err := manager.Run(ctx)
+	if err == nil && status != 0 {
+		err = exitStatus(status)
+	}
+	return errors.Join(err, g.files.Sync(), m.dir.notes.Sync())
+}
+
+// Write writes one line.
+func (p prefixed) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(p.to, p.prefix+string(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}

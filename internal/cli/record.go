@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"backtowork/internal/deadman"
+	"backtowork/internal/lease"
+	"backtowork/internal/lockclient"
+)
+
+// recordNote is the note in lockdir_P that says what there is to go on with, or to stop, where
+// manager and deadman were killed at once.
+const recordNote = "record"
+
+// A record is that note.
+type record struct {
+	Boot string       `json:"boot"` // of this host: its clocks count from then
+	Mark string       `json:"mark"` // in the environment of all processes of the package
+	Word deadman.Word `json:"word"`
+}
+
+// A former is an earlier manager of a package on this node, which may still have had the lock when it died.
+type former struct {
+	lockclient.Former
+	word deadman.Word // its last
+}
+
+// readRecord is what an earlier manager has left; the zero record if nothing, or nothing of this boot.
+func readRecord(home, name string) (r record, err error) {
+	b, err := os.ReadFile(filepath.Join(lockDirPath(home, name), recordNote))
+	if errors.Is(err, fs.ErrNotExist) {
+		return record{}, nil
+	}
+	if err != nil {
+		return record{}, fmt.Errorf("cannot read what an earlier back-to-work has left: %w", err)
+	}
+	boot, err := lease.BootID()
+	if err != nil {
+		return record{}, err
+	}
+	if json.Unmarshal(b, &r) != nil || r.Boot != boot {
+		return record{}, nil // what ran is gone with the boot; a note cut short is of a host that crashed
+	}
+	return r, nil
+}
+
+// remember keeps a word for a manager that may have to go on with the package, and the mark: a
+// daemon that was overlooked is known by it.
+func (m *member) remember(w deadman.Word) {
+	b, err := json.Marshal(record{m.boot, m.mark, w})
+	if err == nil { // always
+		m.dir.notes.Put(recordNote, string(b)+"\n")
+	}
+}
+
+// deadmanFile is the file in lockdir_P that a deadman keeps locked.
+const deadmanFile = "deadman"
+
+// takeDeadmanFile makes this process the package's deadman. An earlier one that ends this moment
+// is waited for.
+func takeDeadmanFile(home, name string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(lockDirPath(home, name), deadmanFile), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the state files: %w", err)
+	}
+	for end := time.Now().Add(time.Second); ; {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			_, err = f.WriteAt([]byte(fmt.Sprintf("%-10d\n", os.Getpid())), 0)
+			return f, err
+		}
+		if time.Now().After(end) {
+			_ = f.Close()
+			return nil, fmt.Errorf("another deadman guards package %s", name)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// isGuarded says whether a deadman may act on the package.
+func isGuarded(home, name string) bool {
+	f, err := os.Open(filepath.Join(lockDirPath(home, name), deadmanFile))
+	if err != nil {
+		return false // there is none
+	}
+	defer f.Close()
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil
+}

@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"backtowork/internal/lockclient"
+	"backtowork/internal/notes"
+	"backtowork/internal/script"
+)
+
+// serviceUnblock looks again at a package that could not be shown to be down, and has its lock
+// given back if it is.
+func serviceUnblock(ctx context.Context, env *Env, args []string) error {
+	opts, packages, err := options(args, "n:", map[string]byte{"node-is-down": 'n'})
+	if err != nil {
+		return err
+	}
+	if len(packages) == 0 {
+		return errNoPackage
+	}
+	if len(packages) > 1 {
+		return usageError("unblock takes one package")
+	}
+	down := ""
+	for _, o := range opts {
+		down = o.value
+	}
+	name := packages[0]
+	if err := lockName(name); err != nil {
+		return err
+	}
+	s, c, err := openClient(env)
+	if err != nil {
+		return err
+	}
+	if down == "" {
+		if pid, err := managerOf(s.Home, name); err != nil || pid != 0 {
+			return errors.Join(err, s.askLook(ctx, name, pid))
+		}
+	}
+	return s.unblock(ctx, c, name, down)
+}
+
+// askLook has the manager that runs the package here look again, and says what it saw.
+func (s *site) askLook(ctx context.Context, name string, pid int) error {
+	dir := notes.In(lockDirPath(s.Home, name))
+	blocked := func() string { why, _ := dir.Read("blocked"); return why }
+	noted := func() os.FileInfo {
+		info, _ := os.Stat(filepath.Join(lockDirPath(s.Home, name), "blocked"))
+		return info
+	}
+	before := noted()
+	if blocked() == "" {
+		return fmt.Errorf("package %s is not blocked here", name)
+	}
+	if err := askManager(s.Home, name, pid, unblockNote, ""); err != nil {
+		return err
+	}
+	const limit = 10 * time.Second
+	for end := time.Now().Add(limit); time.Now().Before(end); {
+		if now, err := managerOf(s.Home, name); err == nil && (now == 0 || blocked() == "") {
+			fmt.Fprintf(s.env.Stdout, "package %s is down: its lock is given back.\n", name)
+			return nil
+		}
+		if now := noted(); now != nil && !os.SameFile(before, now) {
+			break // it was blocked again
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return withHint(fmt.Errorf("package %s is still not down: %s", name, blocked()), "stop it by hand; see %s", logPath(s.Home, name))
+}
+
+// unblock has the lock of a package given back that no manager here holds: of one that is down on
+// this node, or on a node of which the user says that it is.
+func (s *site) unblock(ctx context.Context, c *lockclient.Client, name, down string) error {
+	state, err := s.view(ctx, c, name)
+	if err != nil {
+		return err
+	}
+	k := state.Lock
+	switch {
+	case !k.Held() || k.Blocked == "":
+		return fmt.Errorf("the lock of package %s is not blocked", name)
+	case down == "" && k.Node == s.Node:
+		if err := s.isDownHere(ctx, name); err != nil {
+			return err
+		}
+	case down == "":
+		return withHint(fmt.Errorf("the lock of package %s is blocked by %s: %s", name, k.Node, k.Blocked),
+			"use service unblock %s there; if that node is off for certain: service unblock %s --node-is-down %s", name, name, k.Node)
+	case down != k.Node:
+		return fmt.Errorf("the lock of package %s is blocked by %s, not by %s", name, k.Node, down)
+	}
+	a, err := c.Unblock(ctx, name, k.Term, k.Session, s.Node)
+	if err != nil {
+		return err
+	}
+	if !a.Changed {
+		return fmt.Errorf("the lock of package %s has changed in this moment: nothing was done", name)
+	}
+	fmt.Fprintf(s.env.Stdout, "the lock of package %s is free.\n", name)
+	return nil
+}
+
+// isDownHere says why a package is not down on this node, where no manager runs it.
+func (s *site) isDownHere(ctx context.Context, name string) error {
+	if err := script.Check(s.Home, name); err != nil {
+		return err
+	}
+	if isGuarded(s.Home, name) {
+		return fmt.Errorf("the deadman of back-to-work still stops package %s here", name)
+	}
+	dir, err := takeLockDir(s.Home, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.pid.Close() }()
+	r, err := readRecord(s.Home, name)
+	if err != nil {
+		return err
+	}
+	if r.Mark == "" {
+		r.Mark = lockclient.NewID()
+	}
+	shell, err := s.Shell()
+	if err != nil {
+		return err
+	}
+	runner, err := script.New(script.Config{
+		Home: s.Home, Name: name, Node: s.Node, Lock: name, LockDir: s.LockDir,
+		Session: r.Mark, Shell: shell, Environ: environ(), Beside: true,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = runner.Close() }()
+	left, err := runner.Alive()
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		return withHint(fmt.Errorf("of package %s is still alive: %s", name, inWords(left)), "stop it by hand")
+	}
+	status, err := statusOf(ctx, runner)
+	if err != nil {
+		return err
+	}
+	if status != 1 {
+		return withHint(fmt.Errorf("the status of package %s is %d, not 1 (down)", name, status), "stop it by hand")
+	}
+	return os.RemoveAll(lockDirPath(s.Home, name))
+}
+
+// statusOf runs the status script once.
+func statusOf(ctx context.Context, runner *script.Runner) (int, error) {
+	const limit = 30 * time.Second
+	a, err := runner.Start("status", 0, "")
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case <-a.Done():
+		return a.Status(), nil
+	case <-time.After(limit):
+	case <-ctx.Done():
+	}
+	a.Kill(time.Second)
+	return 0, fmt.Errorf("its status hangs")
+}
+
+// serviceClear has the failures of a package on this node forgotten.
+func serviceClear(_ context.Context, env *Env, packages []string) error {
+	if len(packages) == 0 {
+		return errNoPackage
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return err
+	}
+	if err := packageNames(packages); err != nil {
+		return err
+	}
+	for _, name := range packages {
+		pid, err := managerOf(s.Home, name)
+		if err != nil {
+			return err
+		}
+		if pid == 0 {
+			return fmt.Errorf("back-to-work does not run package %s here", name)
+		}
+		if err := askManager(s.Home, name, pid, clearNote, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
