@@ -19,6 +19,7 @@ func TestRepoImports(t *testing.T) {
 		"lock":       "lease",
 		"watchdog":   "lease",
 		"deadman":    "lease",
+		"memnet":     "",
 		"guarded":    "deadman failover lease lock lockclient",
 		"clusterkey": "", "conf": "", "lease": "", "netif": "", "notes": "", "script": "",
 	}
