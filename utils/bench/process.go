@@ -16,10 +16,14 @@ import (
 // happens, while two others stand by.
 func activeNode(ctx context.Context, c *cluster, t *table, window time.Duration) error {
 	active, other := c.nodes[0], c.nodes[1]
-	all := []*child{active.manager, active.server, other.server}
 	if err := sleep(ctx, 2*time.Second); err != nil { // until all is settled
 		return err
 	}
+	deadman, err := active.deadman(c.pkg)
+	if err != nil {
+		return err
+	}
+	all := []int{active.manager.cmd.Process.Pid, active.server.cmd.Process.Pid, other.server.cmd.Process.Pid, deadman}
 	before, err := cpuTimes(all)
 	if err != nil {
 		return err
@@ -34,24 +38,35 @@ func activeNode(ctx context.Context, c *cluster, t *table, window time.Duration)
 	perMinute := func(i int) float64 {
 		return (after[i] - before[i]).Seconds() * time.Minute.Seconds() / window.Seconds()
 	}
-	t.add("CPU s/min, active node at pace 4 (the original: 2.8)", "%.2f", perMinute(0)+perMinute(1))
+	t.add("CPU s/min, active node at pace 4 (the original: 2.8)", "%.2f", perMinute(0)+perMinute(1)+perMinute(3))
 	t.add("  of which back-to-work and its scripts", "%.2f", perMinute(0))
+	t.add("  of which its deadman", "%.2f", perMinute(3))
 	t.add("  of which dex-server, leader", "%.2f", perMinute(1))
 	t.add("  (dex-server, follower)", "%.2f", perMinute(2))
-	return memory(c, t)
+	return memory(c, deadman, t)
+}
+
+// deadman is the process beside the node's manager.
+func (n *node) deadman(pkg string) (pid int, err error) {
+	text, err := os.ReadFile(filepath.Join(n.home, "temp/lockdir_"+pkg, "deadman"))
+	if err != nil {
+		return 0, fmt.Errorf("no deadman: %w", err)
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
 // memory measures how much memory the processes have, in all and as their share.
-func memory(c *cluster, t *table) error {
+func memory(c *cluster, deadman int, t *table) error {
 	for _, p := range []struct {
 		name string
-		*child
+		pid  int
 	}{
-		{"dex-server, leader", c.nodes[0].server},
-		{"dex-server, follower", c.nodes[1].server},
-		{"back-to-work, active", c.nodes[0].manager},
+		{"dex-server, leader", c.nodes[0].server.cmd.Process.Pid},
+		{"dex-server, follower", c.nodes[1].server.cmd.Process.Pid},
+		{"back-to-work, active", c.nodes[0].manager.cmd.Process.Pid},
+		{"its deadman", deadman},
 	} {
-		rss, pss, err := residentSet(p.cmd.Process.Pid)
+		rss, pss, err := residentSet(p.pid)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -82,10 +97,10 @@ func residentSet(pid int) (rss, pss float64, err error) {
 	return rss, pss, nil
 }
 
-func cpuTimes(children []*child) ([]time.Duration, error) {
+func cpuTimes(pids []int) ([]time.Duration, error) {
 	var times []time.Duration
-	for _, p := range children {
-		used, err := cpuTime(p.cmd.Process.Pid)
+	for _, pid := range pids {
+		used, err := cpuTime(pid)
 		if err != nil {
 			return nil, err
 		}
