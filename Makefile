@@ -11,7 +11,7 @@ build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/btw ./cmd/btw
 
 test:
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 lint:
 	.ci/lint
@@ -43,8 +43,13 @@ simulate:
 	go test ./internal/lockserver -count=1 -timeout=0 -v -run 'TestSimulation' \
 	   -sim.hours=$(HOURS) -sim.from=$(SEED) -sim.length=$(LENGTH)
 
+# the whole cluster: nodes, deadmen, scripts, lock servers
+simulate-cluster:
+	go test ./internal/simulate -count=1 -timeout=0 -v -run 'TestCluster' \
+	   -sim.hours=$(HOURS) -sim.from=$(SEED)
+
 # BENCHFLAGS=-quick leaves etcd out
 bench:
 	go build -o bin/bench ./utils/bench && exec bin/bench $(BENCHFLAGS)
 
-.PHONY: build test lint install demo simulate bench
+.PHONY: build test lint install demo simulate simulate-cluster bench

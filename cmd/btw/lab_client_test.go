@@ -196,7 +196,10 @@ func stopped(t *testing.T, tr tree) {
 		}
 	}
 
-	l.lab("sig", "h1", "btw", "STOP")
+	both := func(signal string) { // else the deadman stops the package, and starts a manager that asks too
+		l.lab("exec", "-w", labHome+"/temp/lockdir_idle", "h1", "sh", "-c", "kill -"+signal+" $(cat pid deadman)")
+	}
+	both("STOP")
 	limit := quickT + quickS + quickM
 	got := l.await(limit+takeOver+election, "h2 has the lock", func() bool { return l.isActive("h2") })
 	since := got.Sub(l.lastRenewal("h1"))
@@ -208,7 +211,7 @@ func stopped(t *testing.T, tr tree) {
 	if now.Node != "h2" || now.Previous != "h1" || now.Term != before.Term+1 {
 		t.Errorf("the servers say %+v, want h2 after h1 in term %d", now, before.Term+1)
 	}
-	l.lab("sig", "h1", "btw", "CONT")
+	both("CONT")
 	l.await(5*time.Second, "h1 knows that it has lost it", func() bool { return !l.isActive("h1") })
 	l.stays(3*time.Second, "h2 keeps it", func() bool { return l.isActive("h2") && !l.isActive("h1") })
 }

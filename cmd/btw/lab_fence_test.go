@@ -22,9 +22,9 @@ esac
 `
 
 // stuckHost is a host that runs the package stuck, and would be reset by writing to that file.
-func stuckHost(t *testing.T, trigger string) (l *lab, disk string) {
+func stuckHost(t *testing.T, tr tree, trigger string) (l *lab, disk string) {
 	t.Helper()
-	l = newLab(t, buildTree(t), 1, []string{"stuck"}, map[string]string{
+	l = newLab(t, tr, 1, []string{"stuck"}, map[string]string{
 		"dex-lock/conf/lock_servers": "localhost",
 		"conf/sysrq_trigger":         trigger,
 	})
@@ -33,11 +33,10 @@ func stuckHost(t *testing.T, trigger string) (l *lab, disk string) {
 	return l, disk
 }
 
-// TestSelfFence has a host reset itself when its package cannot be shown to be down, by a file in
+// selfFence has a host reset itself when its package cannot be shown to be down, by a file in
 // the place of the one that resets.
-func TestSelfFence(t *testing.T) {
-	needHosts(t)
-	l, disk := stuckHost(t, "/opt/trigger")
+func selfFence(t *testing.T, tr tree) {
+	l, disk := stuckHost(t, tr, "/opt/trigger")
 	path := filepath.Join(disk, "opt/trigger")
 	must(t, os.WriteFile(path, nil, 0o600))
 	trigger := func() string {
@@ -60,10 +59,9 @@ func TestSelfFence(t *testing.T) {
 	l.exits("h1", 1, 5*time.Second)
 }
 
-// TestSelfFenceRefused has nothing started where the host could not be reset.
-func TestSelfFenceRefused(t *testing.T) {
-	needHosts(t)
-	l, disk := stuckHost(t, "/opt/none")
+// selfFenceRefused has nothing started where the host could not be reset.
+func selfFenceRefused(t *testing.T, tr tree) {
+	l, disk := stuckHost(t, tr, "/opt/none")
 	l.start("h1", "stuck")
 	l.exits("h1", 1, 10*time.Second)
 	log, err := os.ReadFile(filepath.Join(disk, "bg/btw.log"))
@@ -130,46 +128,43 @@ func fencedNodes(t *testing.T, tr tree, conf string, power func(l *lab, node str
 	return l, active
 }
 
-// TestFencing has a stand-by power the silent node off, and take over without waiting for the
-// rest of its time. A fence that fails, or hangs, opens nothing early; where it is required,
-// nothing at all.
-func TestFencing(t *testing.T) {
-	needHosts(t)
-	tr := buildTree(t)
-	const rest = 20*time.Second + 500*time.Millisecond // S + m of fenced
-	t.Run("succeeds", func(t *testing.T) {
-		t.Parallel()
-		asked := make(chan string, 10)
-		l, active := fencedNodes(t, tr, "", func(l *lab, node string) string {
-			asked <- node
-			l.crash(node)
-			return "echo fenced " + node + " ; exit 0"
-		})
-		cut := l.cutOff(active, active)
-		_, at := l.runsOn("fenced", quickT+rest+takeOver, active)
-		within(t, "runs elsewhere after a fence", cut, at, quickT+3*time.Second)
-		if got := <-asked; got != active {
-			t.Errorf("%s was powered off, want %s", got, active)
-		}
-		if len(asked) > 0 {
-			t.Errorf("two were powered off: %s too", <-asked)
-		}
+// fencedRest is S + m of the package fenced.
+const fencedRest = 20*time.Second + 500*time.Millisecond
+
+// A stand-by powers the silent node off, and takes over without waiting for the rest of its time.
+func fenceSucceeds(t *testing.T, tr tree) {
+	asked := make(chan string, 10)
+	l, active := fencedNodes(t, tr, "", func(l *lab, node string) string {
+		asked <- node
+		l.crash(node)
+		return "echo fenced " + node + " ; exit 0"
 	})
-	t.Run("fails", func(t *testing.T) {
-		t.Parallel()
-		l, active := fencedNodes(t, tr, "", func(*lab, string) string { return "echo no answer ; exit 1" })
-		cut := l.cutOff(active, active)
-		next, at := l.runsOn("fenced", quickT+rest+takeOver+election, active)
-		within(t, "runs elsewhere after a fence that failed", cut, at, quickT+rest+takeOver)
-		l.notEarly("fenced", active, next, cut, quickT+20*time.Second)
-	})
-	t.Run("required", func(t *testing.T) {
-		t.Parallel()
-		l, active := fencedNodes(t, tr, "fence_required=yes", func(*lab, string) string { return "" }) // it hangs
-		l.cutOff(active, active)
-		l.isDown("fenced", active, quickT+5*time.Second)
-		l.stays(rest+5*time.Second, "nobody takes it unfenced", func() bool { return len(l.where("fenced", seesUp, "up")) == 0 })
-		l.healAll()
-		l.runsOn("fenced", 20*time.Second) // the node itself says that it is down
-	})
+	cut := l.cutOff(active, active)
+	_, at := l.runsOn("fenced", quickT+fencedRest+takeOver, active)
+	within(t, "runs elsewhere after a fence", cut, at, quickT+3*time.Second)
+	if got := <-asked; got != active {
+		t.Errorf("%s was powered off, want %s", got, active)
+	}
+	if len(asked) > 0 {
+		t.Errorf("two were powered off: %s too", <-asked)
+	}
+}
+
+// A fence that fails opens nothing early.
+func fenceFails(t *testing.T, tr tree) {
+	l, active := fencedNodes(t, tr, "", func(*lab, string) string { return "echo no answer ; exit 1" })
+	cut := l.cutOff(active, active)
+	next, at := l.runsOn("fenced", quickT+fencedRest+takeOver+election, active)
+	within(t, "runs elsewhere after a fence that failed", cut, at, quickT+fencedRest+takeOver)
+	l.notEarly("fenced", active, next, cut, quickT+20*time.Second)
+}
+
+// Where a fence is required, one that hangs opens nothing at all.
+func fenceRequired(t *testing.T, tr tree) {
+	l, active := fencedNodes(t, tr, "fence_required=yes", func(*lab, string) string { return "" })
+	l.cutOff(active, active)
+	l.isDown("fenced", active, quickT+5*time.Second)
+	l.stays(fencedRest+5*time.Second, "nobody takes it unfenced", func() bool { return len(l.where("fenced", seesUp, "up")) == 0 })
+	l.healAll()
+	l.runsOn("fenced", 20*time.Second) // the node itself says that it is down
 }

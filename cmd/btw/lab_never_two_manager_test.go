@@ -229,7 +229,8 @@ func bothKilled(t *testing.T, tr tree, cut bool) {
 		l.cutOff(active, active)
 	}
 	l.outOfSight(active, true)
-	l.signal(active, "KILL", pids...)
+	l.signal(active, "STOP", pids[0]) // or it replaces the deadman in between
+	l.signal(active, "KILL", pids[1], pids[0])
 	next := l.meet(active, silence+takeOver+election)
 	l.notEarly("beat", active, next, time.Now().Add(-silence-takeOver-election), quickT+quickS)
 }

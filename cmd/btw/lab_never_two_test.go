@@ -24,7 +24,7 @@ type story struct {
 const silence = quickT + quickS + quickM
 
 // storiesAtOnce is how many are told at the same time. They mostly wait.
-const storiesAtOnce = 4
+const storiesAtOnce = 6
 
 func tell(t *testing.T, stories []story) {
 	needHosts(t)
@@ -65,6 +65,12 @@ func TestNeverTwo(t *testing.T) {
 		{name: "B12", tell: serverInitAgain},
 		{name: "B4unit", tell: unitKilled},
 		{name: "B2", tell: stopFails},
+		{name: "fencefails", tell: fenceFails},
+		{name: "fencerequired", tell: fenceRequired},
+		{name: "upgrade", tell: upgradeUnderClient},
+		{name: "fence", tell: fenceSucceeds},
+		{name: "selffence", tell: selfFence},
+		{name: "selffencerefused", tell: selfFenceRefused},
 	})
 }
 

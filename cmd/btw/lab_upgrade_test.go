@@ -66,11 +66,9 @@ case $1 in
 esac
 `
 
-// TestUpgrade replaces the program, and then kills manager and deadman, under a package that is
+// upgradeUnderClient replaces the program, and then kills manager and deadman, under a package that is
 // asked 100 times a second from another host: no question fails, and nothing was started again.
-func TestUpgrade(t *testing.T) {
-	needHosts(t)
-	tr := buildTree(t)
+func upgradeUnderClient(t *testing.T, tr tree) {
 	l := newLab(t, tr, 4, []string{"web"}, map[string]string{
 		"conf/cluster_nodes":         "h1 h2 h3",
 		"dex-lock/conf/lock_servers": "h1 h2 h3",

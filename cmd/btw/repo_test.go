@@ -21,6 +21,7 @@ func TestRepoImports(t *testing.T) {
 		"deadman":    "lease",
 		"memnet":     "",
 		"guarded":    "deadman failover lease lock lockclient",
+		"simulate":   "clusterkey deadman failover guarded lease lock lockclient lockserver memnet notes",
 		"clusterkey": "", "conf": "", "lease": "", "netif": "", "notes": "", "script": "",
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "backtowork/cmd/btw", "backtowork/internal/...").Output()

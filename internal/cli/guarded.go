@@ -84,8 +84,12 @@ func (g *group) findFormer(m *member) (err error) {
 		r.Mark, r.Word = g.earlier.Marks[m.name], g.earlier.Words[m.name]
 	}
 	m.mark = r.Mark
-	if f, ok := guarded.FormerOf(r.Word); ok {
+	switch f, ok := guarded.FormerOf(r.Word); {
+	case !ok:
+	case r.Word.Kill.Left(lease.System().Now()) > 0:
 		m.former = &former{f, r.Word}
+	default: // another may have it by now: what is left here is killed first
+		m.clear = true
 	}
 	if m.mark == "" {
 		m.mark = lockclient.NewID()

@@ -83,7 +83,7 @@ func (g *group) newMember(ctx context.Context, name, shell string) (_ *member, e
 	if err != nil {
 		return nil, err
 	}
-	m.clear = m.former == nil && len(left) > 0
+	m.clear = m.clear || m.former == nil && len(left) > 0
 	params, err := failover.ReadParams(ctx, m.script, g.Node)
 	if err != nil {
 		return nil, aboutPackage(name, err)
