@@ -59,6 +59,7 @@ type deadmanProcess struct {
 // A watched is what is open for a package, so that nothing needs a file system when the deadman acts.
 type watched struct {
 	name   string
+	mark   string
 	runner *script.Runner
 	params atomic.Pointer[failover.Params]
 	flock  *os.File
@@ -79,7 +80,8 @@ func (w *watched) take(o deadman.Origin) error {
 
 // runDeadman is the deadman process.
 func runDeadman(_ context.Context, env *Env) error {
-	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGUSR1, haltSignal)
+	// Not ignored: whoever it starts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGUSR1, haltSignal)
 	outlivePipe()
 	conn, err := inherited(env)
 	if err != nil {
@@ -156,7 +158,7 @@ func (d *deadmanProcess) Heard(w deadman.Word) {
 }
 
 func (d *deadmanProcess) open(o deadman.Origin, shell string) (err error) {
-	w := &watched{name: o.Package}
+	w := &watched{name: o.Package, mark: o.Mark}
 	if err := w.take(o); err != nil {
 		return err
 	}
@@ -243,10 +245,13 @@ func (d *deadmanProcess) Revive(packages []string) (io.ReadWriteCloser, error) {
 func (d *deadmanProcess) Begin(pkg string) {
 	d.begins.Go(func() {
 		defer d.beCareful()()
-		if err := os.Remove(filepath.Join(lockDirPath(d.Home, pkg), recordNote)); err != nil && !os.IsNotExist(err) {
-			d.Say("error: " + err.Error())
+		if _, err := os.Stat(filepath.Join(lockDirPath(d.Home, pkg), haltNote)); err == nil {
+			d.Say(fmt.Sprintf("package %s is halted, as was asked for.", pkg))
+			d.tidy(pkg)
+			return
 		}
 		cmd := d.self("back-to-work", pkg)
+		cmd.Env = append(cmd.Env, afterDeadman+"=yes")
 		if err := cmd.Start(); err != nil {
 			d.Say("error: cannot start a manager: " + err.Error())
 			return
@@ -255,12 +260,19 @@ func (d *deadmanProcess) Begin(pkg string) {
 	})
 }
 
+// tidy removes what stands of a package that nobody runs here any more.
+func (d *deadmanProcess) tidy(pkg string) {
+	if dir, err := takeLockDir(d.Home, pkg); err == nil { // else somebody runs it again
+		dir.remove()
+	}
+}
+
 // Stop climbs the stop ladder, as a manager does that has lost the lock.
 func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 	defer d.beCareful()()
 	p := d.packages[w.Package]
 	say := func(line string) { d.Say(line) }
-	if err := p.runner.KillUnfinished(w.Doing != string(failover.Running)); err != nil {
+	if err := p.runner.KillUnfinished(w.Doing == string(failover.Unknown) || w.Doing == string(failover.Starting)); err != nil {
 		say("error: " + err.Error())
 	}
 	if dir, err := takeLockDir(d.Home, w.Package); err == nil { // so that service status shows who acts
@@ -273,7 +285,17 @@ func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 		Clock: lease.System(), Notes: notes.In(lockDirPath(d.Home, w.Package)), Say: say,
 		Stop: guarded.Lost(w), Reset: p.reset,
 	}, params)
-	_, _ = m.Run(ctx) // it said how it ended
+	_, _ = m.Run(ctx)     // it said how it ended
+	if ctx.Err() == nil { // it is shown to be down: there is nothing to go on with
+		boot, _ := lease.BootID()
+		b, err := json.Marshal(record{boot, p.mark, deadman.Word{Package: w.Package, Phase: deadman.Free}})
+		if err == nil {
+			err = notes.In(lockDirPath(d.Home, w.Package)).Write(recordNote, string(b)+"\n")
+		}
+		if err != nil {
+			d.Say("error: " + err.Error())
+		}
+	}
 }
 
 // Kill kills all that is left of a package, at once.
@@ -283,7 +305,7 @@ func (d *deadmanProcess) Kill(pkg string) {
 		all := scripts{p.runner, p.parameters, d.Say}
 		if alive, err := all.KillAll(0); alive != "" || err != nil {
 			d.Say(fmt.Sprintf("error: of package %s is still alive: %s (%v)", pkg, alive, err))
-			if p.reset != nil {
+			if p.reset != nil && p.parameters().SelfFence {
 				d.Say("self_fence=reboot: resetting this host now.")
 				p.reset()
 			}
@@ -299,6 +321,11 @@ func (d *deadmanProcess) Update(o deadman.Origin) {
 		return
 	}
 	p.runner.SetUnits(p.parameters().KillUnits)
+	if p.reset == nil {
+		if reset, err := d.resetter(p.parameters()); err == nil { // else the manager says why not
+			p.reset = reset
+		}
+	}
 }
 
 // LetGo says that another may act on a package.

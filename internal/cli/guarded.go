@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"backtowork/internal/deadman"
+	"backtowork/internal/failover"
 	"backtowork/internal/guarded"
 	"backtowork/internal/lease"
 	"backtowork/internal/lockclient"
@@ -54,7 +55,7 @@ func (g *group) wanted() []string {
 // takeLockDir is takeLockDir, once no deadman of an earlier manager is at work on the package.
 func (g *group) takeLockDir(ctx context.Context, name string) (*lockDir, error) {
 	for told := false; ; told = true {
-		dir, err := takeLockDir(g.Home, name)
+		dir, err := takeLockDir(g.Home, name, g.forgotten()...)
 		if err != nil || g.earlier != nil || !isGuarded(g.Home, name) {
 			return dir, err
 		}
@@ -68,6 +69,18 @@ func (g *group) takeLockDir(ctx context.Context, name string) (*lockDir, error) 
 			return nil, fmt.Errorf("given up while the deadman of an earlier back-to-work is at work on package %s", name)
 		}
 	}
+}
+
+// afterDeadman is set in the environment of a manager that a deadman starts anew.
+const afterDeadman = "BTW_AFTER_DEADMAN"
+
+// forgotten is which notes for an earlier manager are not for this one: none, where it takes that
+// one's place, for whoever waits for what he asked for.
+func (g *group) forgotten() []string {
+	if g.earlier != nil || g.env.Getenv(afterDeadman) != "" {
+		return []string{upgradeNote}
+	}
+	return allNotes
 }
 
 // findFormer finds out what there is to go on with: from the deadman, or from the note that a
@@ -88,6 +101,9 @@ func (g *group) findFormer(m *member) (err error) {
 	case !ok:
 	case r.Word.Kill.Left(lease.System().Now()) > 0:
 		m.former = &former{f, r.Word}
+		if g.earlier == nil && g.env.Getenv(afterDeadman) == "" && (m.former.word.Doing == string(failover.Halting) || m.former.word.Doing == string(failover.Halted)) {
+			m.former.word.Doing = string(failover.Failing) // it is to be stopped, but who starts it by hand wants it
+		}
 	default: // another may have it by now: what is left here is killed first
 		m.clear = true
 	}
@@ -113,10 +129,19 @@ func (g *group) openLink() error {
 		return nil
 	default: // its deadman is of another version: it knows an older stop ladder
 		g.earlier.Dismiss()
+		g.link.Tell(g.earlier.Words)
+		if err := g.link.Open(); err != nil { // it is tried again, and if that is of no use the packages are halted
+			say("error: " + err.Error())
+		}
+		return nil
 	}
 	for _, m := range g.members {
 		if m.former != nil {
-			g.link.Say(m.former.word)
+			w := m.former.word
+			if w.End.Left(lease.System().Now()) <= 0 {
+				w.Phase = deadman.Stopping // nobody holds it any more: all is to be down by its kill end
+			}
+			g.link.Say(w)
 		}
 	}
 	return g.link.Open()

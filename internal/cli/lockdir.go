@@ -30,7 +30,8 @@ func lockDirPath(home, name string) string { return filepath.Join(home, "temp", 
 
 // takeLockDir makes this process the package's manager on this node. What a dead one left is
 // taken over.
-func takeLockDir(home, name string) (*lockDir, error) {
+// The notes called forgotten are for a manager that is no more.
+func takeLockDir(home, name string, forgotten ...string) (*lockDir, error) {
 	dir := lockDirPath(home, name)
 	path := filepath.Join(dir, "pid")
 	for range 100 {
@@ -52,14 +53,10 @@ func takeLockDir(home, name string) (*lockDir, error) {
 			_ = f.Close()
 			continue
 		}
-		err = f.Truncate(0)
-		if err == nil {
-			_, err = f.WriteAt([]byte(fmt.Sprintln(os.Getpid())), 0)
-		}
-		if err != nil {
+		if err := writePID(f); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
-		for _, note := range []string{haltNote, unblockNote, clearNote, upgradeNote} {
+		for _, note := range forgotten {
 			if err := os.Remove(filepath.Join(dir, note)); err != nil && !os.IsNotExist(err) {
 				return nil, errors.Join(err, f.Close()) // it was meant for an earlier manager
 			}
@@ -67,6 +64,15 @@ func takeLockDir(home, name string) (*lockDir, error) {
 		return &lockDir{path: dir, pid: f, notes: notes.In(dir)}, nil
 	}
 	return nil, fmt.Errorf("cannot take %s: it comes and goes", dir)
+}
+
+// writePID makes this process's id the first line of f, which others read at any time.
+func writePID(f *os.File) error {
+	line := fmt.Appendln(nil, os.Getpid())
+	if _, err := f.WriteAt(line, 0); err != nil {
+		return err
+	}
+	return f.Truncate(int64(len(line)))
 }
 
 // alreadyRuns is an error in the original's words.
@@ -100,6 +106,9 @@ const (
 	upgradeNote = "upgrade" // the program to become
 )
 
+// allNotes are what a manager that is started by hand does not do for an earlier one.
+var allNotes = []string{haltNote, unblockNote, clearNote, upgradeNote}
+
 // versionNote is what a manager writes when it begins: the version of its program.
 const versionNote = "version"
 
@@ -110,7 +119,9 @@ func askManager(home, name string, pid int, what, text string) error {
 	if err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("cannot ask for %s of package %s: %w", what, name, err)
 	}
-	_ = syscall.Kill(pid, haltSignal) // it may have ended this moment
+	if pid != 0 {
+		_ = syscall.Kill(pid, haltSignal) // it may have ended this moment
+	}
 	return nil
 }
 
@@ -132,6 +143,12 @@ func same(f *os.File, path string) bool {
 	a, err1 := f.Stat()
 	b, err2 := os.Stat(path)
 	return err1 == nil && err2 == nil && os.SameFile(a, b)
+}
+
+// leave ends it, for a process that others go on for: what stands in the directory stays.
+func (d *lockDir) leave() {
+	d.gone.Store(true)
+	_ = d.pid.Close()
 }
 
 // remove ends it. The directory goes before the lock: who comes next makes a new one.
@@ -164,5 +181,6 @@ func managerOf(home, name string) (pid int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("cannot read who runs package %s: %w", name, err)
 	}
-	return strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	line, _, _ := strings.Cut(string(b[:n]), "\n")
+	return strconv.Atoi(strings.TrimSpace(line))
 }

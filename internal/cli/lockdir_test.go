@@ -13,7 +13,7 @@ func TestHaltNote(t *testing.T) {
 	home := t.TempDir()
 	take := func() *lockDir {
 		t.Helper()
-		d, err := takeLockDir(home, "p")
+		d, err := takeLockDir(home, "p", allNotes...)
 		if err != nil {
 			t.Fatal(err)
 		}

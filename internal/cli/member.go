@@ -36,9 +36,12 @@ type member struct {
 	boot, mark string  // of this host's run, and of the package's processes
 	former     *former // an earlier manager that may still have had the lock
 	clear      bool    // processes are left of nobody knows when
-	reset      func()  // of this host; nil where that is not asked for
+	leaves     bool    // what there is of an earlier manager is left to others, if this one does not begin
+	resetter   func(failover.Params) (func(), error)
+	reset      func() // of this host; nil where that was never asked for
 	link       *deadman.Link
 	manager    atomic.Pointer[failover.Manager]
+	closed     chan struct{} // when it has ended, and the deadman knows
 }
 
 // open opens the log of a member that is one of several.
@@ -52,7 +55,7 @@ func (g *group) open(m *member) error {
 	}
 	m.log = newAsync(log)
 	m.out = m.log
-	if g.env.Getenv(readyFD) == "" { // in the foreground
+	if g.env.Getenv(readyFD) == "" && g.earlier == nil { // in the foreground
 		m.out = io.MultiWriter(m.log, prefixed{g.env.Stdout, m.name + ": "})
 	}
 	return nil
@@ -60,7 +63,10 @@ func (g *group) open(m *member) error {
 
 // newMember takes hold of a package on this node, and asks it for its parameters.
 func (g *group) newMember(ctx context.Context, name, shell string) (_ *member, err error) {
-	m := &member{name: name, out: g.env.Stdout, signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8)}
+	m := &member{
+		name: name, out: g.env.Stdout, signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8),
+		closed: make(chan struct{}), resetter: g.resetter, leaves: g.earlier != nil,
+	}
 	if m.dir, err = g.takeLockDir(ctx, name); err != nil {
 		return nil, err
 	}
@@ -79,6 +85,7 @@ func (g *group) newMember(ctx context.Context, name, shell string) (_ *member, e
 	if err != nil {
 		return nil, err
 	}
+	m.leaves = m.leaves || m.former != nil || m.clear
 	left, err := m.script.Alive()
 	if err != nil {
 		return nil, err
@@ -88,9 +95,11 @@ func (g *group) newMember(ctx context.Context, name, shell string) (_ *member, e
 	if err != nil {
 		return nil, aboutPackage(name, err)
 	}
+	if m.reset, err = m.resetter(params); err != nil {
+		return nil, err
+	}
 	m.take(params)
-	m.reset, err = g.resetter(params)
-	return m, err
+	return m, nil
 }
 
 func (m *member) parameters() failover.Params { return *m.params.Load() }
@@ -99,6 +108,13 @@ func (m *member) parameters() failover.Params { return *m.params.Load() }
 func (m *member) take(params failover.Params) {
 	m.params.Store(&params)
 	m.script.SetUnits(params.KillUnits)
+	if m.reset == nil { // it may be asked for only now
+		reset, err := m.resetter(params)
+		if err != nil {
+			fmt.Fprintf(m.out, "%s error: %v\n", date(time.Now()), err)
+		}
+		m.reset = reset
+	}
 	if m.link != nil {
 		m.link.Update(m.origin())
 	}
@@ -129,6 +145,13 @@ func (m *member) fence(ctx context.Context, node string) error {
 	}
 	say(node + " is off.")
 	return nil
+}
+
+// resetNow resets this host, if that could be prepared.
+func (m *member) resetNow() {
+	if m.reset != nil {
+		m.reset()
+	}
 }
 
 // origin is what the deadman is to know of the package.
@@ -174,10 +197,19 @@ func (m *member) closeNow() {
 		m.log.close()
 	}
 	m.dir.remove()
+	close(m.closed)
 }
 
-// undo is close for a package that was not begun: an empty log goes too.
+// undo is close for a package that was not begun: an empty log goes too. Where there was an earlier
+// manager all stays: its deadman needs it, or the next manager.
 func (m *member) undo() {
+	if m.leaves {
+		if m.script != nil {
+			_ = m.script.Leave()
+		}
+		m.dir.leave()
+		return
+	}
 	if m.script != nil {
 		log := m.script.Log()
 		if info, err := log.Stat(); err == nil && info.Size() == 0 {
@@ -237,11 +269,14 @@ func (g *group) runMember(ctx context.Context, m *member) error {
 	}
 	cfg := failover.Config{
 		Package: m.name, Node: g.Node, Scripts: scripts{m.script, m.parameters, say}, Locker: g.locker(m),
-		Clock: lease.System(), Notes: m.dir.notes, Say: say, Signals: m.signals, Orders: m.orders, Reset: m.reset, Clear: m.clear,
+		Clock: lease.System(), Notes: m.dir.notes, Say: say, Signals: m.signals, Orders: m.orders, Reset: m.resetNow, Clear: m.clear,
 		Changed: m.take,
 	}
 	if m.former != nil {
 		cfg.From = &failover.Former{Doing: failover.PkgState(m.former.word.Doing)}
+	}
+	if _, ok := m.dir.asked(haltNote); ok { // the manager before was asked, and died of something else
+		m.signals <- syscall.SIGTERM
 	}
 	manager := failover.New(cfg, params)
 	m.manager.Store(manager)

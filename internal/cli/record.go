@@ -73,8 +73,7 @@ func takeDeadmanFile(home, name string) (*os.File, error) {
 	for end := time.Now().Add(time.Second); ; {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			_, err = f.WriteAt([]byte(fmt.Sprintf("%-10d\n", os.Getpid())), 0)
-			return f, err
+			return f, writePID(f)
 		}
 		if time.Now().After(end) {
 			_ = f.Close()

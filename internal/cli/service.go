@@ -110,7 +110,7 @@ func serviceStop(ctx context.Context, env *Env, packages []string) error {
 		if err != nil {
 			return err
 		}
-		if pid != 0 {
+		if pid != 0 || isGuarded(s.Home, name) { // where its manager has just died, the next one is to halt
 			managers[name] = pid
 		} else if _, err := os.Stat(filepath.Join(s.Home, "packages", name)); errors.Is(err, fs.ErrNotExist) {
 			// Most likely a slip of the finger, and the package that was meant goes on running.
@@ -136,7 +136,7 @@ func serviceStop(ctx context.Context, env *Env, packages []string) error {
 func awaitEnd(ctx context.Context, env *Env, home, name string) error {
 	for i := 1; ; i++ {
 		pid, err := managerOf(home, name)
-		if pid == 0 || err != nil {
+		if pid == 0 && !isGuarded(home, name) || err != nil {
 			return err
 		}
 		select {

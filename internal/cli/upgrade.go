@@ -39,9 +39,12 @@ func (g *group) standStill(ctx context.Context) (resume func(), err error) {
 	var all sync.WaitGroup
 	for i, m := range g.members {
 		all.Go(func() {
-			var ok bool
-			if resumes[i], ok = m.manager.Load().Pause(ctx); !ok {
-				errs[i] = fmt.Errorf("package %s starts or stops, for %v now", m.name, upgradeLimit)
+			manager, ok := m.manager.Load(), false
+			if manager != nil {
+				resumes[i], ok = manager.Pause(ctx)
+			}
+			if !ok {
+				errs[i] = fmt.Errorf("package %s is just being started or stopped", m.name)
 			}
 		})
 	}
@@ -60,6 +63,10 @@ func (g *group) become(ctx context.Context, path string) error {
 	if err := syscall.Access(path, 1); err != nil { // X_OK
 		return fmt.Errorf("cannot run %s: %w", path, err)
 	}
+	left := g.left()
+	if len(left) == 0 {
+		return errors.New("all packages have ended")
+	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	raw := g.link.Detach(ctx)
@@ -76,12 +83,25 @@ func (g *group) become(ctx context.Context, path string) error {
 	}
 	if err == nil {
 		env := append(environ(), "BTW_HOME="+g.Home, fmt.Sprintf("%s=%d", deadmanFD, f.Fd()))
-		err = syscall.Exec(path, append([]string{"back-to-work"}, g.env.Args...), env)
+		err = syscall.Exec(path, append([]string{"back-to-work"}, left...), env)
 	}
 	// The deadman waits for somebody who goes on, and nobody else can tell it now.
 	fmt.Fprintf(os.Stderr, "back-to-work: cannot become %s: %v\n", path, err)
 	os.Exit(1)
 	return err
+}
+
+// left is the packages that have not ended. Of those that have, the deadman knows.
+func (g *group) left() (names []string) {
+	for _, m := range g.members {
+		select {
+		case <-m.manager.Load().Ended():
+			<-m.closed
+		default:
+			names = append(names, m.name)
+		}
+	}
+	return names
 }
 
 // serviceUpgrade has the managers of this node become the program that this command is.

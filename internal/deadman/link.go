@@ -99,8 +99,11 @@ func (at *Attached) Dismiss() {
 // Use makes l tell the deadman of at, which knows its packages.
 func (l *Link) Use(at *Attached) {
 	l.conn, l.kill, l.raw = at.conn, at.kill, at.raw
-	maps.Copy(l.words, at.Words)
+	l.Tell(at.Words)
 }
+
+// Tell is what is to be said to the next deadman.
+func (l *Link) Tell(words map[string]Word) { maps.Copy(l.words, words) }
 
 // Close tells the deadman that there is nothing to watch. It is for a manager that does not come to [Link.Run].
 func (l *Link) Close() {

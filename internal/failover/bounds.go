@@ -9,6 +9,8 @@ const (
 	// longestElection is how long the lock servers may take to choose a leader after the leading
 	// one crashed: 1 to 4 s.
 	longestElection = 4 * time.Second
+	// fenceReport is what the servers leave a fence over its own time, to report.
+	fenceReport = 6 * time.Second
 	// dying is how long what was sent SIGKILL may take to be gone. What takes longer hangs in the
 	// kernel, and no time is enough for it.
 	dying = time.Second
@@ -58,9 +60,13 @@ func (p Params) Bounds() Bounds {
 	script := scriptGrace + dying // a script that is over its time is killed
 	change := p.StopTimeout + script + p.killGrace()/2 + dying + noteLimit + p.Priority + p.StartTimeout
 	late := max(0, dying-p.killGrace()/2)
+	wait := silence
+	if p.Fence != "" { // one that hangs keeps the lock until its time is over
+		wait = max(silence, p.Timeout+p.FenceTimeout+fenceReport)
+	}
 	return Bounds{
-		Crash:       silence + p.StartTimeout,
-		LeaderCrash: longestElection + silence + p.StartTimeout,
+		Crash:       wait + p.StartTimeout,
+		LeaderCrash: longestElection + wait + p.StartTimeout,
 		HandOver:    change,
 		CutOff:      span,
 		Ends:        p.Pace + change,
@@ -93,6 +99,9 @@ func (p Params) Doubts(status time.Duration) []string {
 	case p.killGrace()/2 < dying:
 		doubt("stop_timeout (%v) is below %v: when the lock is lost, what is killed has only %v to end.",
 			p.StopTimeout, 8*dying, p.killGrace()/2)
+	}
+	if p.ReleaseAfterFailure && !p.SelfFence {
+		doubt("stop_failure=release: two nodes may run it after a stop that failed.")
 	}
 	if !p.SelfFence && !p.FenceRequired {
 		doubt("no overlap: not guaranteed if cut off and the stop fails (self_fence=reboot or fence_required=yes would guard it).")

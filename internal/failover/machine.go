@@ -319,7 +319,7 @@ func afterCheck(s step, e event) step {
 	isDown := e.code == down || cannotWork && !s.tried
 	switch {
 	case isDown && e.alive == "":
-	case e.letGo:
+	case e.letGo && !s.lost: // a lock that is lost is not let go of: all is to be down by the kill end
 		s = s.tell("error: the package cannot be shown to be down (" + whyNotDown(e) + "). stop_failure=release: letting go all the same.")
 	default:
 		if s.phase != keeping {

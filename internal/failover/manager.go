@@ -134,6 +134,7 @@ type Manager struct {
 	ran       bool      // it ran for timeout, since the lock was taken
 	fails     int       // in a row
 	cleared   bool      // what was left was killed once
+	alarmed   bool      // the servers were told that the lock is blocked
 	fresh     chan Params
 }
 
@@ -265,6 +266,9 @@ const discardLimit = 5 * time.Second
 func (m *Manager) take(ctx context.Context, l Lock) {
 	m.lock = l
 	m.term, m.previous = l.Terms()
+	if m.From != nil && m.From.Doing == Running {
+		m.previous = m.Node // whoever had it before was dealt with by the start under an earlier term
+	}
 	m.post(ctx, slotLost, func(ctx context.Context) (event, bool) {
 		select {
 		case <-l.Lost():
@@ -382,7 +386,7 @@ func (m *Manager) signal(ctx context.Context, sig os.Signal) {
 // change makes the held lock's times those of new parameters.
 func (m *Manager) change(ctx context.Context) {
 	if m.lock == nil || m.state.lost { // a kill end that runs is not moved
-		if m.state.Pkg == StandBy {
+		if m.state.Pkg == StandBy && m.state.phase == "" && m.paused == nil {
 			m.perform(ctx, doSeek) // with the new times
 		}
 		return

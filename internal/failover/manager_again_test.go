@@ -66,7 +66,7 @@ func TestResumeHalting(t *testing.T) {
 		n.resume(10, dummy, Halting)
 		n.until(32)
 		n.wantEnd(0)
-		n.want([]string{"> stop", "released", "unfinished"}, "9 > stop", "11 kill unfinished, starting: true", "11 > stop", "31 released: true")
+		n.want([]string{"> stop", "released", "unfinished"}, "9 > stop", "11 kill unfinished, starting: false", "11 > stop", "31 released: true")
 	})
 }
 

@@ -40,6 +40,9 @@ func (m *Manager) Pause(ctx context.Context) (resume func(), ok bool) {
 	}
 }
 
+// Ended is closed when Run has returned.
+func (m *Manager) Ended() <-chan struct{} { return m.ended }
+
 // pause begins or ends a pause.
 func (m *Manager) pause(ctx context.Context, p pause) {
 	if m.paused != nil {

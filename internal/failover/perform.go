@@ -143,7 +143,7 @@ func (m *Manager) seek(ctx context.Context) {
 
 // resume asks for the lock of an earlier manager, and kills what that had begun.
 func (m *Manager) resume(ctx context.Context) {
-	starting := m.From.Doing != Running
+	starting := m.From.Doing == Unknown || m.From.Doing == Starting
 	m.send(ctx, slotSeek, func(ctx context.Context) (posted, bool) {
 		l := m.Locker.Resume(ctx, m.Package, m.params.Pace)
 		if ctx.Err() != nil {
@@ -191,6 +191,7 @@ func (m *Manager) alarm(ctx context.Context) {
 	if m.state.lost {
 		return
 	}
+	m.alarmed = true
 	l, why := m.lock, strings.ReplaceAll(m.why, "\n", "; ")
 	m.Notes.Put("blocked", why+"\n")
 	m.post(ctx, slotBlock, func(ctx context.Context) (event, bool) {
@@ -226,7 +227,7 @@ func (m *Manager) armKillEnd(ctx context.Context) {
 // lock is lost that is over by the kill end; a status asked for after it has its time.
 func (m *Manager) check(ctx context.Context, wait time.Duration) {
 	grace, limit, lost := m.params.killGrace()/2, m.params.Timeout, m.state.lost
-	spare, letGo := !m.params.KillLeftovers && !lost, m.params.ReleaseAfterFailure
+	spare, letGo := !m.params.KillLeftovers && !lost, m.params.ReleaseAfterFailure && !m.params.SelfFence
 	_, kill := m.lock.Ends()
 	m.act(ctx, true, func(ctx context.Context) (event, bool) {
 		if !sleep(ctx, wait) {
@@ -253,9 +254,14 @@ const noteLimit = time.Second
 // release tells the servers, for as long as it takes: the lock is renewed till then. The role
 // on the disk is stand-by before another node can be active.
 func (m *Manager) release(ctx context.Context) {
-	l, lost := m.lock, m.state.lost
+	l, lost, blocked := m.lock, m.state.lost, m.alarmed
 	m.post(ctx, slotRelease, func(ctx context.Context) (event, bool) {
 		m.syncNotes(ctx)
+		if lost && blocked { // the servers keep it for this node all the same
+			ctx, cancel := context.WithTimeout(ctx, discardLimit)
+			defer cancel()
+			_ = l.Release(ctx) // else somebody unblocks it
+		}
 		return event{kind: evReleased}, lost || l.Release(ctx) == nil
 	})
 }
@@ -288,6 +294,7 @@ func (m *Manager) rest(ctx context.Context) {
 	lost := m.state.lost
 	m.lock.Done()
 	m.lock = nil
+	m.alarmed = false
 	m.Notes.Put("blocked", "")
 	if m.ran {
 		m.fails = 0

@@ -131,16 +131,20 @@ func isClosed(c chan struct{}) bool {
 func (m *Manager) run(ctx context.Context, action string, wait, limit time.Duration, ended, hung eventKind) {
 	settle, kill, grace, l := m.unsettled, m.killFirst, m.params.killGrace(), m.lock
 	m.unsettled, m.killFirst = false, false
+	if settle {
+		m.busy.Add(1) // what is not the service yet would be killed by whoever goes on
+	}
 	m.act(ctx, false, func(ctx context.Context) (event, bool) {
+		if settle {
+			if err := m.Scripts.Settle(); err != nil {
+				m.Say("error: " + err.Error())
+			}
+			m.busy.Add(-1)
+		}
 		if kill {
 			if alive := m.killAll(ctx, grace); alive != "" {
 				m.Say("error: of an earlier run is still alive: " + alive)
 				return event{kind: hung}, true
-			}
-		}
-		if settle {
-			if err := m.Scripts.Settle(); err != nil {
-				m.Say("error: " + err.Error())
 			}
 		}
 		if !sleep(ctx, wait) || action == "status" && !m.passGate(ctx) {

@@ -35,6 +35,7 @@ func (l *Locker) Acquire(ctx context.Context, name string, times lock.Times, pac
 	}
 	g := l.guard(h, pace)
 	if err := l.Link.Sure(ctx, g.word(failover.Unknown)); err != nil {
+		l.Link.Say(deadman.Word{Package: name, Phase: deadman.Free})
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackLimit)
 		defer cancel()
 		return nil, errors.Join(err, h.Release(limited))
@@ -128,6 +129,19 @@ func (h *held) Release(ctx context.Context) error {
 		return err
 	}
 	return h.Held.Release(ctx)
+}
+
+// Change makes the holder live by other times: the deadman knows of a nearer kill end before the
+// servers can grant the lock by it.
+func (h *held) Change(ctx context.Context, times lock.Times) error {
+	h.Shorten(ctx, times)
+	h.mu.Lock()
+	w := h.word(failover.PkgState(h.last.Doing))
+	h.mu.Unlock()
+	if err := h.link.Sure(ctx, w); err != nil {
+		return err
+	}
+	return h.Held.Change(ctx, times)
 }
 
 // Done says that nothing of the package is left here.

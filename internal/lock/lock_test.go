@@ -85,7 +85,7 @@ func TestApply(t *testing.T) {
 		{"a leader begins, free lock", "free", entry(Open, 2, "", Owner{}, Times{}), Lock{}},
 
 		{"acquire from a silent holder", "held", acquire(2, "bert", clara), Lock{Owner: clara, Term: 3, Seq: 1, Last: "h3", Previous: "h2", Times: long}},
-		{"acquire by the holder itself", "held", acquire(2, "bert", bert), Lock{Owner: bert, Term: 3, Seq: 1, Last: "h2", Previous: "h1", Times: long}},
+		{"acquire by the holder itself", "held", acquire(2, "bert", bert), Lock{Owner: bert, Term: 3, Seq: 1, Last: "h2", Previous: "h2", Times: long}},
 		{"acquire that comes twice", "held", acquire(1, "", bert), Lock{}},
 		{"acquire of a free lock that another got first", "held", acquire(1, "", clara), Lock{}},
 		{"acquire as if it were free", "held", acquire(2, "", clara), Lock{}},

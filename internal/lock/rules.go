@@ -1,8 +1,10 @@
 package lock
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -19,11 +21,7 @@ var rules = map[Kind]rule{
 	Acquire: {
 		allows: judgedNow,
 		next: func(l Lock, e Entry) Lock {
-			previous := l.Last
-			if l.Held() && l.Session == e.Owner.Session { // again, since an answer was lost: nobody came in between
-				previous = l.Previous
-			}
-			return Lock{Owner: e.Owner, Last: e.Owner.Node, Previous: previous, Times: e.Times}
+			return Lock{Owner: e.Owner, Last: e.Owner.Node, Previous: l.Last, Times: e.Times}
 		},
 	},
 	Adopt: {
@@ -84,6 +82,21 @@ func byHolder(l Lock, _ Entry, _ uint64) bool { return l.Held() }
 // freed is l without a holder, and without what was known of that.
 func freed(l Lock, _ Entry) Lock {
 	return Lock{Term: l.Term, Seq: l.Seq, Last: l.Last, Previous: l.Previous, Times: l.Times}
+}
+
+// Reason makes a reason of any text: one line, not too long.
+func Reason(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if len(text) > MaxReason {
+		const more = "..."
+		text = strings.ToValidUTF8(text[:MaxReason-len(more)], "") + more
+	}
+	return cmp.Or(strings.TrimSpace(text), "it cannot be shown to be down")
 }
 
 // CheckReason says whether reason can say why a lock is blocked: one line of text.

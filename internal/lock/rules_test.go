@@ -152,3 +152,19 @@ func TestCheckReason(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is alive, and however long its command lines are: a lock can be blocked for it.
+func TestReason(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"", " ", "still alive: sleep (pid 7)", strings.Repeat("java -Xmx4g -jar server.jar (pid 4711), ", 20), strings.Repeat("ü", MaxReason), "two\nlines", "a\x00\xffb",
+	} {
+		got := Reason(text)
+		if err := CheckReason(got); err != nil {
+			t.Errorf("Reason(%q) = %q: %v", text, got, err)
+		}
+		if CheckReason(text) == nil && strings.TrimSpace(text) == text && got != text {
+			t.Errorf("Reason(%q) = %q", text, got)
+		}
+	}
+}

@@ -179,13 +179,7 @@ func (h *Held) note() {
 // once the servers have them in their log (rule 20). It tries until they do, the lock is over,
 // or ctx ends.
 func (h *Held) Change(ctx context.Context, times lock.Times) error {
-	h.refresh(ctx, times)
-	h.mu.Lock()
-	h.times = lock.Times{Timeout: min(h.times.Timeout, times.Timeout), Stop: min(h.times.Stop, times.Stop)}
-	h.stopLook()
-	h.look()
-	h.mu.Unlock()
-	h.session.wake()
+	h.Shorten(ctx, times)
 	for {
 		err := h.change(ctx, times)
 		if err == nil || errors.Is(err, ErrLost) || ctx.Err() != nil {
@@ -193,6 +187,20 @@ func (h *Held) Change(ctx context.Context, times lock.Times) error {
 		}
 		pause(ctx, retryPause)
 	}
+}
+
+// Shorten makes the holder live by what is shorter of times, from this moment on. Whoever else goes by
+// the holder's ends is to be told of them before the servers are.
+func (h *Held) Shorten(ctx context.Context, times lock.Times) {
+	h.refresh(ctx, times)
+	h.mu.Lock()
+	h.times = lock.Times{Timeout: min(h.times.Timeout, times.Timeout), Stop: min(h.times.Stop, times.Stop)}
+	if !h.over {
+		h.stopLook()
+		h.look()
+	}
+	h.mu.Unlock()
+	h.session.wake()
 }
 
 // refresh renews the lock before a shorter timeout binds, which would else count from a renewal
@@ -242,9 +250,7 @@ var errCrossed = errors.New("another change of the lock came in between")
 // what could not be stopped. It tries until the servers have that in their log, the lock is over
 // (ErrLost), or ctx ends; till then the lock is renewed as ever, so the holder's loop must go on turning.
 func (h *Held) Block(ctx context.Context, reason string) error {
-	if err := lock.CheckReason(reason); err != nil {
-		return err
-	}
+	reason = lock.Reason(reason)
 	for {
 		if h.isOver() {
 			return ErrLost

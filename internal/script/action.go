@@ -101,8 +101,9 @@ func (r *Runner) launch(args []string, stdout *os.File, env ...string) (*Action,
 func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	if r.inTree() {
 		dir, err := r.tree.act.enter()
-		if err != nil {
-			return nil, err
+		if err != nil { // somebody has removed it: better outside than not at all
+			attr.Sys = &syscall.SysProcAttr{Setpgid: true}
+			return startChild(argv, attr)
 		}
 		defer dir.Close()
 		attr.Sys = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: true, CgroupFD: int(dir.Fd())}

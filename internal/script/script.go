@@ -116,6 +116,12 @@ func (r *Runner) Close() error {
 	return errors.Join(r.null.Close(), r.log.Close())
 }
 
+// Leave is Close, but that the cgroups stay: another process needs them.
+func (r *Runner) Leave() error {
+	r.cfg.Beside = true
+	return r.Close()
+}
+
 // Log is the package's log, open for appending.
 func (r *Runner) Log() *os.File { return r.log }
 

@@ -1,0 +1,323 @@
+package simulate
+
+import (
+	"maps"
+	"slices"
+	"syscall"
+	"time"
+
+	"backtowork/internal/failover"
+)
+
+// faults is what can go wrong, with how often it does.
+var faults = map[string]struct {
+	weight int
+	do     func(*Simulation)
+}{
+	"cut node":       {6, (*Simulation).cutNode},
+	"cut holder":     {6, (*Simulation).cutHolder},
+	"halves":         {3, (*Simulation).halves},
+	"one way":        {4, (*Simulation).oneWay},
+	"loss":           {2, (*Simulation).loss},
+	"slow":           {3, (*Simulation).slow},
+	"server crash":   {3, (*Simulation).serverCrash},
+	"server restart": {2, (*Simulation).serverRestart},
+	"leader crash":   {3, (*Simulation).leaderCrash},
+	"manager kill":   {8, (*Simulation).managerKill},
+	"manager pause":  {6, (*Simulation).managerPause},
+	"pause at start": {2, (*Simulation).pauseAtStart},
+	"deadman kill":   {4, (*Simulation).deadmanKill},
+	"deadman pause":  {4, (*Simulation).deadmanPause},
+	"node pause":     {4, (*Simulation).nodePause},
+	"node crash":     {4, (*Simulation).nodeCrash},
+	"halt":           {4, (*Simulation).haltOne},
+	"parameters":     {3, (*Simulation).parameters},
+	"clear":          {1, (*Simulation).forget},
+	"look":           {1, (*Simulation).lookAgain},
+	"bad stop":       {3, (*Simulation).badStop},
+	"kill releaser":  {2, (*Simulation).killReleaser},
+	"to and fro":     {1, (*Simulation).toAndFro},
+	"both killed":    {0, (*Simulation).bothKilled},
+}
+
+// hardTimes makes faults for that long.
+func (s *Simulation) hardTimes(length time.Duration) {
+	names := slices.Sorted(maps.Keys(faults))
+	weight := func(name string) int {
+		switch {
+		case s.Faults != nil:
+			return s.Faults[name]
+		case name == "both killed" && s.BothKilled:
+			return 10
+		}
+		return faults[name].weight
+	}
+	total := 0
+	for _, name := range names {
+		total += weight(name)
+	}
+	s.setOdds(0.25)
+	for end := time.Now().Add(length); time.Now().Before(end) && !s.isWrong(); {
+		at := s.rng.IntN(total)
+		for _, name := range names {
+			if at -= weight(name); at < 0 {
+				s.fault(name)
+				faults[name].do(s)
+				break
+			}
+		}
+		s.sleep(s.span(100*time.Millisecond, 16*time.Second))
+		if s.rng.IntN(5) == 0 {
+			s.net.Heal()
+			s.note(nil, "the network is healed")
+		}
+	}
+	s.setOdds(0)
+}
+
+func (s *Simulation) setOdds(odds float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.odds = odds
+}
+
+// fault notes one.
+func (s *Simulation) fault(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noteLocked(nil, "fault: %s", name)
+	s.result.Faults[name]++
+	for _, p := range s.packages {
+		p.fault = name
+	}
+}
+
+// count notes what happens by itself. The caller holds s.mu.
+func (s *Simulation) count(p *Package, name string) {
+	s.noteLocked(p, "%s", name)
+	s.result.Happened[name]++
+}
+
+// heal mends everything and starts what is down.
+func (s *Simulation) heal() {
+	s.net.Heal()
+	s.mu.Lock()
+	close(s.healed)
+	s.healed = make(chan struct{})
+	for _, p := range s.packages {
+		p.armed, p.slow = false, false
+		for _, w := range p.worlds {
+			w.bad = ""
+		}
+	}
+	s.mu.Unlock()
+	time.Sleep(time.Millisecond)
+	s.net.Heal()
+	for _, v := range s.servers {
+		v.boot()
+	}
+	for _, n := range s.nodes {
+		n.freeze(false)
+		n.start()
+		n.startAll()
+		s.each(n, func(m *manager) { m.order(failover.Forget) })
+	}
+	s.note(nil, "everything is healed")
+}
+
+// each does f for each manager of a node.
+func (s *Simulation) each(n *node, f func(*manager)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.packages {
+		if m := n.jobs[p.Name].runs; m != nil && m.p.alive() {
+			f(m)
+		}
+	}
+}
+
+// holder is the node on which a package is up, or a random one.
+func (s *Simulation) holder() *job {
+	p := pick(s, s.packages...)
+	at := s.rng.IntN(len(s.nodes))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.nodes {
+		if n.jobs[p.Name].up() {
+			return n.jobs[p.Name]
+		}
+	}
+	return s.nodes[at].jobs[p.Name]
+}
+
+// some is mostly the holder.
+func (s *Simulation) some() *job {
+	if s.rng.IntN(5) == 0 {
+		return pick(s, s.nodes...).jobs[pick(s, s.packages...).Name]
+	}
+	return s.holder()
+}
+
+// hurt is the manager and the deadman of a job, if both are well.
+func (s *Simulation) hurt(j *job, do func(manager, deadman *process)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if isClosed(j.node.flow) && j.whole() {
+		j.since = time.Now()
+		s.noteLocked(j.pkg, "%s: of %s and %s", j.node.name, j.pid.name, j.guard.name)
+		do(j.pid, j.guard)
+	}
+}
+
+func (s *Simulation) managerKill() { s.hurt(s.some(), func(m, _ *process) { m.kill() }) }
+func (s *Simulation) deadmanKill() { s.hurt(s.some(), func(_, d *process) { d.kill() }) }
+
+func (s *Simulation) bothKilled() {
+	s.hurt(s.some(), func(m, d *process) { m.kill(); d.kill() })
+}
+
+func (s *Simulation) managerPause() {
+	length := s.span(time.Second, time.Minute)
+	s.hurt(s.some(), func(m, _ *process) { s.stopFor(m, length) })
+}
+
+func (s *Simulation) deadmanPause() {
+	length := s.span(time.Second, time.Minute)
+	s.hurt(s.some(), func(_, d *process) { s.stopFor(d, length) })
+}
+
+// stopFor makes a process stand still for a while. The caller holds s.mu.
+func (s *Simulation) stopFor(p *process, length time.Duration) {
+	p.pause()
+	s.later(length, p.resume)
+}
+
+// pauseAtStart makes the next manager that starts a package stand still just before it does so.
+func (s *Simulation) pauseAtStart() {
+	j := s.holder()
+	s.mu.Lock()
+	j.pkg.armed = true
+	s.mu.Unlock()
+	s.halt(j)
+	s.startLater(j)
+}
+
+// starting is told of each start before it begins.
+func (s *Simulation) starting(h hands) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := h.node.jobs[h.pkg.Name]
+	if !h.pkg.armed || j.pid != h.p || j.guard == nil || !j.guard.alive() || j.guard.paused() {
+		return
+	}
+	h.pkg.armed = false
+	s.noteLocked(h.pkg, "%s: %s stands still before the start", h.node.name, h.p.name)
+	s.stopFor(h.p, time.Duration(20+h.rng.IntN(60))*time.Second)
+	j.since = time.Now()
+}
+
+// killReleaser kills the next manager that gives the lock back, while that is slowly on its way.
+func (s *Simulation) killReleaser() {
+	j := s.holder()
+	s.mu.Lock()
+	j.pkg.slow = true
+	s.mu.Unlock()
+	s.halt(j)
+	s.startLater(j)
+}
+
+// releasing is told of each release before it begins.
+func (s *Simulation) releasing(m *manager) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !m.pkg.slow || !m.job.whole() {
+		return
+	}
+	m.pkg.slow = false
+	m.since = time.Now()
+	delay := time.Duration(500+m.rng.IntN(1000)) * time.Millisecond
+	s.noteLocked(m.pkg, "%s: the release is on its way for %v", m.node.name, delay)
+	for _, v := range s.servers {
+		s.net.SetSlow(m.node.name, v.entry, func() time.Duration { return delay })
+	}
+	s.later(20*time.Millisecond, m.p.kill)
+	s.later(20*time.Millisecond, func() {
+		for _, v := range s.servers {
+			s.net.SetSlow(m.node.name, v.entry, nil)
+		}
+	})
+}
+
+func (s *Simulation) nodePause() {
+	n := s.some().node
+	n.freeze(true)
+	all := s.hosts()
+	length := s.span(time.Second, time.Minute)
+	for _, host := range all {
+		if host[0] == n.name {
+			s.isolate(host, all)
+		}
+	}
+	s.later(length, func() {
+		n.freeze(false)
+		for _, host := range all {
+			for _, o := range all {
+				if host[0] == n.name && o[0] != n.name {
+					s.link(host, o, func(a, b string) { s.net.Set(a, b, false); s.net.Set(b, a, false) })
+				}
+			}
+		}
+	})
+}
+
+func (s *Simulation) nodeCrash() {
+	n := s.some().node
+	if s.isUp(n) {
+		n.crash()
+		s.note(nil, "%s crashes", n.name)
+		s.later(s.span(2*time.Second, 90*time.Second), n.start)
+	}
+}
+
+// haltOne is service stop, and service start a while after.
+func (s *Simulation) haltOne() {
+	j := s.some()
+	s.halt(j)
+	s.startLater(j)
+}
+
+func (s *Simulation) startLater(j *job) {
+	s.later(s.span(5*time.Second, 40*time.Second), j.node.startAll)
+}
+
+// parameters are changed in the script, and every manager is told to read them again.
+func (s *Simulation) parameters() {
+	p := pick(s, s.packages...)
+	params := s.someParams()
+	s.mu.Lock()
+	p.Params.Timeout, p.Params.StopTimeout = params.Timeout, params.StopTimeout
+	s.noteLocked(p, "T is %v now, S %v", params.Timeout, params.StopTimeout)
+	for _, w := range p.worlds {
+		if m := w.node.jobs[p.Name].runs; m != nil && m.p.alive() {
+			m.signal(syscall.SIGUSR1)
+		}
+	}
+	s.mu.Unlock()
+}
+
+func (s *Simulation) forget() { s.each(s.some().node, func(m *manager) { m.order(failover.Forget) }) }
+
+func (s *Simulation) lookAgain() { s.each(s.some().node, func(m *manager) { m.order(failover.Look) }) }
+
+// badStop makes the stop script of a package fail, or hang, on a node, for a while.
+func (s *Simulation) badStop() {
+	j, bad := s.some(), pick(s, "fails", "hangs")
+	s.mu.Lock()
+	j.bad = bad
+	s.mu.Unlock()
+	s.later(s.span(20*time.Second, 2*time.Minute), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		j.bad = ""
+	})
+}

@@ -1,0 +1,135 @@
+package simulate
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
+	"backtowork/internal/lockserver"
+)
+
+// A server is a lock server, on a node or on a host of its own.
+type server struct {
+	s     *Simulation
+	entry string
+	clock lease.Clock
+	on    *node // nil: a host of its own
+
+	mu     sync.Mutex
+	cancel context.CancelFunc
+	ended  chan struct{} // nil before the first start
+}
+
+// up says whether its process runs.
+func (v *server) up() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.ended != nil && !isClosed(v.ended)
+}
+
+// boot starts it if it does not run.
+func (v *server) boot() {
+	v.mu.Lock()
+	if v.ended != nil && !isClosed(v.ended) {
+		v.mu.Unlock()
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	v.cancel, v.ended = cancel, ended
+	v.mu.Unlock()
+	v.s.net.Power(v.entry)
+	v.s.note(nil, "lock server %s starts", v.entry)
+	go func() {
+		defer close(ended)
+		err := lockserver.ErrAgain
+		for errors.Is(err, lockserver.ErrAgain) && ctx.Err() == nil {
+			err = v.once(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			v.s.violate(nil, "lock server %s ended: %v", v.entry, err)
+		}
+	}()
+}
+
+// once opens the server and runs it.
+func (v *server) once(ctx context.Context) error {
+	dir := filepath.Join(v.s.dir, v.entry)
+	server, err := lockserver.Open(lockserver.Config{
+		Entry: v.entry, List: v.s.list, Dir: filepath.Join(dir, "state"), Mark: filepath.Join(dir, "mark"), Version: version,
+		Key: v.s.key, Network: v.s.net.On(v.entry), Clock: v.clock, Log: slog.New(slog.DiscardHandler), Fatal: v.fatal,
+		Off: v.s.Off.Servers,
+	})
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}
+
+// fatal ends the process, which nothing here may make it do.
+func (v *server) fatal(err error) {
+	v.s.violate(nil, "lock server %s died: %v", v.entry, err)
+	go v.crash(false)
+	runtime.Goexit()
+}
+
+// crash ends it without a word; silent is that its host does.
+func (v *server) crash(silent bool) {
+	v.s.net.PowerOff(v.entry, silent)
+	v.end()
+}
+
+// end ends it in good order, and waits for that.
+func (v *server) end() {
+	v.mu.Lock()
+	cancel, ended := v.cancel, v.ended
+	v.mu.Unlock()
+	if cancel != nil {
+		cancel()
+		<-ended
+	}
+}
+
+// clients is the servers as clients know them.
+func (s *Simulation) clients() (all []lockclient.Server) {
+	for _, entry := range s.list {
+		all = append(all, lockclient.Server{Entry: entry, Addr: entry})
+	}
+	return all
+}
+
+// leader is the server that leads, or nil.
+func (s *Simulation) leader() *server {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, v := range s.servers {
+		var health lock.Health
+		if !v.up() || s.admin.Get(ctx, v.entry, "/v1/health", &health) != nil {
+			continue
+		}
+		for _, w := range s.servers {
+			if w.entry == health.Leader {
+				return w
+			}
+		}
+	}
+	return nil
+}
+
+// locks is the locks as some server sees them.
+func (s *Simulation) locks() map[string]lock.State {
+	for _, v := range s.servers {
+		var all lock.Locks
+		if v.up() && s.admin.Get(context.Background(), v.entry, "/v1/locks", &all) == nil {
+			return all.Locks
+		}
+	}
+	return nil
+}

@@ -1,0 +1,374 @@
+// Package simulate is a whole cluster in virtual time: nodes with their managers and deadmen, lock
+// servers on real raft, package scripts that fail, hang and lie, and faults of all kinds. All that
+// decides is the real code; only what it acts on, processes and the network, is in memory. Each
+// node has a clock of its own rate.
+//
+//	node:  manager --- socket --- deadman     server: lockserver on raft
+//	          \                     /            |
+//	           scripts: the world  /          memnet
+//
+// What is looked at is not what the parts say but what they do: at each change of what runs
+// anywhere the checks of check.go hold, or the run ends with a timeline of what came before.
+package simulate
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"backtowork/internal/clusterkey"
+	"backtowork/internal/failover"
+	"backtowork/internal/lease"
+	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
+	"backtowork/internal/lockserver"
+	"backtowork/internal/memnet"
+)
+
+// A Plan is what one simulation does. What is zero, the seed says.
+type Plan struct {
+	Seed       uint64
+	Length     time.Duration // of virtual time
+	Nodes      int           // 2 to 5
+	Servers    int           // 1, 3 or 5
+	Params     []failover.Params
+	Faults     map[string]int // weights, by name; nil: the usual
+	BothKilled bool           // manager and deadman are killed at once: two may be alive (SAFETY.md, what remains)
+	Tough      bool           // some processes cannot be killed for a while
+	Off        Off
+	Trace      func(line string) // is told each event at once; may be nil
+}
+
+// Off switches rules off, to show that the checks see it.
+type Off struct {
+	Servers  lockserver.Off
+	Adoption bool // rule 18: a manager that takes another's place goes on in its session and term
+	KillEnd  bool // rule 3: K counts from when the stop began
+	LetLive  bool // rule 15: what is alive counts for nothing when the lock is released
+	Deadman  bool // rule 17: the deadman does nothing
+	Silence  bool // rule 17: the deadman does not mind a silent manager
+	Release  bool // rule 17: the lock is given back, and the deadman hears of it afterwards
+	Word     bool // rule 17: nobody waits until the deadman knows of the lock
+	Smaller  bool // rule 20: a smaller T binds when the servers know it, not before
+}
+
+// A Result is what came of a simulation.
+type Result struct {
+	Seed       uint64
+	Hours      float64
+	Faults     map[string]int
+	Happened   map[string]int     // what scripts did that they should not, and such
+	Grants     int                // of the lock
+	Adoptions  int                // of one that an earlier manager had
+	Kept       int                // packages that ran on after that, untouched
+	TakeOvers  int                // stops by a deadman
+	Blocked    int                // locks that stayed with a node that could not be shown to be down
+	Unkillable int                // changes while something that could not be killed was alive elsewhere
+	Doubled    int                // changes while two were alive, where that is to be expected
+	Down       map[string]float64 // longest time that a package was up nowhere, in seconds, by the fault before it
+	Wrong      string             // "" if nothing is; else what, and the timeline before it
+}
+
+// A Package is one that the cluster runs. The simulation's mu guards it.
+type Package struct {
+	Name   string
+	Params failover.Params
+	s      *Simulation
+	worlds []*world
+
+	up    bool
+	fault string // the last that there was
+	cause string // why it is down
+	since time.Time
+	armed bool // the next that starts is to be stopped
+	slow  bool // the next release is to be slow, and its manager killed
+}
+
+// A Simulation is one run.
+type Simulation struct {
+	Plan
+	dir      string
+	key      *clusterkey.Key
+	net      *memnet.Net
+	rng      *rand.Rand // of the goroutine that makes the faults
+	list     []string   // lock_servers
+	servers  []*server
+	nodes    []*node
+	packages []*Package
+	admin    *lockclient.Client
+	begin    time.Time
+	wg       sync.WaitGroup // of processes, and of faults that go on
+	wrong    chan struct{}  // closed when something is
+
+	mu     sync.Mutex
+	odds   float64 // that a script does not do as it should
+	pids   int
+	healed chan struct{} // closed, and made anew, when all is healed
+	events []event
+	result Result
+}
+
+// Run runs a plan, with its files in dir. It must be called in a bubble of virtual time
+// (testing/synctest), and with math/rand seeded (GODEBUG=randseednop=0) if a seed is to do the same
+// again.
+func Run(p Plan, dir string) (Result, error) {
+	key, err := clusterkey.Create(filepath.Join(dir, "key"))
+	if err != nil {
+		return Result{}, err
+	}
+	s := &Simulation{
+		Plan: p, dir: dir, key: key, net: memnet.New(), rng: rand.New(rand.NewPCG(p.Seed, 0)), begin: time.Now(),
+		wrong: make(chan struct{}), healed: make(chan struct{}),
+		result: Result{Seed: p.Seed, Faults: map[string]int{}, Happened: map[string]int{}, Down: map[string]float64{}},
+	}
+	s.build()
+	s.run()
+	s.result.Hours = time.Since(s.begin).Hours()
+	return s.result, nil
+}
+
+// pick is one of some, as the seed says.
+func pick[T any](s *Simulation, of ...T) T { return of[s.rng.IntN(len(of))] }
+
+// build makes the cluster.
+func (s *Simulation) build() {
+	nodes, servers := pick(s, 2, 2, 3, 3, 4, 5), pick(s, 1, 3, 3, 3, 3, 5)
+	if s.Nodes == 0 {
+		s.Nodes = nodes
+	}
+	if s.Servers == 0 {
+		s.Servers = servers
+	}
+	if s.Params == nil {
+		for range pick(s, 1, 1, 2) {
+			s.Params = append(s.Params, s.someParams())
+		}
+	}
+	for i, params := range s.Params {
+		s.packages = append(s.packages, &Package{Name: fmt.Sprintf("p%d", i+1), Params: params, s: s, since: time.Now()})
+	}
+	for i := range s.Nodes {
+		s.nodes = append(s.nodes, s.newNode(fmt.Sprintf("n%d", i+1)))
+	}
+	apart := s.rng.IntN(3) == 0
+	for i := range s.Servers {
+		v := &server{s: s, entry: fmt.Sprintf("s%d", i+1), clock: lease.Scaled(s.rate())}
+		if i < len(s.nodes) && !apart {
+			v.on, s.nodes[i].server = s.nodes[i], v
+		}
+		s.servers = append(s.servers, v)
+		s.list = append(s.list, v.entry)
+	}
+	config, err := s.key.Client("admin", "http/1.1")
+	if err != nil {
+		s.violate(nil, "cannot make a certificate: %v", err)
+	}
+	s.admin = lockclient.NewClient(lockclient.Config{
+		Servers: s.clients(), TLS: config, Clock: lease.Scaled(1), Log: slog.New(slog.DiscardHandler), Host: "admin", Dial: s.net.On("admin").Dial,
+	})
+}
+
+// someParams are parameters that give an hour many changes of node.
+func (s *Simulation) someParams() failover.Params {
+	second := func(of ...int) time.Duration { return time.Duration(pick(s, of...)) * time.Second }
+	return failover.Params{
+		Pace: second(2, 4, 4, 6), Timeout: second(8, 10, 12, 20), StartTimeout: second(10, 20), StopTimeout: second(4, 6, 8, 12),
+		Adopt: true, KillLeftovers: true,
+	}
+}
+
+// run lets the cluster live through hard times and calm ones, by turns.
+func (s *Simulation) run() {
+	s.note(nil, "%d nodes, lock servers %v, %+v", s.Nodes, s.list, s.Params)
+	for _, v := range s.servers {
+		v.boot()
+	}
+	time.Sleep(5 * time.Second)
+	for _, n := range s.nodes {
+		s.wg.Go(n.start)
+	}
+	s.calm()
+	for time.Since(s.begin) < s.Length && !s.isWrong() {
+		s.hardTimes(s.span(3*time.Minute, 6*time.Minute))
+		s.calm()
+		if s.Length >= time.Hour {
+			s.quietTimes(s.span(50*time.Minute, 80*time.Minute))
+		}
+	}
+	s.finish()
+}
+
+func (s *Simulation) span(from, to time.Duration) time.Duration {
+	return from + time.Duration(s.rng.Int64N(int64(to-from)))
+}
+
+// sleep sleeps, unless something is wrong.
+func (s *Simulation) sleep(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.wrong:
+	}
+}
+
+// later does f after a while, or at the latest when everything is healed. The caller may hold s.mu.
+func (s *Simulation) later(d time.Duration, f func()) {
+	healed := s.healed
+	s.wg.Go(func() {
+		select {
+		case <-time.After(d):
+		case <-healed:
+		}
+		f()
+	})
+}
+
+// calm heals everything; then each package must be up within its bound.
+func (s *Simulation) calm() {
+	s.heal()
+	begin := time.Now()
+	bound := 90 * time.Second // an election, resting after failures, and an admin that unblocks
+	for _, p := range s.packages {
+		times := lock.Times{Timeout: p.Params.Timeout, Stop: p.Params.StopTimeout}
+		bound = max(bound, 90*time.Second+2*times.Silence()+p.Params.StartTimeout+p.Params.StopTimeout+p.Params.Timeout)
+	}
+	s.awaitUp(begin, bound)
+	s.sleep(20 * time.Second)
+	s.awaitUp(time.Now(), bound) // what a script did before may have been noticed only now
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.packages {
+		p.fault = "none"
+	}
+}
+
+// awaitUp waits until every package is up, which it must be within bound from begin.
+func (s *Simulation) awaitUp(begin time.Time, bound time.Duration) {
+	for next := begin; !s.allUp() && !s.isWrong(); time.Sleep(250 * time.Millisecond) {
+		if time.Now().After(next) {
+			s.unblock()
+			next = time.Now().Add(10 * time.Second)
+		}
+		if time.Since(begin) > bound {
+			s.violate(nil, "%v after all was healed not every package is up: %v", bound, s.locks())
+		}
+	}
+}
+
+func (s *Simulation) allUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.ContainsFunc(s.packages, func(p *Package) bool { return !p.up })
+}
+
+// quietTimes is when nothing happens: every package stays up.
+func (s *Simulation) quietTimes(length time.Duration) {
+	s.net.SetDelay(0) // cheaper
+	s.note(nil, "quiet times")
+	services := s.services()
+	s.sleep(length)
+	if now := s.services(); !s.isWrong() && !slices.Equal(now, services) {
+		s.violate(nil, "in quiet times there were starts: %v became %v", services, now)
+	}
+	s.net.SetDelay(time.Millisecond)
+}
+
+// services is which service of each package runs on each node.
+func (s *Simulation) services() (all []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.packages {
+		for _, w := range p.worlds {
+			all = append(all, w.service())
+		}
+	}
+	return all
+}
+
+// unblock is an admin who sees that a lock is blocked, mends what is wrong there, and says so.
+func (s *Simulation) unblock() {
+	locks := s.locks()
+	for _, p := range s.packages {
+		k := locks[p.Name].Lock
+		for _, n := range s.nodes {
+			if k.Blocked == "" || n.name != k.Node {
+				continue
+			}
+			j := n.jobs[p.Name]
+			s.mu.Lock()
+			j.clean()
+			m := j.runs
+			s.noteLocked(p, "the admin unblocks %s", n.name)
+			s.mu.Unlock()
+			if m != nil && m.p.alive() && m.session.Owner.Session == k.Session {
+				m.order(failover.Look)
+				continue
+			}
+			_, _ = s.admin.Unblock(context.Background(), p.Name, k.Term, k.Session, "admin") // else the next time
+		}
+	}
+}
+
+// finish halts everything, and waits until it has ended.
+func (s *Simulation) finish() {
+	s.heal()
+	begin := time.Now()
+	for range 2 {
+		for _, n := range s.nodes {
+			for _, j := range n.jobs {
+				s.halt(j)
+			}
+		}
+		time.Sleep(5 * time.Second) // who was just being begun by a deadman hears it too
+	}
+	const bound = 2 * time.Minute
+	for s.running() > 0 && !s.isWrong() {
+		if time.Since(begin) > bound {
+			s.violate(nil, "%v after TERM %d processes run", bound, s.running())
+		}
+		s.unblock()
+		time.Sleep(time.Second)
+	}
+	for _, n := range s.nodes {
+		n.crash()
+	}
+	for _, v := range s.servers {
+		v.end()
+	}
+	s.wg.Wait()
+	s.admin.Close()
+	const dialLimit = 10 * time.Second
+	time.Sleep(2 * dialLimit) // net/http ends a dial that nobody waits for by its own limit
+}
+
+// running is how many managers and deadmen there are.
+func (s *Simulation) running() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, node := range s.nodes {
+		for _, p := range node.processes {
+			if p.alive() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// halt is service stop.
+func (s *Simulation) halt(j *job) {
+	s.mu.Lock()
+	m := j.runs
+	j.adopted = false
+	s.mu.Unlock()
+	if m != nil && m.p.alive() {
+		m.signal(syscall.SIGTERM)
+	}
+}
