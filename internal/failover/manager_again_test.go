@@ -219,3 +219,63 @@ func TestForgetFailures(t *testing.T) {
 		n.has("56 > start")
 	})
 }
+
+// While something is left that cannot be killed the node asks for no lock, whatever it is asked.
+func TestClearAsksForNothing(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.again.Clear = true
+		n.scripts.up, n.scripts.tough = true, "sleep (pid 7)"
+		n.run(dummy)
+		n.until(2)
+		n.signal(syscall.SIGUSR1)
+		n.until(60)
+		n.want([]string{"seeks", "got lock"})
+	})
+}
+
+// A lock that is lost is not let go of before its kill end: until then what is left is killed again
+// and again.
+func TestNothingIsLetGoOfTooEarly(t *testing.T) {
+	bubble(t, func(n *node) {
+		p := dummy
+		p.ReleaseAfterFailure = true
+		n.scripts.sticky = true
+		cutOff(n, p)
+		n.until(90)
+		n.has("52 error: the package cannot be shown to be down (its status is 0, not 1), and the lock is lost! stop it by hand, now.")
+		n.want([]string{"letting go", "resting"})
+	})
+}
+
+// A lock that was blocked is given back, though it was lost in between: the servers kept it.
+func TestBlockedAndLost(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.scripts.sticky = true
+		n.run(dummy)
+		n.until(2)
+		n.signal(syscall.SIGTERM)
+		n.until(3)
+		n.locker.setCut(true)
+		n.until(60)
+		n.locker.setCut(false)
+		n.scripts.set(func() { n.scripts.sticky, n.scripts.up = false, false })
+		n.until(70)
+		n.wantEnd(0)
+		n.has("2 blocked: its status is 0, not 1")
+		if got := n.with("released"); len(got) != 1 {
+			t.Errorf("%q, want one release", got)
+		}
+	})
+}
+
+// A start after an adoption does not fence a node that an earlier start has dealt with.
+func TestPreviousAfterResume(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.run(dummy)
+		n.resume(10, dummy, Running)
+		n.until(12)
+		if got := n.manager.previous; got != n.locker.node {
+			t.Errorf("the node before is %q, want this one", got)
+		}
+	})
+}
