@@ -289,8 +289,10 @@ func atMost(leads bool, silent time.Duration) time.Duration {
 // one than its lease and its time to stop allow.
 func (l *lab) notEarly(pkg, old, next string, since time.Time, least time.Duration) {
 	l.t.Helper()
-	got, _ := l.first(since, func(c change) bool {
-		return c.sight == sight{next, pkg, seesRole} && c.value == "active"
+	var got change
+	l.await(5*time.Second, next+" is seen to be active", func() (seen bool) { // the package itself may be seen before
+		got, seen = l.first(since, func(c change) bool { return c.sight == sight{next, pkg, seesRole} && c.value == "active" })
+		return seen
 	})
 	renewed, ok := l.last(got.at, func(c change) bool {
 		return c.sight == sight{old, pkg, seesLock} && strings.HasPrefix(c.value, old+" ")

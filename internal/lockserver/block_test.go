@@ -51,8 +51,8 @@ func TestBlockAndUnblock(t *testing.T) {
 				t.Errorf("the servers say %+v, want it blocked: %s", k, reason)
 			}
 		}
-		if err := h.Block(t.Context(), "two\nlines"); err == nil {
-			t.Error("a reason of two lines was taken")
+		if err := h.Block(t.Context(), "two\nlines"); err != nil || c.agreed("p").Blocked != "two lines" {
+			t.Errorf("a reason of two lines: %v, %q, want it in one", err, c.agreed("p").Blocked)
 		}
 		if err := h.Change(t.Context(), lock.Times{Timeout: 20 * time.Second, Stop: time.Second}); err != nil {
 			t.Errorf("the times of a blocked lock cannot be changed: %v", err)
