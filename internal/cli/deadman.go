@@ -58,7 +58,6 @@ type deadmanProcess struct {
 
 // A watched is what is open for a package, so that nothing needs a file system when the deadman acts.
 type watched struct {
-	name   string
 	mark   string
 	runner *script.Runner
 	params atomic.Pointer[failover.Params]
@@ -158,7 +157,7 @@ func (d *deadmanProcess) Heard(w deadman.Word) {
 }
 
 func (d *deadmanProcess) open(o deadman.Origin, shell string) (err error) {
-	w := &watched{name: o.Package, mark: o.Mark}
+	w := &watched{mark: o.Mark}
 	if err := w.take(o); err != nil {
 		return err
 	}
@@ -168,11 +167,7 @@ func (d *deadmanProcess) open(o deadman.Origin, shell string) (err error) {
 	if w.reset, err = d.resetter(w.parameters()); err != nil {
 		return err
 	}
-	w.runner, err = script.New(script.Config{
-		Home: d.Home, Name: o.Package, Node: d.Node, Lock: o.Package, LockDir: d.LockDir,
-		Session: o.Mark, Shell: shell, Environ: environ(), Beside: true,
-	})
-	if err != nil {
+	if w.runner, err = d.runner(o.Package, o.Mark, shell, true); err != nil {
 		return err
 	}
 	w.runner.SetUnits(w.parameters().KillUnits)
@@ -182,7 +177,7 @@ func (d *deadmanProcess) open(o deadman.Origin, shell string) (err error) {
 
 // Say tells the admin, where the manager tells.
 func (d *deadmanProcess) Say(line string) {
-	fmt.Fprintf(d.out, "%s deadman: %s\n", date(time.Now()), line)
+	dated(d.out)("deadman: " + line)
 }
 
 // KillManager kills the manager, whatever it does.
@@ -223,22 +218,14 @@ func (d *deadmanProcess) relax() {
 // Revive starts a manager that goes on with packages.
 func (d *deadmanProcess) Revive(packages []string) (io.ReadWriteCloser, error) {
 	defer d.beCareful()()
-	ours, theirs, err := socketPair()
+	conn, process, err := d.startOther("back-to-work", packages...)
 	if err != nil {
-		return nil, err
-	}
-	defer theirs.Close()
-	cmd := d.self("back-to-work", packages...)
-	give(cmd, theirs, deadmanFD)
-	if err := cmd.Start(); err != nil {
-		_ = ours.Close()
 		return nil, fmt.Errorf("cannot start a manager: %w", err)
 	}
 	d.mu.Lock()
-	d.revived = cmd.Process
+	d.revived = process
 	d.mu.Unlock()
-	go func() { _ = cmd.Wait() }() // its end is that of the connection
-	return ours, nil
+	return conn, nil
 }
 
 // Begin starts an ordinary manager.
@@ -270,29 +257,25 @@ func (d *deadmanProcess) tidy(pkg string) {
 // Stop climbs the stop ladder, as a manager does that has lost the lock.
 func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 	defer d.beCareful()()
-	p := d.packages[w.Package]
-	say := func(line string) { d.Say(line) }
+	p, dir := d.packages[w.Package], notes.In(lockDirPath(d.Home, w.Package))
 	if err := p.runner.KillUnfinished(w.Doing == string(failover.Unknown) || w.Doing == string(failover.Starting)); err != nil {
-		say("error: " + err.Error())
+		d.Say("error: " + err.Error())
 	}
-	if dir, err := takeLockDir(d.Home, w.Package); err == nil { // so that service status shows who acts
-		defer func() { _ = dir.pid.Close() }()
+	if taken, err := takeLockDir(d.Home, w.Package); err == nil { // so that service status shows who acts
+		defer func() { _ = taken.pid.Close() }()
 	}
 	params := p.parameters()
 	params.Timeout, params.StopTimeout = w.Timeout, w.Stop
 	m := failover.New(failover.Config{
-		Package: w.Package, Node: d.Node, Scripts: scripts{p.runner, p.parameters, say},
-		Clock: lease.System(), Notes: notes.In(lockDirPath(d.Home, w.Package)), Say: say,
+		Package: w.Package, Node: d.Node, Scripts: scripts{p.runner, p.parameters, d.Say},
+		Clock: lease.System(), Notes: dir, Say: d.Say,
 		Stop: guarded.Lost(w), Reset: p.reset,
 	}, params)
 	_, _ = m.Run(ctx)     // it said how it ended
 	if ctx.Err() == nil { // it is shown to be down: there is nothing to go on with
 		boot, _ := lease.BootID()
-		b, err := json.Marshal(record{boot, p.mark, deadman.Word{Package: w.Package, Phase: deadman.Free}})
-		if err == nil {
-			err = notes.In(lockDirPath(d.Home, w.Package)).Write(recordNote, string(b)+"\n")
-		}
-		if err != nil {
+		free := record{boot, p.mark, deadman.Word{Package: w.Package, Phase: deadman.Free}}
+		if err := dir.Write(recordNote, free.note()); err != nil {
 			d.Say("error: " + err.Error())
 		}
 	}
@@ -372,19 +355,28 @@ func (s *site) resetter(p failover.Params) (func(), error) {
 	return func() { _, _ = f.WriteString("b") }, nil
 }
 
-// spawnDeadman starts a deadman for this manager.
-func (g *group) spawnDeadman() (io.ReadWriteCloser, func(), error) {
+// startOther starts the other of manager and deadman, joined to this process by a connection.
+func (s *site) startOther(name string, args ...string) (net.Conn, *os.Process, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, nil, err
 	}
 	defer theirs.Close()
-	cmd := g.self("deadman")
+	cmd := s.self(name, args...)
 	give(cmd, theirs, deadmanFD)
 	if err := cmd.Start(); err != nil {
 		_ = ours.Close()
 		return nil, nil, err
 	}
 	go func() { _ = cmd.Wait() }() // its end is that of the connection
-	return ours, func() { _ = cmd.Process.Kill() }, nil
+	return ours, cmd.Process, nil
+}
+
+// spawnDeadman starts a deadman for this manager.
+func (g *group) spawnDeadman() (io.ReadWriteCloser, func(), error) {
+	conn, process, err := g.startOther("deadman")
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, func() { _ = process.Kill() }, nil
 }

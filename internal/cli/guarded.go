@@ -40,6 +40,15 @@ func killer(pid int) func() {
 	return func() { _ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) }
 }
 
+// runner runs the script of a package whose processes have mark in their environment. beside says
+// that this process is not its manager.
+func (s *site) runner(name, mark, shell string, beside bool) (*script.Runner, error) {
+	return script.New(script.Config{
+		Home: s.Home, Name: name, Node: s.Node, Lock: name, LockDir: s.LockDir,
+		Session: mark, Shell: shell, Environ: environ(), Beside: beside,
+	})
+}
+
 // wanted is the packages of this manager: those of its arguments, without what the deadman that it
 // goes on with stops itself.
 func (g *group) wanted() []string {
@@ -61,7 +70,7 @@ func (g *group) takeLockDir(ctx context.Context, name string) (*lockDir, error) 
 		}
 		_ = dir.pid.Close()
 		if !told {
-			fmt.Fprintf(g.env.Stdout, "%s the deadman of an earlier back-to-work is at work on package %s: waiting for it.\n", date(time.Now()), name)
+			dated(g.env.Stdout)(fmt.Sprintf("the deadman of an earlier back-to-work is at work on package %s: waiting for it.", name))
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
@@ -116,11 +125,11 @@ func (g *group) findFormer(m *member) (err error) {
 
 // openLink starts the deadman, or goes on with the one that there is, unless it is of another version.
 func (g *group) openLink() error {
-	hello := deadman.Hello{PID: os.Getpid(), Version: Version, Args: g.env.Args}
+	hello := deadman.Hello{PID: os.Getpid(), Version: Version}
 	for _, m := range g.members {
 		hello.Packages = append(hello.Packages, m.origin())
 	}
-	say := func(line string) { fmt.Fprintf(g.env.Stdout, "%s %s\n", date(time.Now()), line) }
+	say := dated(g.env.Stdout)
 	g.link = deadman.NewLink(hello, g.spawnDeadman, say, g.halt)
 	switch {
 	case g.earlier == nil:

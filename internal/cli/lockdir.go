@@ -45,7 +45,7 @@ func takeLockDir(home, name string, forgotten ...string) (*lockDir, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot make the state files: %w", err)
 		}
-		if err := flockPatiently(f); err != nil {
+		if err := flockPatiently(f, briefly); err != nil {
 			_ = f.Close()
 			return nil, alreadyRuns(name)
 		}
@@ -82,10 +82,13 @@ func (p alreadyRuns) Error() string {
 	return fmt.Sprintf("back-to-work is already running for package %s.", string(p))
 }
 
+// briefly is how often it is tried to lock a file that a status command may be looking at.
+const briefly = 10
+
 // flockPatiently locks f, unless another has it locked for longer than the moment that a
 // status command takes to look.
-func flockPatiently(f *os.File) (err error) {
-	for range 10 {
+func flockPatiently(f *os.File, tries int) (err error) {
+	for range tries {
 		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
 			return nil
 		}

@@ -78,11 +78,7 @@ func (g *group) newMember(ctx context.Context, name, shell string) (_ *member, e
 	if err := g.findFormer(m); err != nil {
 		return nil, err
 	}
-	m.script, err = script.New(script.Config{
-		Home: g.Home, Name: name, Node: g.Node, Lock: name, LockDir: g.LockDir,
-		Session: m.mark, Shell: shell, Environ: environ(),
-	})
-	if err != nil {
+	if m.script, err = g.runner(name, m.mark, shell, false); err != nil {
 		return nil, err
 	}
 	m.leaves = m.leaves || m.former != nil || m.clear
@@ -111,7 +107,7 @@ func (m *member) take(params failover.Params) {
 	if m.reset == nil { // it may be asked for only now
 		reset, err := m.resetter(params)
 		if err != nil {
-			fmt.Fprintf(m.out, "%s error: %v\n", date(time.Now()), err)
+			dated(m.out)("error: " + err.Error())
 		}
 		m.reset = reset
 	}
@@ -136,7 +132,7 @@ func (g *group) locker(m *member) *guarded.Locker {
 
 // fence powers off a node that had the package, and says so.
 func (m *member) fence(ctx context.Context, node string) error {
-	say := func(line string) { fmt.Fprintf(m.out, "%s %s\n", date(time.Now()), line) }
+	say := dated(m.out)
 	say(fmt.Sprintf("%s is silent: fencing it.", node))
 	err := m.script.Fence(ctx, node)
 	if err != nil {
@@ -262,7 +258,7 @@ func (m *member) order(o failover.Order) {
 
 func (g *group) runMember(ctx context.Context, m *member) error {
 	defer m.close()
-	say := func(line string) { fmt.Fprintf(m.out, "%s %s\n", date(time.Now()), line) }
+	say := dated(m.out)
 	params := m.parameters()
 	for _, w := range params.Warnings() {
 		say(w)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"backtowork/internal/deadman"
 	"backtowork/internal/lease"
@@ -51,13 +50,19 @@ func readRecord(home, name string) (r record, err error) {
 	return r, nil
 }
 
+// note is r as it stands on the disk.
+func (r record) note() string {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // it is words and numbers
+	}
+	return string(b) + "\n"
+}
+
 // remember keeps a word for a manager that may have to go on with the package, and the mark: a
 // daemon that was overlooked is known by it.
 func (m *member) remember(w deadman.Word) {
-	b, err := json.Marshal(record{m.boot, m.mark, w})
-	if err == nil { // always
-		m.dir.notes.Put(recordNote, string(b)+"\n")
-	}
+	m.dir.notes.Put(recordNote, record{m.boot, m.mark, w}.note())
 }
 
 // deadmanFile is the file in lockdir_P that a deadman keeps locked.
@@ -70,17 +75,12 @@ func takeDeadmanFile(home, name string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the state files: %w", err)
 	}
-	for end := time.Now().Add(time.Second); ; {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return f, writePID(f)
-		}
-		if time.Now().After(end) {
-			_ = f.Close()
-			return nil, fmt.Errorf("another deadman guards package %s", name)
-		}
-		time.Sleep(20 * time.Millisecond)
+	const untilItEnds = 50 // tries, a second
+	if flockPatiently(f, untilItEnds) != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("another deadman guards package %s", name)
 	}
+	return f, writePID(f)
 }
 
 // isGuarded says whether a deadman may act on the package.

@@ -29,6 +29,11 @@ var Version = "0.1.0"
 // of the zone's name.
 func date(t time.Time) string { return t.Format("Mon Jan _2 15:04:05 -07:00 2006") }
 
+// dated says lines to w, each with the date.
+func dated(w io.Writer) func(line string) {
+	return func(line string) { fmt.Fprintf(w, "%s %s\n", date(time.Now()), line) }
+}
+
 // A logger writes log lines for people: "DATE message (key=value, ...)".
 type logger struct {
 	mu  *sync.Mutex

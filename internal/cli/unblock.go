@@ -135,10 +135,7 @@ func (s *site) isDownHere(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	runner, err := script.New(script.Config{
-		Home: s.Home, Name: name, Node: s.Node, Lock: name, LockDir: s.LockDir,
-		Session: r.Mark, Shell: shell, Environ: environ(), Beside: true,
-	})
+	runner, err := s.runner(name, r.Mark, shell, true)
 	if err != nil {
 		return err
 	}

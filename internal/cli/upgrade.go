@@ -21,7 +21,7 @@ const upgradeLimit = 30 * time.Second
 // upgrade makes this process the program at path, which goes on with the packages: the deadman
 // tells it what there is. Nothing of the packages notices.
 func (g *group) upgrade(ctx context.Context, path string) {
-	say := func(line string) { fmt.Fprintf(g.env.Stdout, "%s %s\n", date(time.Now()), line) }
+	say := dated(g.env.Stdout)
 	resume, err := g.standStill(ctx)
 	defer resume()
 	if err == nil {

@@ -170,7 +170,7 @@ func takeWatchdogPID(home string) (_ *os.File, err error) {
 			_ = f.Close()
 		}
 	}()
-	locked := flockPatiently(f)
+	locked := flockPatiently(f, briefly)
 	said, err := io.ReadAll(f)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the state files: %w", err)

@@ -43,7 +43,7 @@ func links(t *testing.T, packages string, story func(*pit)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		p := &pit{t: t, ctx: ctx, begin: time.Now(), health: well}
-		hello := Hello{PID: 5, Args: []string{"all"}}
+		hello := Hello{PID: 5}
 		for name := range strings.FieldsSeq(packages) {
 			hello.Packages = append(hello.Packages, Origin{Package: name, Mark: "mark-" + name})
 		}

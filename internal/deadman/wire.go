@@ -13,7 +13,6 @@ type Hello struct {
 	PID      int      `json:"pid"`
 	Version  string   `json:"version"`
 	Packages []Origin `json:"packages,omitempty"`
-	Args     []string `json:"args,omitempty"` // of the manager, for one that takes its place
 }
 
 // An Origin is a package, what is in the environment of all its processes, and its parameters,

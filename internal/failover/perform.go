@@ -150,22 +150,13 @@ func (m *Manager) resume(ctx context.Context) {
 			return posted{}, false
 		}
 		kind := evResumed
-		if isLost(l) {
+		if isClosed(l.Lost()) {
 			kind = evForfeited
 		} else if err := m.Scripts.KillUnfinished(starting); err != nil {
 			m.Say("error: " + err.Error())
 		}
 		return posted{event: event{kind: kind}, lock: l, settled: make(chan struct{})}, true
 	})
-}
-
-func isLost(l Lock) bool {
-	select {
-	case <-l.Lost():
-		return true
-	default:
-		return false
-	}
 }
 
 // clear kills what is left of an earlier run.

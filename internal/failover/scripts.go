@@ -117,7 +117,7 @@ func (m *Manager) killOnce(grace time.Duration) (alive string) {
 	return alive
 }
 
-func isClosed(c chan struct{}) bool {
+func isClosed[C chan struct{} | <-chan struct{}](c C) bool {
 	select {
 	case <-c:
 		return true
