@@ -111,6 +111,43 @@ func TestFence(t *testing.T) {
 	})
 }
 
+// A holder that is gone, but whose node stands by for the lock again, is not powered off: it was booted, or
+// its manager was. Once it is silent it is.
+func TestFenceSparesStandBy(t *testing.T) {
+	t.Parallel()
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
+		x, y := c.session("x"), c.session("y")
+		defer y.stop()
+		b := &switchboard{took: time.Second}
+		w := wish("p")
+		w.Times = slowStop
+		mustAcquire(t, x, w)
+		x.stop() // without a release
+		again, ended := c.session("x"), make(chan struct{})
+		ctx, giveUp := context.WithCancel(t.Context())
+		go func() {
+			defer close(ended)
+			_, _ = again.Acquire(ctx, w)
+		}()
+		other := acquireLater(t, y, fencing(b))
+		time.Sleep(slowStop.Timeout + time.Minute)
+		if calls := b.called(); len(calls) > 0 {
+			t.Fatalf("%v was powered off, though it stands by", b.nodes)
+		}
+		notYet(t, other, "while the time is not over")
+		c.net.Isolate("x", append(c.others(""), "y"), true)
+		time.Sleep(10 * time.Second)
+		if calls := b.called(); len(calls) != 1 {
+			t.Errorf("fenced %d times after it was cut off, want once", len(calls))
+		}
+		<-other
+		giveUp()
+		c.net.Isolate("x", append(c.others(""), "y"), false)
+		<-ended
+		again.stop()
+	})
+}
+
 // A fencing that fails opens nothing early, and is tried again after a minute. Nobody is fenced who
 // renews, nor for a lock that is blocked.
 func TestFenceFails(t *testing.T) {

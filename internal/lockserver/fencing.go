@@ -59,7 +59,9 @@ func (s *Server) fence(ctx context.Context, received lease.Time, q lock.FenceReq
 }
 
 // judgeFence is the lock of q as it was judged that its holder may be powered off; the zero Lock if it
-// may not. Who asks must be on another node: it would power off itself.
+// may not. Who asks must be on another node: it would power off itself. A node that stands by for the same
+// lock, as after a crash it does when it is back, is not silent: to power it off would help nobody, and
+// where that takes the lock server of the result with it, it would happen again and again.
 func (s *Server) judgeFence(leaseTerm uint64, q lock.FenceRequest) (k lock.Lock, state lock.State, err error) {
 	m := s.machine
 	m.mu.Lock()
@@ -70,7 +72,7 @@ func (s *Server) judgeFence(leaseTerm uint64, q lock.FenceRequest) (k lock.Lock,
 	switch {
 	case m.leases.RaftTerm() != leaseTerm:
 		return lock.Lock{}, state, errNoLeader
-	case k.Session != q.Session || k.Term != q.Term || k.Node == q.By.Node:
+	case k.Session != q.Session || k.Term != q.Term || k.Node == q.By.Node || s.names.isStandBy(k.Node, q.Name, now):
 		return lock.Lock{}, state, nil
 	}
 	left, err := m.leases.JudgeFence(q.Name, k, now)

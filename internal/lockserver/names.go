@@ -19,9 +19,10 @@ const maxNames = 10_000
 // guards no lock, for holders are sessions; but files, logs and fencing go by the name, and two
 // hosts with one name would be taken for one.
 type names struct {
-	mu   sync.Mutex
-	by   map[string]spoke
-	rare rare
+	mu    sync.Mutex
+	by    map[string]spoke
+	waits map[[2]string]lease.Time // when a node last waited for a lock, by both names
+	rare  rare
 }
 
 // spoke is when a host was heard last.
@@ -49,6 +50,28 @@ func (n *names) hear(node, host string, now lease.Time) (taken bool) {
 	}
 	n.by[node] = spoke{host, now}
 	return false
+}
+
+// standBy is how long a node stands by for a lock after it was heard: it asks again every 1.5 s.
+const standBy = 5 * time.Second
+
+// standsBy notes that a node waits for a lock: nothing of that package runs there, but for what its holder
+// has by a session that the node has still.
+func (n *names) standsBy(node, lock string, now lease.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.waits) >= maxNames || n.waits == nil {
+		n.waits = map[[2]string]lease.Time{}
+	}
+	n.waits[[2]string{node, lock}] = now
+}
+
+// isStandBy says whether a node waits for a lock.
+func (n *names) isStandBy(node, lock string, now lease.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at, waits := n.waits[[2]string{node, lock}]
+	return waits && now.Shortest(at) < standBy
 }
 
 // hearNode is hear, and tells in the log what it found, once a minute.
