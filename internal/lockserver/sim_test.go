@@ -1,8 +1,7 @@
 package lockserver
 
 import (
-	"bufio"
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -11,10 +10,10 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"backtowork/internal/crew"
 	"backtowork/internal/lock"
 )
 
@@ -74,7 +73,7 @@ func TestSimulation(t *testing.T) {
 	}
 	switch {
 	case *simWorker:
-		work(t)
+		serve(t)
 		return
 	case *simSeed != 0:
 		//lint:ignore SA1019 raft draws its timeouts from there
@@ -95,7 +94,7 @@ func TestSimulation(t *testing.T) {
 			hours, *simLength = 0.5, 10*time.Minute
 		}
 	}
-	total := crew(t, hours)
+	total := work(t, hours)
 	if !t.Failed() && (total.Hours < hours || float64(total.count()) < dense*hours) {
 		t.Errorf("only %.1f hours with %d faults were simulated: the check is worth less than it should be", total.Hours, total.count())
 	}
@@ -131,40 +130,26 @@ func again(seed uint64) string {
 		"  GODEBUG=randseednop=0 GOMAXPROCS=1 go test ./internal/lockserver -run 'TestSimulation$' -count=10 -sim.seed=%d%s", seed, more)
 }
 
-// crew simulates that many hours, by two processes, and reports what is wrong.
-func crew(t *testing.T, hours float64) (total result) {
-	const processes = 2
-	seeds := make(chan uint64)
-	stop := make(chan struct{})
-	go func() {
-		defer close(seeds)
-		for seed := *simFrom; ; seed++ {
-			select {
-			case seeds <- seed:
-			case <-stop:
-				return
-			}
+// work simulates that many hours, by two processes, and reports what is wrong.
+func work(t *testing.T, hours float64) (total result) {
+	c := crew.Crew{Processes: 2, Limit: 15 * time.Minute, Worker: func() *exec.Cmd {
+		return exec.Command(os.Args[0], "-test.run=^TestSimulation$", "-test.timeout=0", "-sim.worker",
+			"-sim.length="+simLength.String(), "-sim.faults="+*simFaults, "-sim.off="+*simOff)
+	}}
+	seeds := func(yield func(uint64) bool) {
+		for seed := *simFrom; yield(seed); seed++ {
 		}
-	}()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	var stopped bool
-	took := func(r result) {
-		mu.Lock()
-		defer mu.Unlock()
+	}
+	crew.Run(c, seeds, func(seed uint64, r result, err error) bool {
 		total.add(r)
-		if r.Wrong != "" {
-			t.Errorf("seed %d: %s\n%s", r.Seed, r.Wrong, again(r.Seed))
+		switch {
+		case err != nil:
+			t.Errorf("seed %d: %v\n%s", seed, err, again(seed))
+		case r.Wrong != "":
+			t.Errorf("seed %d: %s\n%s", seed, r.Wrong, again(seed))
 		}
-		if (total.Hours >= hours || t.Failed()) && !stopped {
-			stopped = true
-			close(stop)
-		}
-	}
-	for range processes {
-		wg.Go(func() { employ(t, seeds, took) })
-	}
-	wg.Wait()
+		return total.Hours < hours && !t.Failed()
+	})
 	return total
 }
 
@@ -183,80 +168,17 @@ func (r *result) add(o result) {
 	}
 }
 
-// employ has a process of its own simulate seeds.
-func employ(t *testing.T, seeds <-chan uint64, took func(result)) {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestSimulation$", "-test.timeout=0", "-sim.worker",
-		"-sim.length="+simLength.String(), "-sim.faults="+*simFaults, "-sim.off="+*simOff)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=1000", "GODEBUG=randseednop=0")
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	in, err1 := cmd.StdinPipe()
-	out, err2 := cmd.StdoutPipe()
-	if err1 != nil || err2 != nil || cmd.Start() != nil {
-		t.Errorf("cannot start a process to simulate with: %v %v", err1, err2)
-		return
-	}
-	defer func() { _ = cmd.Wait() }()
-	defer func() { _ = in.Close() }()
-	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 16<<20)
-	for seed := range seeds {
-		const limit = 5 * time.Minute
-		hangs := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() })
-		_, err := fmt.Fprintln(in, seed)
-		r, ok := nextResult(lines)
-		if !hangs.Stop() || err != nil || !ok {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait() // and with it all that it said
-			r = result{Seed: seed, Wrong: fmt.Sprintf("the process crashed, or hung for %v: %s", limit, last(errs.String()))}
-			took(r)
-			return
-		}
-		took(r)
-	}
-}
-
-func last(text string) string { return text[max(0, len(text)-8000):] }
-
-const (
-	mark       = "RESULT " // begins the line of a result
-	testFailed = "the test itself failed"
-)
-
-// nextResult is the next result that a worker says.
-func nextResult(lines *bufio.Scanner) (r result, ok bool) {
-	var before strings.Builder
-	for lines.Scan() {
-		if text, ok := strings.CutPrefix(lines.Text(), mark); ok {
-			err := json.Unmarshal([]byte(text), &r)
-			if r.Wrong == testFailed {
-				r.Wrong += ": " + last(before.String())
-			}
-			return r, err == nil
-		}
-		before.WriteString(lines.Text() + "\n")
-	}
-	return result{}, false
-}
-
-// work simulates the seeds that are read from stdin.
-func work(t *testing.T) {
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
-		var seed uint64
-		if _, err := fmt.Sscan(lines.Text(), &seed); err != nil {
-			t.Fatal(err)
-		}
+// serve simulates the seeds that are read from stdin.
+func serve(t *testing.T) {
+	err := crew.Serve(os.Stdin, os.Stdout, func(seed uint64) (r result, err error) {
 		//lint:ignore SA1019 raft draws its timeouts from there
 		rand.Seed(int64(seed))
-		var r result
-		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { r = simulate(t, planned(seed)) }) && r.Wrong == "" {
-			r.Seed, r.Wrong = seed, testFailed
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { r = simulate(t, planned(seed)) }) {
+			err = errors.New("the simulation itself failed")
 		}
-		b, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Printf("\n%s%s\n", mark, b)
+		return r, err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
