@@ -72,7 +72,7 @@ func (s *Server) newIdentity() { s.self = identity{ID: s.Entry + "/" + randomID(
 // identify opens the store and learns who this server is. One that lost its memory is set aside:
 // then this is another server, which does not vote until the others have taken it in (rule 12).
 func (s *Server) identify() (err error) {
-	if s.store, err = openStore(s.storeFile(), s.Fatal); err != nil {
+	if err = s.openStore(); err != nil {
 		return err
 	}
 	why, err := s.recall()

@@ -53,7 +53,7 @@ func (s *Server) setAside(why string) error {
 	if err := s.store.Close(); err != nil {
 		return err
 	}
-	if s.store, err = openStore(s.storeFile(), s.Fatal); err != nil {
+	if err = s.openStore(); err != nil {
 		return err
 	}
 	s.newIdentity()

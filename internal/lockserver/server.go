@@ -60,8 +60,9 @@ type Config struct {
 	Log     *slog.Logger
 	Fatal   func(error) // ends the process, at once
 
-	Off  Off
-	logs logSizes // zero: the usual
+	Off   Off
+	Stall func()   // is called by each call of the store, as by a slow disk; nil but in simulations
+	logs  logSizes // zero: the usual
 }
 
 // logSizes is when the log is cut short.

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -92,7 +91,7 @@ func (v *simServer) boot() {
 func (v *simServer) once(ctx context.Context) error {
 	s := &testServer{}
 	cfg := v.sim.c.config(v.entry, s)
-	cfg.Clock, cfg.List, cfg.Fatal = v.clock, v.lockServers(), v.fatal
+	cfg.Clock, cfg.List, cfg.Fatal, cfg.Stall = v.clock, v.lockServers(), v.fatal, v.pause
 	cfg.Log = slog.New(slog.DiscardHandler)
 	if *simLog {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stdout, nil)).With("on", v.entry)
@@ -102,7 +101,6 @@ func (v *simServer) once(ctx context.Context) error {
 		return err
 	}
 	s.Server = server
-	server.store.stall = v.pause
 	server.machine.saw = func(l *raft.Log, e lock.Entry, did outcome) { v.sim.saw(v.entry, v.clock.rate, l, e, did) }
 	v.mu.Lock()
 	v.now = s
@@ -136,26 +134,8 @@ func (v *simServer) pause() {
 	v.mu.Lock()
 	stall := v.stall
 	v.mu.Unlock()
-	if stall != nil && !underLock() {
+	if stall != nil {
 		stall()
-	}
-}
-
-// underLock says whether the store is called with a mutex held: virtual time does not go on while
-// others wait for one, so that call is not made to wait; nor one by Run itself, which has the rest
-// to end.
-func underLock() bool {
-	var callers [32]uintptr
-	frames := runtime.CallersFrames(callers[:runtime.Callers(0, callers[:])])
-	for {
-		frame, more := frames.Next()
-		switch strings.TrimPrefix(frame.Function, "backtowork/internal/lockserver.(*Server).") {
-		case "remember", "born", "identify", "Run":
-			return true
-		}
-		if !more {
-			return false
-		}
 	}
 }
 
