@@ -12,7 +12,7 @@ func TestRepoImports(t *testing.T) {
 	t.Parallel()
 	allowed := map[string]string{
 		"cmd/btw":    "cli",
-		"cli":        "clusterkey conf deadman failover guarded lease lock lockclient lockserver netif notes script watchdog",
+		"cli":        "clusterkey conf crew deadman failover guarded lease lock lockclient lockserver netif notes script simulate watchdog",
 		"failover":   "lease lock notes",
 		"lockserver": "clusterkey lease lock",
 		"lockclient": "lease lock notes",
@@ -21,7 +21,8 @@ func TestRepoImports(t *testing.T) {
 		"deadman":    "lease",
 		"memnet":     "",
 		"guarded":    "deadman failover lease lock lockclient",
-		"simulate":   "clusterkey deadman failover guarded lease lock lockclient lockserver memnet notes",
+		"crew":       "",
+		"simulate":   "clusterkey crew deadman failover guarded lease lock lockclient lockserver memnet notes",
 		"clusterkey": "", "conf": "", "lease": "", "netif": "", "notes": "", "script": "",
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "backtowork/cmd/btw", "backtowork/internal/...").Output()

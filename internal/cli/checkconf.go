@@ -211,14 +211,7 @@ func (s *site) gather(ctx context.Context, name string) (*view, error) {
 // consult asks the package's script on this node for its parameters, and how long status takes.
 // It does so beside a manager that may run it, and touches nothing of that.
 func (s *site) consult(ctx context.Context, name string) (p failover.Params, took time.Duration, err error) {
-	shell, err := s.Shell()
-	if err != nil {
-		return p, 0, err
-	}
-	r, err := script.New(script.Config{
-		Home: s.Home, Name: name, Node: s.Node, Lock: name, LockDir: s.LockDir,
-		Session: lockclient.NewID(), Shell: shell, Environ: environ(), Cgroup: "none",
-	})
+	r, err := s.asker(name)
 	if err != nil {
 		return p, 0, err
 	}
@@ -242,6 +235,18 @@ func (s *site) consult(ctx context.Context, name string) (p failover.Params, too
 		return p, 0, context.Cause(ctx)
 	}
 	return p, time.Since(began), nil
+}
+
+// asker runs the package's script to ask it something, beside a manager that may run it.
+func (s *site) asker(name string) (*script.Runner, error) {
+	shell, err := s.Shell()
+	if err != nil {
+		return nil, err
+	}
+	return script.New(script.Config{
+		Home: s.Home, Name: name, Node: s.Node, Lock: name, LockDir: s.LockDir,
+		Session: lockclient.NewID(), Shell: shell, Environ: environ(), Cgroup: "none",
+	})
 }
 
 // A view is what is known of a package on all nodes.

@@ -64,6 +64,7 @@ func commands() []command {
 		{[]string{"pkill"}, pkillUsage, pkill},
 		{[]string{"set-shell"}, setShellUsage, setShell},
 		{[]string{"setsid"}, setsidUsage, setsid},
+		{[]string{"simulator"}, simulatorUsage, simulator},
 		{[]string{"sleep"}, sleepUsage, sleep},
 		{[]string{"store-check"}, storeCheckUsage, storeCheck},
 		{[]string{"watchdog"}, watchdogUsage, runWatchdog},
@@ -128,9 +129,9 @@ func callMe(name string) {
 	}
 }
 
-// unheeding are the commands that a signal just ends, as it ends a program that asks for none,
-// and that become another program. (To ask and then to resign could lose one in between.)
-var unheeding = []string{"setsid", "sleep"}
+// unheeding are the commands that a signal just ends, as it ends a program that asks for none. (To ask
+// and then to resign could lose one in between, for those that become another program.)
+var unheeding = []string{"setsid", "simulator", "sleep"}
 
 // heeded is those of signals that the caller does not want to be ignored, as nohup does.
 func heeded(signals ...os.Signal) []os.Signal { return slices.DeleteFunc(signals, signal.Ignored) }

@@ -16,7 +16,7 @@ import (
 	"backtowork/internal/notes"
 )
 
-const serviceUsage = `Usage: btwctl { start | stop | status | check-conf | upgrade | unblock | clear }
+const serviceUsage = `Usage: btwctl { start | stop | status | check-conf | simulate | upgrade | unblock | clear }
   Main script to init, start or stop the package monitor service.
 
   start P [Q ...]   run packages in the background, in one process; the output
@@ -25,6 +25,8 @@ const serviceUsage = `Usage: btwctl { start | stop | status | check-conf | upgra
   status [REGEX]    one line for each package that runs here
   check-conf P      what differs between the nodes, how long a failover takes, and by
                     how much two nodes cannot overlap
+  simulate P        what failovers cost with its parameters, on a cluster in memory; see
+                    service simulate --help
   upgrade [P ...]   have back-to-work here become this program; packages run on
   unblock P         a package that could not be shown to be down keeps its lock: once
                     it was stopped by hand, look again, and let other nodes have it.
@@ -37,7 +39,8 @@ Example: ./service start dummy
 func service(ctx context.Context, env *Env) error {
 	verbs := map[string]func(context.Context, *Env, []string) error{
 		"start": serviceStart, "stop": serviceStop, "status": serviceStatus, "check-conf": serviceCheckConf,
-		"upgrade": serviceUpgrade, "unblock": serviceUnblock, "clear": serviceClear,
+		"simulate": serviceSimulate,
+		"upgrade":  serviceUpgrade, "unblock": serviceUnblock, "clear": serviceClear,
 	}
 	if len(env.Args) == 0 || verbs[env.Args[0]] == nil {
 		fmt.Fprint(env.Stderr, serviceUsage)

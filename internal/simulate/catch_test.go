@@ -12,15 +12,15 @@ import (
 
 // catches are plans in which one rule is off: the faults against which it protects come often.
 var catches = map[string]Plan{
-	"rule 3 kill end":  {Off: Off{KillEnd: true}, Faults: map[string]int{"node pause": 2, "bad stop": 2}},
-	"rule 7 open":      {Off: Off{Servers: lockserver.Off{Open: true}}, Faults: map[string]int{"to and fro": 1}},
+	"rule 3 kill end":  {Off: Off{KillEnd: true}, Faults: map[string]int{"node-pause": 2, "bad-stop": 2}},
+	"rule 7 open":      {Off: Off{Servers: lockserver.Off{Open: true}}, Faults: map[string]int{"to-and-fro": 1}},
 	"rule 15 release":  {Off: Off{LetLive: true}, Faults: map[string]int{"halt": 1}},
-	"rule 17 deadman":  {Off: Off{Deadman: true}, Faults: map[string]int{"manager kill": 1}},
-	"rule 17 silence":  {Off: Off{Silence: true}, Faults: map[string]int{"manager pause": 1}},
-	"rule 17 word":     {Off: Off{Word: true}, Faults: map[string]int{"pause at start": 1}},
-	"rule 17 release":  {Off: Off{Release: true}, Faults: map[string]int{"kill releaser": 1}},
-	"rule 18 adoption": {Off: Off{Adoption: true, Release: true}, Faults: map[string]int{"kill releaser": 1}},
-	"rule 20 smaller":  {Off: Off{Smaller: true}, Faults: map[string]int{"parameters": 2, "cut holder": 2}},
+	"rule 17 deadman":  {Off: Off{Deadman: true}, Faults: map[string]int{"manager-kill": 1}},
+	"rule 17 silence":  {Off: Off{Silence: true}, Faults: map[string]int{"manager-pause": 1}},
+	"rule 17 word":     {Off: Off{Word: true}, Faults: map[string]int{"pause-at-start": 1}},
+	"rule 17 release":  {Off: Off{Release: true}, Faults: map[string]int{"kill-releaser": 1}},
+	"rule 18 adoption": {Off: Off{Adoption: true, Release: true}, Faults: map[string]int{"kill-releaser": 1}},
+	"rule 20 smaller":  {Off: Off{Smaller: true}, Faults: map[string]int{"parameters": 2, "cut-holder": 2}},
 }
 
 // Every rule that is switched off is seen by the checks, within a few seeds; the same seeds with the
@@ -58,7 +58,7 @@ func TestClusterBothKilled(t *testing.T) {
 	for seed := range uint64(seeds) {
 		p := Plan{
 			Seed: seed + 1, Length: 10 * time.Minute, Nodes: 3, Servers: 3, BothKilled: true,
-			Faults: map[string]int{"both killed": 3, "cut holder": 1, "manager kill": 1},
+			Faults: map[string]int{"both-killed": 3, "cut-holder": 1, "manager-kill": 1},
 		}
 		r := simulate(t, p)
 		if r.Wrong != "" {

@@ -161,9 +161,10 @@ func (p *Package) look() {
 	up := slices.ContainsFunc(p.worlds, func(w *world) bool { return w.up() && isClosed(w.node.flow) })
 	switch {
 	case up && !p.up:
+		down := time.Since(p.since)
+		p.longest = max(p.longest, down)
 		if p.cause != "" {
-			down := time.Since(p.since).Seconds()
-			p.s.result.Down[p.cause] = max(p.s.result.Down[p.cause], down)
+			p.s.result.Down[p.cause] = max(p.s.result.Down[p.cause], down.Seconds())
 		}
 		p.cause = ""
 	case !up && p.up:

@@ -9,58 +9,78 @@ import (
 	"backtowork/internal/failover"
 )
 
-// faults is what can go wrong, with how often it does.
-var faults = map[string]struct {
-	weight int
-	do     func(*Simulation)
-}{
-	"cut node":       {6, (*Simulation).cutNode},
-	"cut holder":     {6, (*Simulation).cutHolder},
-	"halves":         {3, (*Simulation).halves},
-	"one way":        {4, (*Simulation).oneWay},
-	"loss":           {2, (*Simulation).loss},
-	"slow":           {3, (*Simulation).slow},
-	"server crash":   {3, (*Simulation).serverCrash},
-	"server restart": {2, (*Simulation).serverRestart},
-	"leader crash":   {3, (*Simulation).leaderCrash},
-	"manager kill":   {8, (*Simulation).managerKill},
-	"manager pause":  {6, (*Simulation).managerPause},
-	"pause at start": {2, (*Simulation).pauseAtStart},
-	"deadman kill":   {4, (*Simulation).deadmanKill},
-	"deadman pause":  {4, (*Simulation).deadmanPause},
-	"node pause":     {4, (*Simulation).nodePause},
-	"node crash":     {4, (*Simulation).nodeCrash},
-	"halt":           {4, (*Simulation).haltOne},
-	"parameters":     {3, (*Simulation).parameters},
-	"clear":          {1, (*Simulation).forget},
-	"look":           {1, (*Simulation).lookAgain},
-	"bad stop":       {3, (*Simulation).badStop},
-	"kill releaser":  {2, (*Simulation).killReleaser},
-	"to and fro":     {1, (*Simulation).toAndFro},
-	"both killed":    {0, (*Simulation).bothKilled},
+// A fault is something that can go wrong.
+type fault struct {
+	weight int               // how often it does
+	spares bool              // it leaves a node that can run a package, if there are three lock servers
+	what   string            // it is, for people
+	do     func(*Simulation) // it
+}
+
+// faults is what can go wrong.
+var faults = map[string]fault{
+	"node-crash":     {4, true, "a node crashes, and is booted again", (*Simulation).nodeCrash},
+	"node-pause":     {4, true, "a node stands still with all that runs on it, and goes on", (*Simulation).nodePause},
+	"cut-holder":     {6, true, "the active node is cut off", (*Simulation).cutHolder},
+	"cut-node":       {6, true, "a host is cut off", (*Simulation).cutNode},
+	"halves":         {3, false, "the network falls into halves", (*Simulation).halves},
+	"one-way":        {4, false, "what a host sends is lost, or what it is sent", (*Simulation).oneWay},
+	"loss":           {2, false, "30 % of the packets are lost", (*Simulation).loss},
+	"slow":           {3, false, "the network is slow", (*Simulation).slow},
+	"slow-disk":      {2, true, "the disk of a lock server is slow, or hangs for a while", (*Simulation).slowDisk},
+	"server-crash":   {3, true, "a lock server crashes", (*Simulation).serverCrash},
+	"server-restart": {2, true, "a lock server is started again", (*Simulation).serverRestart},
+	"leader-crash":   {3, true, "the leading lock server crashes", (*Simulation).leaderCrash},
+	"to-and-fro":     {1, false, "one lock server after the other leads for a while", (*Simulation).toAndFro},
+	"manager-kill":   {8, true, "kill -9 of back-to-work", (*Simulation).managerKill},
+	"manager-pause":  {6, true, "back-to-work stands still (SIGSTOP)", (*Simulation).managerPause},
+	"pause-at-start": {2, true, "the same, at the moment of a start", (*Simulation).pauseAtStart},
+	"deadman-kill":   {4, true, "kill -9 of the deadman", (*Simulation).deadmanKill},
+	"deadman-pause":  {4, true, "the deadman stands still (SIGSTOP)", (*Simulation).deadmanPause},
+	BothKilled:       {0, true, "kill -9 of both: two may run", (*Simulation).bothKilled},
+	"kill-releaser":  {2, true, "kill -9 of back-to-work while it gives the lock back", (*Simulation).killReleaser},
+	"halt":           {4, true, "service stop, and service start a while after", (*Simulation).haltOne},
+	"bad-stop":       {3, false, "the stop script fails or hangs", (*Simulation).badStop},
+	"parameters":     {3, true, "timeout and stop_timeout are changed", (*Simulation).parameters},
+	"clear":          {1, true, "service clear", (*Simulation).forget},
+	"look":           {1, true, "service unblock, without need", (*Simulation).lookAgain},
+}
+
+// BothKilled is the fault after which two may run: see [Plan].
+const BothKilled = "both-killed"
+
+// Faults is all that can go wrong, by name, in words.
+func Faults() map[string]string {
+	all := map[string]string{}
+	for name, f := range faults {
+		all[name] = f.what
+	}
+	return all
+}
+
+// weight is how often a fault is made.
+func (s *Simulation) weight(name string) int {
+	switch {
+	case s.Faults != nil:
+		return s.Faults[name]
+	case name == BothKilled && s.BothKilled:
+		return 10
+	}
+	return faults[name].weight
 }
 
 // hardTimes makes faults for that long.
 func (s *Simulation) hardTimes(length time.Duration) {
 	names := slices.Sorted(maps.Keys(faults))
-	weight := func(name string) int {
-		switch {
-		case s.Faults != nil:
-			return s.Faults[name]
-		case name == "both killed" && s.BothKilled:
-			return 10
-		}
-		return faults[name].weight
-	}
 	total := 0
 	for _, name := range names {
-		total += weight(name)
+		total += s.weight(name)
 	}
 	s.setOdds(0.25)
 	for end := time.Now().Add(length); time.Now().Before(end) && !s.isWrong(); {
 		at := s.rng.IntN(total)
 		for _, name := range names {
-			if at -= weight(name); at < 0 {
+			if at -= s.weight(name); at < 0 {
 				s.fault(name)
 				faults[name].do(s)
 				break
@@ -273,10 +293,23 @@ func (s *Simulation) nodePause() {
 func (s *Simulation) nodeCrash() {
 	n := s.some().node
 	if s.isUp(n) {
-		n.crash()
-		s.note(nil, "%s crashes", n.name)
-		s.later(s.span(2*time.Second, 90*time.Second), n.start)
+		s.crashFor(n, s.span(2*time.Second, 90*time.Second))
 	}
+}
+
+// crashFor crashes a node, and boots it again after a while.
+func (s *Simulation) crashFor(n *node, length time.Duration) {
+	n.crash()
+	s.note(nil, "%s crashes", n.name)
+	s.later(length, n.start)
+}
+
+// resetNode is what a fence does, or a node that resets itself.
+func (s *Simulation) resetNode(n *node) {
+	s.mu.Lock()
+	d := 10*time.Second + time.Duration(s.packages[0].worlds[0].rng.Int64N(int64(30*time.Second)))
+	s.mu.Unlock()
+	s.crashFor(n, d)
 }
 
 // haltOne is service stop, and service start a while after.

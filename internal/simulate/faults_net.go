@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"time"
 )
 
@@ -181,4 +182,30 @@ func (s *Simulation) toAndFro() {
 		s.net.Heal()
 		s.sleep(s.span(2*time.Second, 12*time.Second))
 	}
+}
+
+// slowDisk makes each call of a lock server's disk take a while, or hang for longer than the server
+// takes that.
+func (s *Simulation) slowDisk() {
+	v := pick(s, s.servers...)
+	if !v.up() {
+		return
+	}
+	if s.rng.IntN(3) > 0 {
+		d := s.span(10*time.Millisecond, 1900*time.Millisecond)
+		v.stallBy(func() { time.Sleep(d) }, false)
+		s.later(s.span(time.Second, 30*time.Second), func() { v.stallBy(nil, false) })
+		return
+	}
+	d := s.span(2100*time.Millisecond, 5*time.Second)
+	v.stallBy(func() {
+		time.Sleep(d)
+		runtime.Goexit() // the process is no more
+	}, true)
+	s.later(s.span(5*time.Second, 40*time.Second), func() {
+		v.stallBy(nil, false)
+		if v.on == nil || s.isUp(v.on) {
+			v.boot()
+		}
+	})
 }

@@ -147,7 +147,7 @@ func (k *keeper) Stop(ctx context.Context, w deadman.Word) {
 	}
 	m := failover.New(failover.Config{
 		Package: k.pkg.Name, Node: k.node.name, Scripts: k.hands, Clock: clock{k.node.clock, k.p}, Notes: notes.In(k.dir),
-		Say: k.Say, Stop: guarded.Lost(w),
+		Say: k.Say, Stop: guarded.Lost(w), Reset: k.hands.reset,
 	}, params)
 	_, _ = m.Run(ctx)
 	k.s.mu.Lock()

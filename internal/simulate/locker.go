@@ -2,12 +2,14 @@ package simulate
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"backtowork/internal/failover"
 	"backtowork/internal/guarded"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
 )
 
 // A locker is the manager's, seen from outside: what it gets is noted, and a process that does not
@@ -18,7 +20,47 @@ type locker struct {
 }
 
 func (m *manager) locker() failover.Locker {
-	return &locker{&guarded.Locker{Session: m.session, Link: m.link, Former: m.former, Note: m.remember}, m}
+	return &locker{&guarded.Locker{Session: m.session, Link: m.link, Former: m.former, Note: m.remember, Wish: m.wish}, m}
+}
+
+// wish is what the manager says of fencing when it asks for the lock.
+func (m *manager) wish(w *lockclient.Wish) {
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	if p := m.params; p.Fence != "" {
+		w.Fence, w.FenceLimit, w.FenceRequired = m.fence, p.FenceTimeout, p.FenceRequired
+	}
+}
+
+// fence powers a node off, or fails, or hangs.
+func (m *manager) fence(ctx context.Context, name string) error {
+	if !m.p.acts() {
+		return errDead
+	}
+	m.s.mu.Lock()
+	takes, luck, limit := time.Duration(m.rng.Int64N(int64(4*time.Second))), m.rng.IntN(10), m.params.FenceTimeout
+	m.s.noteLocked(m.pkg, "%s: %s fences %s", m.node.name, m.p.name, name)
+	m.s.mu.Unlock()
+	switch luck {
+	case 0:
+		return errors.New("no answer")
+	case 1:
+		takes += limit
+	}
+	select {
+	case <-time.After(takes):
+	case <-m.p.ctx.Done(): // what it has begun goes on
+		<-time.After(takes)
+	}
+	for _, n := range m.s.nodes {
+		if n.name == name {
+			m.s.resetNode(n)
+		}
+	}
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	m.s.count(m.pkg, "fenced")
+	return nil
 }
 
 // Acquire waits for the lock.
@@ -46,7 +88,7 @@ func (l *locker) Resume(ctx context.Context, name string, pace time.Duration) fa
 	lost := isClosed(h.Lost())
 	if !lost {
 		l.m.s.result.Adoptions++
-		l.m.adopted = l.m.doing.Doing == failover.Running && l.m.up() && len(l.m.procs) == 1
+		l.m.adopted = l.m.params.Adopt && l.m.doing.Doing == failover.Running && l.m.up() && len(l.m.procs) == 1
 	}
 	l.m.s.noteLocked(l.m.pkg, "%s: %s adopts: lost: %v, L in %v, K in %v", l.m.node.name, l.m.p.name, lost, end.Left(now), kill.Left(now))
 	return h
@@ -154,6 +196,7 @@ func (h *held) Block(ctx context.Context, reason string) error {
 	if err == nil {
 		h.m.s.mu.Lock()
 		h.m.s.result.Blocked++
+		h.m.pkg.blocked = true
 		h.m.s.mu.Unlock()
 	}
 	return err

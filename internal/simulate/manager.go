@@ -238,9 +238,11 @@ func (m *manager) run() {
 	cfg := failover.Config{
 		Package: m.pkg.Name, Node: m.node.name, Scripts: m.hands, Locker: m.locker(), Clock: clock{m.node.clock, m.p},
 		Notes: notes.In(m.dir), Say: m.say,
-		Signals: m.signals, Orders: m.orders, Clear: m.clear, From: m.doing,
+		Signals: m.signals, Orders: m.orders, Clear: m.clear, From: m.doing, Reset: m.hands.reset,
 		Changed: func(p failover.Params) {
+			m.s.mu.Lock()
 			m.params = p
+			m.s.mu.Unlock()
 			m.link.Update(m.origin())
 		},
 	}

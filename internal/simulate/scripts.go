@@ -3,7 +3,6 @@ package simulate
 import (
 	"context"
 	"slices"
-	"strconv"
 	"time"
 
 	"backtowork/internal/failover"
@@ -25,19 +24,7 @@ func (h hands) Echo(_ context.Context, name string) (string, error) {
 	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	whole := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
-	p := h.pkg.Params
-	switch name {
-	case "pace":
-		return whole(p.Pace), nil
-	case "timeout":
-		return whole(p.Timeout), nil
-	case "start_timeout":
-		return whole(p.StartTimeout), nil
-	case "stop_timeout":
-		return whole(p.StopTimeout), nil
-	}
-	return "", nil
+	return h.pkg.Params.Values()[name], nil
 }
 
 // Start begins a script.
@@ -145,6 +132,14 @@ func (h hands) Alive() (string, error) {
 func (h hands) KillUnfinished(bool) error {
 	_, err := h.sweep(0, func(p *proc) bool { return p.action != nil })
 	return err
+}
+
+// reset is self_fence=reboot.
+func (h hands) reset() {
+	if h.p.acts() {
+		h.s.wg.Go(func() { h.s.resetNode(h.node) })
+		<-h.p.ctx.Done()
+	}
 }
 
 // A deed is an action as the process that began it sees it.

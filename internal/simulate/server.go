@@ -25,6 +25,8 @@ type server struct {
 	mu     sync.Mutex
 	cancel context.CancelFunc
 	ended  chan struct{} // nil before the first start
+	stall  func()        // in each call of its store; nil for nothing of it
+	doomed bool          // its disk hangs: it may end by itself
 }
 
 // up says whether its process runs.
@@ -43,7 +45,7 @@ func (v *server) boot() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	v.cancel, v.ended = cancel, ended
+	v.cancel, v.ended, v.stall, v.doomed = cancel, ended, nil, false
 	v.mu.Unlock()
 	v.s.net.Power(v.entry)
 	v.s.note(nil, "lock server %s starts", v.entry)
@@ -65,7 +67,7 @@ func (v *server) once(ctx context.Context) error {
 	server, err := lockserver.Open(lockserver.Config{
 		Entry: v.entry, List: v.s.list, Dir: filepath.Join(dir, "state"), Mark: filepath.Join(dir, "mark"), Version: version,
 		Key: v.s.key, Network: v.s.net.On(v.entry), Clock: v.clock, Log: slog.New(slog.DiscardHandler), Fatal: v.fatal,
-		Off: v.s.Off.Servers,
+		Off: v.s.Off.Servers, Stall: v.pause,
 	})
 	if err != nil {
 		return err
@@ -73,9 +75,32 @@ func (v *server) once(ctx context.Context) error {
 	return server.Run(ctx)
 }
 
-// fatal ends the process, which nothing here may make it do.
+// pause is what each call of the store waits for.
+func (v *server) pause() {
+	v.mu.Lock()
+	stall := v.stall
+	v.mu.Unlock()
+	if stall != nil {
+		stall()
+	}
+}
+
+// stallBy makes each call of the store wait, or none if stall is nil. A doomed server may die of it.
+func (v *server) stallBy(stall func(), doomed bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.stall, v.doomed = stall, v.doomed || doomed
+}
+
+// fatal ends the process, which nothing here but a disk that hangs may make it do.
 func (v *server) fatal(err error) {
-	v.s.violate(nil, "lock server %s died: %v", v.entry, err)
+	v.mu.Lock()
+	doomed := v.doomed
+	v.mu.Unlock()
+	v.s.note(nil, "lock server %s ends by itself: %v", v.entry, err)
+	if !doomed {
+		v.s.violate(nil, "lock server %s died: %v", v.entry, err)
+	}
 	go v.crash(false)
 	runtime.Goexit()
 }
@@ -107,11 +132,9 @@ func (s *Simulation) clients() (all []lockclient.Server) {
 
 // leader is the server that leads, or nil.
 func (s *Simulation) leader() *server {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
 	for _, v := range s.servers {
 		var health lock.Health
-		if !v.up() || s.admin.Get(ctx, v.entry, "/v1/health", &health) != nil {
+		if !v.up() || !s.ask(v, "/v1/health", &health) {
 			continue
 		}
 		for _, w := range s.servers {
@@ -123,11 +146,18 @@ func (s *Simulation) leader() *server {
 	return nil
 }
 
+// ask asks a lock server.
+func (s *Simulation) ask(v *server, path string, answer any) (ok bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return s.admin.Get(ctx, v.entry, path, answer) == nil
+}
+
 // locks is the locks as some server sees them.
 func (s *Simulation) locks() map[string]lock.State {
 	for _, v := range s.servers {
 		var all lock.Locks
-		if v.up() && s.admin.Get(context.Background(), v.entry, "/v1/locks", &all) == nil {
+		if v.up() && s.ask(v, "/v1/locks", &all) {
 			return all.Locks
 		}
 	}

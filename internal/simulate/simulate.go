@@ -25,7 +25,6 @@ import (
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/failover"
 	"backtowork/internal/lease"
-	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/lockserver"
 	"backtowork/internal/memnet"
@@ -38,11 +37,14 @@ type Plan struct {
 	Nodes      int           // 2 to 5
 	Servers    int           // 1, 3 or 5
 	Params     []failover.Params
+	Name       string         // of the first package
 	Faults     map[string]int // weights, by name; nil: the usual
 	BothKilled bool           // manager and deadman are killed at once: two may be alive (SAFETY.md, what remains)
 	Tough      bool           // some processes cannot be killed for a while
+	Together   bool           // the lock servers are on the nodes, as far as there are nodes
+	Alone      bool           // each fault comes alone and is measured, beside those of hard times
 	Off        Off
-	Trace      func(line string) // is told each event at once; may be nil
+	Trace      func(line string) `json:"-"` // is told each event at once; may be nil
 }
 
 // Off switches rules off, to show that the checks see it.
@@ -58,23 +60,6 @@ type Off struct {
 	Smaller  bool // rule 20: a smaller T binds when the servers know it, not before
 }
 
-// A Result is what came of a simulation.
-type Result struct {
-	Seed       uint64
-	Hours      float64
-	Faults     map[string]int
-	Happened   map[string]int     // what scripts did that they should not, and such
-	Grants     int                // of the lock
-	Adoptions  int                // of one that an earlier manager had
-	Kept       int                // packages that ran on after that, untouched
-	TakeOvers  int                // stops by a deadman
-	Blocked    int                // locks that stayed with a node that could not be shown to be down
-	Unkillable int                // changes while something that could not be killed was alive elsewhere
-	Doubled    int                // changes while two were alive, where that is to be expected
-	Down       map[string]float64 // longest time that a package was up nowhere, in seconds, by the fault before it
-	Wrong      string             // "" if nothing is; else what, and the timeline before it
-}
-
 // A Package is one that the cluster runs. The simulation's mu guards it.
 type Package struct {
 	Name   string
@@ -82,12 +67,14 @@ type Package struct {
 	s      *Simulation
 	worlds []*world
 
-	up    bool
-	fault string // the last that there was
-	cause string // why it is down
-	since time.Time
-	armed bool // the next that starts is to be stopped
-	slow  bool // the next release is to be slow, and its manager killed
+	up      bool
+	fault   string // the last that there was
+	cause   string // why it is down
+	since   time.Time
+	longest time.Duration // that it was up nowhere, since a fault that comes alone
+	blocked bool          // since then its lock was
+	armed   bool          // the next that starts is to be stopped
+	slow    bool          // the next release is to be slow, and its manager killed
 }
 
 // A Simulation is one run.
@@ -107,6 +94,7 @@ type Simulation struct {
 	wrong    chan struct{}  // closed when something is
 
 	mu     sync.Mutex
+	over   bool    // no node is booted any more
 	odds   float64 // that a script does not do as it should
 	pids   int
 	healed chan struct{} // closed, and made anew, when all is healed
@@ -114,10 +102,8 @@ type Simulation struct {
 	result Result
 }
 
-// Run runs a plan, with its files in dir. It must be called in a bubble of virtual time
-// (testing/synctest), and with math/rand seeded (GODEBUG=randseednop=0) if a seed is to do the same
-// again.
-func Run(p Plan, dir string) (Result, error) {
+// run runs a plan, with its files in dir, in a bubble of virtual time.
+func run(p Plan, dir string) (Result, error) {
 	key, err := clusterkey.Create(filepath.Join(dir, "key"))
 	if err != nil {
 		return Result{}, err
@@ -125,7 +111,7 @@ func Run(p Plan, dir string) (Result, error) {
 	s := &Simulation{
 		Plan: p, dir: dir, key: key, net: memnet.New(), rng: rand.New(rand.NewPCG(p.Seed, 0)), begin: time.Now(),
 		wrong: make(chan struct{}), healed: make(chan struct{}),
-		result: Result{Seed: p.Seed, Faults: map[string]int{}, Happened: map[string]int{}, Down: map[string]float64{}},
+		result: newResult(p.Seed),
 	}
 	s.build()
 	s.run()
@@ -151,12 +137,16 @@ func (s *Simulation) build() {
 		}
 	}
 	for i, params := range s.Params {
-		s.packages = append(s.packages, &Package{Name: fmt.Sprintf("p%d", i+1), Params: params, s: s, since: time.Now()})
+		name := fmt.Sprintf("p%d", i+1)
+		if i == 0 && s.Name != "" {
+			name = s.Name
+		}
+		s.packages = append(s.packages, &Package{Name: name, Params: params, s: s, since: time.Now()})
 	}
 	for i := range s.Nodes {
 		s.nodes = append(s.nodes, s.newNode(fmt.Sprintf("n%d", i+1)))
 	}
-	apart := s.rng.IntN(3) == 0
+	apart := s.rng.IntN(3) == 0 && !s.Together
 	for i := range s.Servers {
 		v := &server{s: s, entry: fmt.Sprintf("s%d", i+1), clock: lease.Scaled(s.rate())}
 		if i < len(s.nodes) && !apart {
@@ -177,10 +167,14 @@ func (s *Simulation) build() {
 // someParams are parameters that give an hour many changes of node.
 func (s *Simulation) someParams() failover.Params {
 	second := func(of ...int) time.Duration { return time.Duration(pick(s, of...)) * time.Second }
-	return failover.Params{
+	p := failover.Params{
 		Pace: second(2, 4, 4, 6), Timeout: second(8, 10, 12, 20), StartTimeout: second(10, 20), StopTimeout: second(4, 6, 8, 12),
 		Adopt: true, KillLeftovers: true,
 	}
+	if s.rng.IntN(4) == 0 {
+		p.Fence, p.FenceTimeout, p.FenceRequired = "power", second(5, 10), s.rng.IntN(3) == 0
+	}
+	return p
 }
 
 // run lets the cluster live through hard times and calm ones, by turns.
@@ -195,9 +189,12 @@ func (s *Simulation) run() {
 	}
 	s.calm()
 	for time.Since(s.begin) < s.Length && !s.isWrong() {
+		if s.Alone {
+			s.oneByOne()
+		}
 		s.hardTimes(s.span(3*time.Minute, 6*time.Minute))
 		s.calm()
-		if s.Length >= time.Hour {
+		if s.Length >= time.Hour && !s.Alone {
 			s.quietTimes(s.span(50*time.Minute, 80*time.Minute))
 		}
 	}
@@ -234,11 +231,7 @@ func (s *Simulation) later(d time.Duration, f func()) {
 func (s *Simulation) calm() {
 	s.heal()
 	begin := time.Now()
-	bound := 90 * time.Second // an election, resting after failures, and an admin that unblocks
-	for _, p := range s.packages {
-		times := lock.Times{Timeout: p.Params.Timeout, Stop: p.Params.StopTimeout}
-		bound = max(bound, 90*time.Second+2*times.Silence()+p.Params.StartTimeout+p.Params.StopTimeout+p.Params.Timeout)
-	}
+	bound := s.longest((*Package).recovery)
 	s.awaitUp(begin, bound)
 	s.sleep(20 * time.Second)
 	s.awaitUp(time.Now(), bound) // what a script did before may have been noticed only now
@@ -247,6 +240,12 @@ func (s *Simulation) calm() {
 	for _, p := range s.packages {
 		p.fault = "none"
 	}
+}
+
+// recovery is how long a package may take to be up after everything is healed: an election, resting after
+// failures, an admin that unblocks, and scripts that are in the middle of failing.
+func (p *Package) recovery() time.Duration {
+	return 90*time.Second + 2*p.silence() + p.Params.StartTimeout + p.Params.StopTimeout + p.Params.Timeout
 }
 
 // awaitUp waits until every package is up, which it must be within bound from begin.
@@ -336,6 +335,9 @@ func (s *Simulation) finish() {
 		s.unblock()
 		time.Sleep(time.Second)
 	}
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
 	for _, n := range s.nodes {
 		n.crash()
 	}

@@ -1,21 +1,18 @@
 package simulate
 
 import (
-	"bufio"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
-	"math/rand"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"backtowork/internal/crew"
 )
 
 // How to run one simulation again, or for a night: see TestCluster.
@@ -36,7 +33,7 @@ var (
 func planned(seed uint64) Plan {
 	p := catches[*simOff]
 	p.Seed, p.Length, p.Nodes, p.Servers = seed, *simLength, *simNodes, *simOwn
-	p.Tough = seed%4 == 0
+	p.Tough, p.Alone = seed%4 == 0, seed%2 == 1
 	if *simFaults != "" {
 		p.Faults = map[string]int{}
 		for _, name := range strings.Split(*simFaults, ",") {
@@ -46,21 +43,13 @@ func planned(seed uint64) Plan {
 	return p
 }
 
-// simulate runs a plan in a bubble of its own.
-func simulate(t *testing.T, p Plan) (r Result) {
+// simulate runs a plan.
+func simulate(t *testing.T, p Plan) Result {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "btw-test-")
+	r, err := InBubble(t, p)
 	if err != nil {
-		dir = t.TempDir()
+		t.Fatal(err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	//lint:ignore SA1019 raft draws its timeouts from there
-	rand.Seed(int64(p.Seed))
-	synctest.Test(t, func(t *testing.T) {
-		if r, err = Run(p, dir); err != nil {
-			t.Fatal(err)
-		}
-	})
 	return r
 }
 
@@ -73,7 +62,9 @@ func simulate(t *testing.T, p Plan) (r Result) {
 func TestCluster(t *testing.T) {
 	switch {
 	case *simWorker:
-		work(t)
+		if err := Serve(t, os.Stdin, os.Stdout); err != nil {
+			t.Fatal(err)
+		}
 		return
 	case *simSeed != 0:
 		p := planned(*simSeed)
@@ -95,23 +86,16 @@ func TestCluster(t *testing.T) {
 			hours, *simLength = 0.5, 10*time.Minute
 		}
 	}
-	total := crew(t, hours)
+	total := work(t, hours)
 	const dense = 25 // faults an hour, at the least
-	if !t.Failed() && (total.Hours < hours || float64(total.count()) < dense*hours) {
-		t.Errorf("only %.1f hours with %d faults were simulated: the check is worth less than it should be", total.Hours, total.count())
+	if !t.Failed() && (total.Hours < hours || float64(total.Count()) < dense*hours) {
+		t.Errorf("only %.1f hours with %d faults were simulated: the check is worth less than it should be", total.Hours, total.Count())
 	}
 	text, err := json.MarshalIndent(total, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d faults: %s", total.count(), text)
-}
-
-func (r Result) count() (n int) {
-	for _, c := range r.Faults {
-		n += c
-	}
-	return n
+	t.Logf("%d faults: %s", total.Count(), text)
 }
 
 // again is the command that runs a seed once more.
@@ -132,149 +116,24 @@ func againWith(p Plan) string {
 		"  GODEBUG=randseednop=0 GOMAXPROCS=1 go test ./internal/simulate -run 'TestCluster$' -count=10 -sim.seed=%d%s", p.Seed, more)
 }
 
-// crew simulates that many hours, by two processes, and reports what is wrong.
-func crew(t *testing.T, hours float64) (total Result) {
-	const processes = 2
-	seeds := make(chan uint64)
-	stop := make(chan struct{})
-	go func() {
-		defer close(seeds)
-		for seed := *simFrom; ; seed++ {
-			select {
-			case seeds <- seed:
-			case <-stop:
-				return
-			}
-		}
-	}()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	var stopped bool
-	took := func(r Result) {
-		mu.Lock()
-		defer mu.Unlock()
-		total.add(r)
-		if r.Wrong != "" {
-			t.Errorf("seed %d: %s\n%s", r.Seed, r.Wrong, again(r.Seed))
-		}
-		if (total.Hours >= hours || t.Failed()) && !stopped {
-			stopped = true
-			close(stop)
+// work simulates that many hours, by two processes, and reports what is wrong.
+func work(t *testing.T, hours float64) (total Result) {
+	c := crew.Crew{Processes: 2, Limit: 15 * time.Minute, Worker: func() *exec.Cmd {
+		return exec.Command(os.Args[0], "-test.run=^TestCluster$", "-test.timeout=0", "-sim.worker")
+	}}
+	plans := func(yield func(Plan) bool) {
+		for seed := *simFrom; yield(planned(seed)); seed++ {
 		}
 	}
-	for range processes {
-		wg.Go(func() { employ(t, seeds, took) })
-	}
-	wg.Wait()
+	crew.Run(c, plans, func(p Plan, r Result, err error) bool {
+		total.Add(r)
+		switch {
+		case err != nil:
+			t.Errorf("seed %d: %v\n%s", p.Seed, err, again(p.Seed))
+		case r.Wrong != "":
+			t.Errorf("seed %d: %s\n%s", p.Seed, r.Wrong, again(p.Seed))
+		}
+		return total.Hours < hours && !t.Failed()
+	})
 	return total
-}
-
-func (r *Result) add(o Result) {
-	if r.Faults == nil {
-		r.Faults, r.Happened, r.Down = map[string]int{}, map[string]int{}, map[string]float64{}
-	}
-	r.Hours += o.Hours
-	r.Grants += o.Grants
-	r.Adoptions += o.Adoptions
-	r.TakeOvers += o.TakeOvers
-	r.Kept += o.Kept
-	r.Blocked += o.Blocked
-	r.Unkillable += o.Unkillable
-	r.Doubled += o.Doubled
-	for name, n := range o.Faults {
-		r.Faults[name] += n
-	}
-	for name, n := range o.Happened {
-		r.Happened[name] += n
-	}
-	for name, seconds := range o.Down {
-		r.Down[name] = max(r.Down[name], seconds)
-	}
-}
-
-// employ has a process of its own simulate seeds.
-func employ(t *testing.T, seeds <-chan uint64, took func(Result)) {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestCluster$", "-test.timeout=0", "-sim.worker",
-		"-sim.length="+simLength.String(), fmt.Sprint("-sim.nodes=", *simNodes), fmt.Sprint("-sim.servers=", *simOwn), "-sim.faults="+*simFaults, "-sim.off="+*simOff)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=1000", "GODEBUG=randseednop=0")
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	in, err1 := cmd.StdinPipe()
-	out, err2 := cmd.StdoutPipe()
-	if err1 != nil || err2 != nil || cmd.Start() != nil {
-		t.Errorf("cannot start a process to simulate with: %v %v", err1, err2)
-		return
-	}
-	defer func() { _ = cmd.Wait() }()
-	defer func() { _ = in.Close() }()
-	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 16<<20)
-	for seed := range seeds {
-		const limit = 5 * time.Minute
-		hangs := time.AfterFunc(limit, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) }) // it says where it stands
-		_, err := fmt.Fprintln(in, seed)
-		r, ok := nextResult(lines)
-		if !hangs.Stop() || err != nil || !ok {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait() // and with it all that it said
-			took(Result{Seed: seed, Wrong: fmt.Sprintf("the process crashed, or hung for %v: %s%s", limit, r.Wrong, stands(errs.String()))})
-			return
-		}
-		took(r)
-	}
-}
-
-// stands is, of a process that says where all its goroutines stand, those that may be why it hangs: not
-// who waits as one does in virtual time.
-func stands(text string) string {
-	var some []string
-	for part := range strings.SplitSeq(text, "\n\n") {
-		if first, _, _ := strings.Cut(part, "\n"); strings.Contains(first, "bubble") && !strings.Contains(first, "durable") {
-			some = append(some, part)
-		}
-	}
-	return last(strings.Join(some, "\n\n"))
-}
-
-func last(text string) string { return text[max(0, len(text)-30000):] }
-
-const (
-	mark       = "RESULT " // begins the line of a result
-	testFailed = "the test itself failed"
-)
-
-// nextResult is the next result that a worker says.
-func nextResult(lines *bufio.Scanner) (r Result, ok bool) {
-	var before strings.Builder
-	for lines.Scan() {
-		if text, ok := strings.CutPrefix(lines.Text(), mark); ok {
-			err := json.Unmarshal([]byte(text), &r)
-			if r.Wrong == testFailed {
-				r.Wrong += ": " + last(before.String())
-			}
-			return r, err == nil
-		}
-		before.WriteString(lines.Text() + "\n")
-	}
-	return Result{Wrong: last(before.String())}, false
-}
-
-// work simulates the seeds that are read from stdin.
-func work(t *testing.T) {
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
-		var seed uint64
-		if _, err := fmt.Sscan(lines.Text(), &seed); err != nil {
-			t.Fatal(err)
-		}
-		var r Result
-		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { r = simulate(t, planned(seed)) }) && r.Wrong == "" {
-			r.Seed, r.Wrong = seed, testFailed
-		}
-		b, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Printf("\n%s%s\n", mark, b)
-	}
 }

@@ -69,9 +69,14 @@ type act struct {
 func (w *world) usual(what string) act {
 	most := 300 * time.Millisecond
 	if what != "status" {
-		most = 2500 * time.Millisecond
+		most = w.pkg.scripts()
 	}
 	return act{takes: time.Millisecond + time.Duration(w.rng.Int64N(int64(most)))}
+}
+
+// scripts is how long a healthy start takes, or a stop.
+func (p *Package) scripts() time.Duration {
+	return min(2500*time.Millisecond, p.Params.StartTimeout/2, p.Params.StopTimeout/2)
 }
 
 // draw is what a script does this time.
