@@ -159,12 +159,17 @@ func fenceFails(t *testing.T, tr tree) {
 	l.notEarly("fenced", active, next, cut, quickT+20*time.Second)
 }
 
-// Where a fence is required, one that hangs opens nothing at all.
+// Where a fence is required, one that hangs opens nothing at all; a person who says that the node is off does.
 func fenceRequired(t *testing.T, tr tree) {
 	l, active := fencedNodes(t, tr, "fence_required=yes", func(*lab, string) string { return "" })
 	l.cutOff(active, active)
 	l.isDown("fenced", active, quickT+5*time.Second)
 	l.stays(fencedRest+5*time.Second, "nobody takes it unfenced", func() bool { return len(l.where("fenced", seesUp, "up")) == 0 })
+	other := l.others(active)[0]
+	if said := l.try(other, "./service", "unblock", "fenced", "--node-is-down", other); !strings.Contains(said, "is not blocked") {
+		t.Errorf("of a node that does not have it: %q", said)
+	}
+	l.lab("exec", "-w", labHome, other, "./service", "unblock", "fenced", "--node-is-down", active)
+	l.runsOn("fenced", 10*time.Second, active)
 	l.healAll()
-	l.runsOn("fenced", 20*time.Second) // the node itself says that it is down
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/notes"
 	"backtowork/internal/script"
@@ -88,6 +89,8 @@ func (s *site) unblock(ctx context.Context, c *lockclient.Client, name, down str
 	}
 	k := state.Lock
 	switch {
+	case k.Held() && k.Blocked == "" && down == k.Node:
+		return s.declareOff(ctx, c, name, k)
 	case !k.Held() || k.Blocked == "":
 		return fmt.Errorf("the lock of package %s is not blocked", name)
 	case down == "" && k.Node == s.Node:
@@ -109,6 +112,35 @@ func (s *site) unblock(ctx context.Context, c *lockclient.Client, name, down str
 	}
 	fmt.Fprintf(s.env.Stdout, "the lock of package %s is free.\n", name)
 	return nil
+}
+
+// declareOff has the lock of a silent node be had at once, by the word of the user that it is off: as after
+// a fence, for those that fail (fence_required=yes).
+func (s *site) declareOff(ctx context.Context, c *lockclient.Client, name string, k lock.Lock) error {
+	session := lockclient.NewSession(c, s.Node, s.files)
+	for told := false; ; told = true {
+		state, err := session.DeclareOff(ctx, name, k)
+		switch {
+		case errors.Is(err, lockclient.ErrBeingFenced):
+			if !told {
+				fmt.Fprintf(s.env.Stderr, "%s: %v: waiting for that (a minute or so).\n", s.env.Name, err)
+			}
+			select {
+			case <-time.After(time.Second):
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		case errors.Is(err, lockclient.ErrNotSilent):
+			return withHint(fmt.Errorf("package %s is still %s's, which was heard %g s ago, or stands by: nothing was done",
+				name, k.Node, (time.Duration(state.Silent)*time.Millisecond).Round(100*time.Millisecond).Seconds()),
+				"once it was silent for its timeout (%g s), say it again", k.Times.Timeout.Seconds())
+		case err != nil:
+			return err
+		}
+		fmt.Fprintf(s.env.Stdout, "package %s may be had by other nodes.\n", name)
+		return nil
+	}
 }
 
 // isDownHere says why a package is not down on this node, where no manager runs it.

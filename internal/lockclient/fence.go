@@ -60,6 +60,34 @@ func (s *Session) fence(ctx context.Context, w Wish, state lock.State, f *fencer
 	return s.report(ctx, lock.FencedRequest{ReleaseRequest: of, By: s.Owner.Session, OK: err == nil})
 }
 
+// ErrNotSilent is why a node is not taken for off: the servers have heard of its lock in the last timeout,
+// the node stands by for it, or the lock is not as it was seen.
+var ErrNotSilent = errors.New("its node is not silent")
+
+// ErrBeingFenced is why a node is not taken for off yet: another node tries to power it off.
+var ErrBeingFenced = errors.New("another node tries to power it off")
+
+// DeclareOff gives the servers a person's word, in place of a fence, that the node of the silent holder of k
+// is off (SAFETY.md rule 19): the lock may be had at once. The state is the lock's as it was found.
+func (s *Session) DeclareOff(ctx context.Context, name string, k lock.Lock) (lock.State, error) {
+	of := lock.ReleaseRequest{Name: name, Term: k.Term, Session: k.Session}
+	q := lock.FenceRequest{ReleaseRequest: of, By: s.Owner, Limit: reportTime.Milliseconds(), Host: s.client.Host}
+	var a lock.FenceAnswer
+	if _, err := s.client.call(ctx, changeLimit, "/v1/fence", q, &a); err != nil {
+		return a.State, err
+	}
+	switch {
+	case !a.Granted && a.Lock.BeingFenced():
+		return a.State, ErrBeingFenced
+	case !a.Granted:
+		return a.State, ErrNotSilent
+	}
+	if !s.report(ctx, lock.FencedRequest{ReleaseRequest: of, By: s.Owner.Session, OK: true}) {
+		return a.State, errors.New("the lock servers have not taken note of it in time: say it again")
+	}
+	return a.State, nil
+}
+
 // powerOff calls Fence, and waits for it no longer than it may take.
 func (w Wish) powerOff(ctx context.Context, node string) error {
 	ctx, cancel := context.WithTimeout(ctx, w.limit())

@@ -148,6 +148,45 @@ func TestFenceSparesStandBy(t *testing.T) {
 	})
 }
 
+// Where every fence fails, a person's word that the node is off opens the lock at once; but not while the
+// holder is heard.
+func TestDeclareOff(t *testing.T) {
+	t.Parallel()
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
+		x, y, z := c.session("x"), c.session("y"), c.session("z")
+		defer x.stop()
+		defer y.stop()
+		defer z.stop()
+		w := fencing(&switchboard{err: errors.New("no route to the power switch")})
+		w.FenceRequired = true
+		c.cutHolder(x, slowStop)
+		k := c.agreed("p")
+		if _, err := z.DeclareOff(t.Context(), "p", k); !errors.Is(err, lockclient.ErrNotSilent) {
+			t.Fatalf("while the holder has its lease: %v", err)
+		}
+		got := acquireLater(t, y, w)
+		time.Sleep(slowStop.Silence() + time.Minute)
+		notYet(t, got, "while no fence succeeded")
+		begin := time.Now()
+		for {
+			_, err := z.DeclareOff(t.Context(), "p", k)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, lockclient.ErrBeingFenced) || time.Since(begin) > time.Minute {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if at := <-got; time.Since(at) > time.Second {
+			t.Errorf("had %v before", time.Since(at))
+		}
+		if _, err := z.DeclareOff(t.Context(), "p", k); !errors.Is(err, lockclient.ErrNotSilent) {
+			t.Errorf("of the next holder: %v", err)
+		}
+	})
+}
+
 // A fencing that fails opens nothing early, and is tried again after a minute. Nobody is fenced who
 // renews, nor for a lock that is blocked.
 func TestFenceFails(t *testing.T) {

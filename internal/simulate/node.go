@@ -74,7 +74,7 @@ func (s *Simulation) rate() float64 { return 0.9955 + 0.009*s.rng.Float64() }
 // start boots a node that is off, and what runs on it.
 func (n *node) start() {
 	n.s.mu.Lock()
-	was := n.up || n.s.over
+	was := n.up || n.s.over.Load()
 	if !was {
 		n.up, n.clock = true, lease.Scaled(n.rate)
 		n.boot++

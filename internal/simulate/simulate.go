@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -92,9 +93,9 @@ type Simulation struct {
 	begin    time.Time
 	wg       sync.WaitGroup // of processes, and of faults that go on
 	wrong    chan struct{}  // closed when something is
+	over     atomic.Bool    // no node is booted any more, and nothing is done later
 
 	mu     sync.Mutex
-	over   bool    // no node is booted any more
 	odds   float64 // that a script does not do as it should
 	pids   int
 	healed chan struct{} // closed, and made anew, when all is healed
@@ -218,6 +219,9 @@ func (s *Simulation) sleep(d time.Duration) {
 // later does f after a while, or at the latest when everything is healed. The caller may hold s.mu.
 func (s *Simulation) later(d time.Duration, f func()) {
 	healed := s.healed
+	if s.over.Load() {
+		return
+	}
 	s.wg.Go(func() {
 		select {
 		case <-time.After(d):
@@ -335,9 +339,7 @@ func (s *Simulation) finish() {
 		s.unblock()
 		time.Sleep(time.Second)
 	}
-	s.mu.Lock()
-	s.over = true
-	s.mu.Unlock()
+	s.over.Store(true)
 	for _, n := range s.nodes {
 		n.crash()
 	}
