@@ -54,6 +54,7 @@ func (s *site) sums(name string) (lock.Report, error) {
 	if r.Script, err = sum(filepath.Join(s.Home, "packages", name)); err != nil {
 		return r, err
 	}
+	r.Watchdog, _ = watchdogDevice(s.Home) // what is wrong there back-to-work says
 	r.Modules, r.AllModules = modules(filepath.Join(s.Home, "packages/modules"))
 	return r, nil
 }
@@ -166,7 +167,7 @@ func serviceCheckConf(ctx context.Context, env *Env, packages []string) error {
 	}
 	v.own.Params = p.Values()
 	same := v.showParams()
-	safe := v.showNumbers(p, took)
+	safe := v.showNumbers(p, took, s.resettable())
 	var faults []error
 	if !same {
 		faults = append(faults, errors.New("the nodes differ"))

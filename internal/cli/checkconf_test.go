@@ -198,6 +198,7 @@ func TestShowParams(t *testing.T) {
 func TestShowNumbers(t *testing.T) {
 	t.Parallel()
 	p := failover.Params{Pace: 4 * time.Second, Timeout: 30 * time.Second, StartTimeout: 30 * time.Second, StopTimeout: 30 * time.Second}
+	var w resettable
 	show := func(p failover.Params) (string, bool) {
 		var out bytes.Buffer
 		v := &view{out: &out, own: told("h1", func(r *lock.Report) { r.Params["priority"] = "99" }), nodes: map[string]lock.Report{
@@ -206,7 +207,7 @@ func TestShowNumbers(t *testing.T) {
 			"h3": told("h3", nil),
 			"h4": told("h4", func(r *lock.Report) { r.Params["priority"] = "much" }),
 		}}
-		safe := v.showNumbers(p, time.Second)
+		safe := v.showNumbers(p, time.Second, w)
 		return out.String(), safe
 	}
 	const want = `
@@ -219,7 +220,7 @@ it ends by itself        it runs elsewhere within 73.5 s
 it hangs or is degraded  it runs elsewhere within 105 s
 no overlap               a margin of 0.54 s (used up where the nodes' clocks differ by 1 %)
 
-warning: no overlap: not guaranteed if cut off and the stop fails (self_fence=reboot or fence_required=yes would guard it).
+warning: no overlap: not guaranteed if cut off and the stop fails (self_fence=reboot, fence_required=yes or conf/watchdog would guard it).
 `
 	if got, safe := show(p); got != want || !safe {
 		t.Errorf("%v, %s\nwant %s", safe, got, want)
@@ -232,5 +233,15 @@ warning: no overlap: not guaranteed if cut off and the stop fails (self_fence=re
 	p.SelfFence, p.Timeout, p.StopTimeout = true, 30*time.Second, 30*time.Second
 	if got, _ := show(p); strings.Contains(got, "warning") || strings.HasSuffix(got, "\n\n") {
 		t.Errorf("%q, want no warning", got)
+	}
+	p.SelfFence, w = false, resettable{"/dev/watchdog", 10 * time.Second}
+	const reset = "hardware watchdog        this host is reset at the kill end, unless the package was seen down\n"
+	if got, _ := show(p); !strings.Contains(got, reset) || strings.Contains(got, "warning") {
+		t.Errorf("%s\nwant %s, and no warning", got, reset)
+	}
+	w.timeout = time.Minute
+	const late = "its 1m0s are too long for timeout + stop_timeout = 1m0s: this host is reset up to 1m1s after the kill end\n"
+	if got, _ := show(p); !strings.Contains(got, late) || !strings.Contains(got, "no overlap: not guaranteed") {
+		t.Errorf("%s\nwant %s, and the warning", got, late)
 	}
 }

@@ -152,7 +152,7 @@ func (d *deadmanProcess) prepare(env *Env, hello *deadman.Hello) (err error) {
 func (d *deadmanProcess) Heard(w deadman.Word) {
 	d.relax()
 	if d.feeder != nil {
-		d.feeder.put(w.Package, w.Kill, w.Phase == deadman.Free)
+		d.feeder.put(w.Package, until{w.Kill, w.Timeout + w.Stop, w.Phase == deadman.Free})
 	}
 }
 
@@ -315,7 +315,7 @@ func (d *deadmanProcess) Update(o deadman.Origin) {
 func (d *deadmanProcess) LetGo(pkg string) {
 	p := d.packages[pkg]
 	if d.feeder != nil {
-		d.feeder.put(pkg, lease.Time{}, true)
+		d.feeder.put(pkg, until{clear: true})
 		d.feeder.flush(time.Second)
 	}
 	_ = p.flock.Close()

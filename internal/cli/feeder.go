@@ -24,6 +24,7 @@ type feeder struct {
 // An until is the kill end of a package, or that nothing of it is left.
 type until struct {
 	kill  lease.Time
+	span  time.Duration // T + S
 	clear bool
 }
 
@@ -37,9 +38,9 @@ func newFeeder(path string, say func(string)) *feeder {
 }
 
 // put has it said soon.
-func (f *feeder) put(pkg string, kill lease.Time, clear bool) {
+func (f *feeder) put(pkg string, u until) {
 	f.mu.Lock()
-	f.unsaid[pkg] = until{kill, clear}
+	f.unsaid[pkg] = u
 	f.mu.Unlock()
 	select {
 	case f.wake <- struct{}{}:
@@ -113,7 +114,7 @@ func (f *feeder) tell(c *watchdog.Client) error {
 		if u.clear {
 			err = c.Clear(pkg)
 		} else {
-			err = c.Hold(pkg, u.kill)
+			err = c.Hold(pkg, u.kill, u.span)
 		}
 		if err != nil {
 			return err

@@ -263,6 +263,9 @@ func (g *group) runMember(ctx context.Context, m *member) error {
 	for _, w := range params.Warnings() {
 		say(w)
 	}
+	if w := g.resettable(); w.device != "" && !w.guards(params) {
+		say("warning: the hardware watchdog: " + w.promise(params) + ".")
+	}
 	cfg := failover.Config{
 		Package: m.name, Node: g.Node, Scripts: scripts{m.script, m.parameters, say}, Locker: g.locker(m),
 		Clock: lease.System(), Notes: m.dir.notes, Say: say, Signals: m.signals, Orders: m.orders, Reset: m.resetNow, Clear: m.clear,

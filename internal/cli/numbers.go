@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -63,6 +64,9 @@ func differences(other, own lock.Report) (lines []string) {
 	}
 	if other.Script != own.Script {
 		lines = append(lines, "packages/"+own.Package+" differs")
+	}
+	if other.Watchdog != own.Watchdog {
+		lines = append(lines, fmt.Sprintf("conf/watchdog names %s, here %s", cmp.Or(plain(other.Watchdog), "none"), cmp.Or(plain(own.Watchdog), "none")))
 	}
 	lines = append(lines, moduleDifferences(other, own)...)
 	lines = append(lines, paramDifferences(other.Params, own.Params, "here")...)
@@ -144,7 +148,7 @@ func plain(text string) string {
 
 // showNumbers prints what the parameters come to, and what is to be said against them. It says
 // whether there is time between the last of the package here and the first of it elsewhere.
-func (v *view) showNumbers(p failover.Params, status time.Duration) (safe bool) {
+func (v *view) showNumbers(p failover.Params, status time.Duration, w resettable) (safe bool) {
 	p.Priority = v.longestPriority()
 	b := p.Bounds()
 	elsewhere := func(d time.Duration) string { return "it runs elsewhere within " + inSeconds(d) }
@@ -161,7 +165,10 @@ func (v *view) showNumbers(p failover.Params, status time.Duration) (safe bool) 
 	}
 	safe = b.Margin > 0
 	fmt.Fprintf(v.out, "%-24s %s\n", "no overlap", margin(b))
-	v.showList("", append(p.Warnings(), p.Doubts(status)...))
+	if w.device != "" {
+		fmt.Fprintf(v.out, "%-24s %s\n", "hardware watchdog", w.promise(p))
+	}
+	v.showList("", append(p.Warnings(), p.Doubts(status, w.guards(p))...))
 	return safe
 }
 

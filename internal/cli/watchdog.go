@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/failover"
 	"backtowork/internal/lease"
 	"backtowork/internal/script"
 	"backtowork/internal/watchdog"
@@ -26,9 +27,10 @@ Feeds the hardware watchdog that conf/watchdog names, in the foreground. back-to
 starts it in the background by itself where there is that file: one line, the path of
 the device. Its log is log/watchdog.log.
 
-It stops feeding, and so has the machine reset, once a package on this node is past its
-kill end by more than 1 s and nobody has seen that nothing of it is left. TERM and INT
-end it and disarm the device, but only while no package runs here. (A device whose
+It stops feeding in time to have the machine reset at the kill end of a package on this
+node, unless its lock is renewed, or nothing of it is left and somebody has seen that.
+(If timeout + stop_timeout is at most one and a half times the device's timeout, 10 s, it
+stops feeding 1 s after the kill end.) TERM and INT end it and disarm the device, but only while no package runs here. (A device whose
 driver was loaded with nowayout cannot be disarmed: it resets the machine.)
 
 Example: echo /dev/watchdog > conf/watchdog; bin/btw watchdog
@@ -153,6 +155,40 @@ func watchdogDevice(home string) (string, error) {
 		return "", fmt.Errorf("%s: cannot use %q: say the absolute path of a device", watchdogConf(home), words[0])
 	}
 	return words[0], nil
+}
+
+// A resettable is what this host's hardware watchdog can do.
+type resettable struct {
+	device  string        // "" for none
+	timeout time.Duration // of the device
+}
+
+// resettable is what the watchdog process says, or what is asked of the device where none runs yet.
+func (s *site) resettable() resettable {
+	device, err := watchdogDevice(s.Home)
+	if device == "" || err != nil {
+		return resettable{}
+	}
+	w := resettable{device, watchdog.Wanted}
+	if c, err := watchdog.Dial(watchdogSocket(s.Home)); err == nil {
+		w.timeout = c.Timeout
+		_ = c.Close()
+	}
+	return w
+}
+
+// guards says whether the watchdog resets this host by the kill end of a package.
+func (w resettable) guards(p failover.Params) bool {
+	return w.device != "" && watchdog.Guards(p.Timeout+p.StopTimeout, w.timeout)
+}
+
+// promise is what the watchdog does for a package, in words.
+func (w resettable) promise(p failover.Params) string {
+	if w.guards(p) {
+		return "this host is reset at the kill end, unless the package was seen down"
+	}
+	return fmt.Sprintf("its %v are too long for timeout + stop_timeout = %v: this host is reset up to %v after the kill end",
+		w.timeout, p.Timeout+p.StopTimeout, watchdog.Grace+w.timeout)
 }
 
 // takeWatchdogPID makes this process the only watchdog process of home, unless an earlier one of

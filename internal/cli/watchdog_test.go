@@ -37,7 +37,7 @@ func testDeadman(socket, d string) {
 	if err == nil {
 		var c *watchdog.Client
 		if c, err = watchdog.Dial(socket); err == nil {
-			err = c.Hold("p", lease.System().Now().Add(left))
+			err = c.Hold("p", lease.System().Now().Add(left), 0)
 		}
 	}
 	fmt.Println("held", err)

@@ -78,8 +78,9 @@ func (p Params) Bounds() Bounds {
 }
 
 // Doubts are what does no harm by itself, but is hardly meant so, and promises that cannot be
-// made. status is how long the status script took; 0 if that is not known.
-func (p Params) Doubts(status time.Duration) []string {
+// made. status is how long the status script took; 0 if that is not known. watched says that a hardware
+// watchdog resets this host by the kill end.
+func (p Params) Doubts(status time.Duration, watched bool) []string {
 	var d []string
 	doubt := func(format string, args ...any) { d = append(d, fmt.Sprintf("warning: "+format, args...)) }
 	if p.Pace > p.Timeout/3 && p.Pace <= p.Timeout {
@@ -103,8 +104,8 @@ func (p Params) Doubts(status time.Duration) []string {
 	if p.ReleaseAfterFailure && !p.SelfFence {
 		doubt("stop_failure=release: two nodes may run it after a stop that failed.")
 	}
-	if !p.SelfFence && !p.FenceRequired {
-		doubt("no overlap: not guaranteed if cut off and the stop fails (self_fence=reboot or fence_required=yes would guard it).")
+	if !p.SelfFence && !p.FenceRequired && !watched {
+		doubt("no overlap: not guaranteed if cut off and the stop fails (self_fence=reboot, fence_required=yes or conf/watchdog would guard it).")
 	}
 	return d
 }

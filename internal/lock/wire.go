@@ -154,6 +154,7 @@ type Report struct {
 	Servers    string            `json:"lock_servers"`
 	Script     string            `json:"script"`
 	Version    string            `json:"version,omitempty"`     // of the program
+	Watchdog   string            `json:"watchdog,omitempty"`    // the device that conf/watchdog names
 	AllModules string            `json:"all_modules,omitempty"` // one checksum over all
 	Modules    map[string]string `json:"modules,omitempty"`     // checksums, by name
 	Params     map[string]string `json:"params,omitempty"`      // as the manager lives by them

@@ -91,9 +91,9 @@ func newClient(conn net.Conn) *Client {
 	return &Client{conn: conn, lines: bufio.NewReader(conn), turn: make(chan struct{}, 1)}
 }
 
-// Hold says that something of pkg may run until kill.
-func (c *Client) Hold(pkg string, kill lease.Time) error {
-	_, err := c.call(message{Package: pkg, End: readingOf(kill)}, callLimit)
+// Hold says that something of pkg, which has a T + S of span, may run until kill.
+func (c *Client) Hold(pkg string, kill lease.Time, span time.Duration) error {
+	_, err := c.call(message{Package: pkg, End: readingOf(kill), Span: span.Milliseconds()}, callLimit)
 	return err
 }
 

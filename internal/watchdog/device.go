@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wanted is how long a device is to wait for food until it resets the machine.
-const wanted = 10 * time.Second
+// Wanted is how long a device is asked to wait for food until it resets the machine.
+const Wanted = 10 * time.Second
 
 // The bytes that are written to a device: any but the last feeds it, and whoever closes it right
 // after the last disarms it.
@@ -50,11 +50,11 @@ func OpenDevice(path string) (*Device, error) {
 
 // agree asks a device for the wanted timeout, and is the one that it has then, both in seconds.
 func agree(set func(int) error, ask func() (uint32, error)) time.Duration {
-	_ = set(int(wanted / time.Second)) // a device may have one that cannot be changed
+	_ = set(int(Wanted / time.Second)) // a device may have one that cannot be changed
 	if seconds, err := ask(); err == nil && seconds > 0 {
 		return time.Duration(seconds) * time.Second
 	}
-	return wanted
+	return Wanted
 }
 
 func (d *Device) feed() error {

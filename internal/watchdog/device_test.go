@@ -46,8 +46,8 @@ func TestOpenDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Timeout != wanted {
-		t.Errorf("the timeout of a file is %v, want %v", d.Timeout, wanted)
+	if d.Timeout != Wanted {
+		t.Errorf("the timeout of a file is %v, want %v", d.Timeout, Wanted)
 	}
 	if err := errors.Join(d.feed(), d.feed(), d.disarm()); err != nil {
 		t.Error(err)

@@ -4,18 +4,23 @@
 //
 // A deadman says of each of its packages until when something of it may run, the kill end K, says
 // it anew with each renewal, and at last that the package is clear: nothing of it is left, and
-// somebody has looked. A package that is past K by more than [Grace] and is not clear stops the
-// feeding for good, and the hardware resets the machine one timeout of the device later. What was
-// said once holds: a connection that breaks, a deadman that is killed or hangs, change nothing.
+// somebody has looked. The device is fed only while that cannot keep the machine alive for longer than
+// [Late] past K: so a package that is neither renewed nor clear has the machine reset then, before the
+// lock servers give its lock away. Where all that a package has, T + S, is hardly longer than the
+// device's timeout, that would starve a healthy one: see [Guards]. Such a package stops the feeding when
+// it is past K by [Grace]. Either way nothing is fed any more from then on, and the machine is reset one
+// timeout of the device later. What was said once holds: a connection that breaks, a deadman that is
+// killed or hangs, change nothing.
 //
 // The server and its deadmen speak over a unix socket, in JSON, one object per line:
 //
 //	{"hello":true}                               {"ok":true,"timeout_ms":10000}
-//	{"package":"p","end":{"boot":17,"raw":16}}   {"ok":true}
+//	{"package":"p","end":{"boot":17,"raw":16},"span_ms":60000}   {"ok":true}
 //	{"package":"p","clear":true}                 {"ok":true}
 //	anything, once it is refused                 {"error":"..."}
 //
-// where boot and raw are what CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW show at K, in nanoseconds.
+// where boot and raw are what CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW show at K, in nanoseconds, and the
+// span is T + S.
 package watchdog
 
 import (
@@ -33,6 +38,26 @@ import (
 
 // Grace is how far past its kill end a package may be until it is said to be clear.
 const Grace = time.Second
+
+// Late is how long after the kill end of a package that it guards the device resets the machine at the
+// latest, but for its own inexactness. The lock servers wait for half a second at the least.
+const Late = 250 * time.Millisecond
+
+// early is how long before the last moment the device is fed for the last time.
+const early = 50 * time.Millisecond
+
+// Guards says whether a device of that timeout can reset the machine by the kill end of a package that
+// has span, its T + S: it is told of a renewal up to a third of T, and so of span, after it was asked for.
+func Guards(span, timeout time.Duration) bool { return span-span/3 > timeout }
+
+// A hold is a package that is not clear.
+type hold struct {
+	end    lease.Time // its kill end
+	guards bool       // by which the machine is reset
+}
+
+// starves is when the device must not be fed any more for now.
+func (h hold) starves(timeout time.Duration) lease.Time { return h.end.Add(Late - timeout) }
 
 // errEnding refuses what comes when the device is not armed any more.
 var errEnding = errors.New("the watchdog process ends")
@@ -53,16 +78,19 @@ type Server struct {
 	Config
 
 	mu      sync.Mutex
-	held    map[string]lease.Time // kill ends of the packages that are not clear
-	stopped error                 // why the device is not fed any more; it stays
-	ending  bool                  // nothing is held, and nothing is taken any more
-	unset   func()                // the alarm for the earliest of held
-	failing bool                  // the device did not take its food; of the loop in Run
+	held    map[string]hold
+	stopped error         // why the device is not fed any more; it stays
+	ending  bool          // nothing is held, and nothing is taken any more
+	unset   func()        // the alarm for the earliest of held
+	changed chan struct{} // full when there is something to feed for
+
+	failing  bool   // the device did not take its food; of the loop in Run, as is:
+	starving string // the package for which it is not fed
 }
 
 // New is a server that holds nothing yet.
 func New(c Config) *Server {
-	return &Server{Config: c, held: map[string]lease.Time{}, unset: func() {}}
+	return &Server{Config: c, held: map[string]hold{}, unset: func() {}, changed: make(chan struct{}, 1)}
 }
 
 // Run feeds the device and listens on l, until one of ends comes while no package is held: then it
@@ -82,6 +110,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener, ends <-chan os.Signal)
 		select {
 		case <-turns.C:
 			s.feed()
+		case <-s.changed:
+			s.feed()
 		case sig := <-ends:
 			if s.mayEnd(sig) {
 				return s.Device.disarm()
@@ -95,10 +125,20 @@ func (s *Server) Run(ctx context.Context, l net.Listener, ends <-chan os.Signal)
 // feed feeds the device, if nothing speaks against it. It must need neither a file nor another
 // process: a machine whose disks hang is alive.
 func (s *Server) feed() {
-	if s.look() != nil {
+	pkg, err := s.look()
+	switch {
+	case err != nil:
+		return
+	case pkg != s.starving && pkg != "":
+		s.Log.Warn("a package was not renewed: the watchdog is not fed until it is, or was seen down", "package", pkg, "node", s.Node)
+	case pkg != s.starving:
+		s.Log.Info("the watchdog is fed again", "package", s.starving, "node", s.Node)
+	}
+	s.starving = pkg
+	if pkg != "" {
 		return
 	}
-	err := s.Device.feed()
+	err = s.Device.feed()
 	if err != nil && !s.failing {
 		s.Log.Error("cannot feed the watchdog: the machine may be reset", "node", s.Node, "reason", err)
 	}
@@ -108,11 +148,20 @@ func (s *Server) feed() {
 	s.failing = err != nil
 }
 
-// look is judge, for those who do not hold the lock.
-func (s *Server) look() error {
+// look says why the device must not be fed any more, or for which package not now.
+func (s *Server) look() (pkg string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.judge()
+	if err := s.judge(); err != nil {
+		return "", err
+	}
+	now := s.Clock.Now()
+	for pkg, h := range s.held {
+		if h.guards && h.starves(s.Device.Timeout).Left(now) <= 0 {
+			return pkg, nil
+		}
+	}
+	return "", nil
 }
 
 // judge says why the device must not be fed any more, nil if it may be.
@@ -121,8 +170,8 @@ func (s *Server) judge() error {
 		return s.stopped
 	}
 	now := s.Clock.Now()
-	for pkg, end := range s.held {
-		if end.Add(Grace).Left(now) <= 0 {
+	for pkg, h := range s.held {
+		if h.end.Add(Grace).Left(now) <= 0 {
 			s.stop(pkg)
 			break
 		}
@@ -148,6 +197,7 @@ func (s *Server) take(m message) error {
 	if err := s.judge(); err != nil {
 		return err
 	}
+	guarded := s.held[m.Package].guards
 	switch {
 	case s.ending:
 		return errEnding
@@ -156,26 +206,53 @@ func (s *Server) take(m message) error {
 	case m.Clear:
 		delete(s.held, m.Package)
 	default:
-		s.held[m.Package] = m.End.time()
+		span := time.Duration(m.Span) * time.Millisecond
+		s.held[m.Package] = hold{m.End.time(), Guards(span, s.Device.Timeout)}
+	}
+	if guarded || s.held[m.Package].guards {
+		s.wake()
 	}
 	s.alarm()
 	return s.judge() // what was taken may be late already
 }
 
-// alarm looks again when the earliest kill end is over. Were it not to come, the next turn of the
-// loop would see it.
+// wake has the device fed, if it may be.
+func (s *Server) wake() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// alarm looks again when the next thing is due: the last food before a package starves the device, or
+// the end of its grace. Were it not to come, the next turn of the loop would see it.
 func (s *Server) alarm() {
 	s.unset()
 	s.unset = func() {}
+	now := s.Clock.Now()
 	var first *lease.Time
-	for _, end := range s.held {
-		if first != nil {
-			end = lease.Earlier(end, *first)
+	for _, h := range s.held {
+		at := h.end.Add(Grace)
+		if last := h.starves(s.Device.Timeout).Add(-early); h.guards && last.Left(now) > 0 {
+			at = last
 		}
-		first = &end
+		if first != nil {
+			at = lease.Earlier(at, *first)
+		}
+		first = &at
 	}
 	if first != nil {
-		s.unset = lease.At(s.Clock, first.Add(Grace), func() { _ = s.look() }) // it says what it finds
+		s.unset = lease.At(s.Clock, *first, s.due)
+	}
+}
+
+// due is called by the alarm.
+func (s *Server) due() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.judge() == nil { // else it said what it found
+		s.wake()
+		s.alarm()
 	}
 }
 

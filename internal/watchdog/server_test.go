@@ -22,6 +22,9 @@ type memDevice struct {
 	bytes  string
 	closed bool
 	fault  error
+
+	first, last time.Time     // food
+	hungry      time.Duration // the longest time without
 }
 
 func (d *memDevice) Write(b []byte) (int, error) {
@@ -31,6 +34,11 @@ func (d *memDevice) Write(b []byte) (int, error) {
 		return 0, d.fault
 	}
 	d.bytes += string(b)
+	now := time.Now()
+	if d.first.IsZero() {
+		d.first, d.last = now, now
+	}
+	d.hungry, d.last = max(d.hungry, now.Sub(d.last)), now
 	return len(b), nil
 }
 
@@ -187,12 +195,12 @@ func TestLate(t *testing.T) {
 				n := newNode(t, lease.Scaled(row.rate))
 				c := n.dial()
 				time.Sleep(9 * time.Second)
-				if err := c.Hold("p", lease.Reading(row.kill, row.kill)); (err != nil) != row.late {
+				if err := c.Hold("p", lease.Reading(row.kill, row.kill), 0); (err != nil) != row.late {
 					t.Errorf("Hold = %v, want an error: %v", err, row.late)
 				}
 				time.Sleep(time.Minute)
 				n.fed(row.feeds)
-				n.refused(c.Hold("q", n.in(time.Minute)), "p")
+				n.refused(c.Hold("q", n.in(time.Minute), 0), "p")
 				n.refused(c.Clear("p"), "p")
 				if len(n.stopped) != 1 || <-n.stopped != "p" {
 					t.Error("it was not told, once, that p stopped it")
@@ -210,8 +218,8 @@ func TestAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
 		c := n.dial()
-		n.ok(c.Hold("late", n.in(40*time.Second)))
-		n.ok(c.Hold("p", n.in(10*time.Second)))
+		n.ok(c.Hold("late", n.in(40*time.Second), 0))
+		n.ok(c.Hold("p", n.in(10*time.Second), 0))
 		time.Sleep(11*time.Second - time.Millisecond)
 		synctest.Wait()
 		if len(n.stopped) > 0 {
@@ -242,7 +250,7 @@ func TestBothClocks(t *testing.T) {
 	} {
 		device := &memDevice{}
 		s := New(Config{Device: &Device{to: device}, Clock: still(lease.Reading(row.boot, row.raw)), Log: slog.New(slog.DiscardHandler)})
-		s.held["p"] = kill
+		s.held["p"] = hold{end: kill}
 		s.feed()
 		if got := device.feeds() == 1; got != row.fed {
 			t.Errorf("%s: fed = %v, want %v", row.name, got, row.fed)
@@ -276,22 +284,77 @@ func TestTooLate(t *testing.T) {
 	}
 }
 
+// resetAt is when the device resets the machine, since the start: its timeout after its last food.
+func (d *memDevice) resetAt(timeout time.Duration) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last.Sub(d.first) + timeout
+}
+
+// A package that is not renewed, and that nobody sees down, has the machine reset by its kill end: before
+// the lock servers give the lock away, and not before the kill end. One that is renewed, or seen down in the
+// last moment, does not.
+func TestResetByKillEnd(t *testing.T) {
+	const timeout, span = 10 * time.Second, 40 * time.Second
+	for _, row := range []struct {
+		name   string
+		span   time.Duration
+		clear  time.Duration    // after the last renewal; 0 for never
+		resets [2]time.Duration // after the last renewal, from and to; none for never
+	}{
+		{"never seen down", span, 0, [2]time.Duration{span, span + Late}},
+		{"seen down in time", span, 39 * time.Second, [2]time.Duration{}},
+		{"seen down in the last moment", span, span, [2]time.Duration{}},
+		{"too short to be guarded", 15 * time.Second, 0, [2]time.Duration{15*time.Second + 7500*time.Millisecond, 15*time.Second + Grace + timeout}},
+		{"just long enough", 15001 * time.Millisecond, 0, [2]time.Duration{15 * time.Second, 15001*time.Millisecond + Late}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t, lease.Scaled(1))
+				c := n.dial()
+				const renewals = 20
+				for range renewals { // each is heard of in the last moment
+					n.ok(c.Hold("p", n.in(row.span-row.span/3), row.span))
+					time.Sleep(row.span / 3)
+				}
+				n.ok(c.Hold("p", n.in(row.span), row.span))
+				renewed := time.Since(n.device.first)
+				if n.device.resetAt(timeout) < renewed || n.device.hungry >= timeout {
+					t.Fatalf("the machine is reset, though the package is renewed: without food for %v", n.device.hungry)
+				}
+				if row.clear > 0 {
+					time.Sleep(row.clear)
+					n.ok(c.Clear("p"))
+				}
+				time.Sleep(5 * time.Minute)
+				reset := n.device.resetAt(timeout) - renewed
+				switch never := row.resets[1] == 0; {
+				case never && (reset < 5*time.Minute || n.device.hungry > timeout+Late):
+					t.Errorf("reset %v after the last renewal", reset)
+				case !never && (reset < row.resets[0] || reset > row.resets[1]):
+					t.Errorf("reset %v after the last renewal, want %v", reset, row.resets)
+				}
+			})
+		})
+	}
+}
+
 func TestRenewedAndClear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
 		c := n.dial()
-		n.ok(c.Hold("p", n.in(10*time.Second)))
-		n.ok(c.Hold("q", n.in(20*time.Second)))
+		n.ok(c.Hold("p", n.in(10*time.Second), 0))
+		n.ok(c.Hold("q", n.in(20*time.Second), 0))
 		n.ok(c.Clear("never held"))
 		time.Sleep(11*time.Second - time.Millisecond) // in its grace
-		n.ok(c.Hold("p", n.in(10*time.Second)))
+		n.ok(c.Hold("p", n.in(10*time.Second), 0))
 		time.Sleep(9 * time.Second)
 		n.ok(c.Clear("q"))
 		time.Sleep(2*time.Second - time.Millisecond)
 		n.ok(c.Clear("p"))
 		time.Sleep(time.Minute)
 		n.fed(33) // 82 s
-		n.ok(c.Hold("p", n.in(10*time.Second)))
+		n.ok(c.Hold("p", n.in(10*time.Second), 0))
 	})
 }
 
@@ -300,8 +363,8 @@ func TestSmallerEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
 		c := n.dial()
-		n.ok(c.Hold("p", n.in(time.Minute)))
-		n.ok(c.Hold("p", n.in(3*time.Second)))
+		n.ok(c.Hold("p", n.in(time.Minute), 0))
+		n.ok(c.Hold("p", n.in(3*time.Second), 0))
 		time.Sleep(time.Minute)
 		n.fed(2)
 	})
@@ -313,7 +376,7 @@ func TestBrokenConnection(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNode(t, lease.Scaled(1))
 			c := n.dial()
-			n.ok(c.Hold("p", n.in(8*time.Second)))
+			n.ok(c.Hold("p", n.in(8*time.Second), 0))
 			n.ok(c.Close())
 			time.Sleep(4 * time.Second)
 			want := 4
@@ -331,7 +394,7 @@ func TestEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
 		c := n.dial()
-		n.ok(c.Hold("p", n.in(10*time.Second)))
+		n.ok(c.Hold("p", n.in(10*time.Second), 0))
 		n.ends <- syscall.SIGTERM
 		n.ends <- syscall.SIGINT
 		synctest.Wait()
@@ -354,7 +417,7 @@ func TestEnd(t *testing.T) {
 func TestNoEndOnceStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
-		n.ok(n.dial().Hold("p", n.in(time.Second)))
+		n.ok(n.dial().Hold("p", n.in(time.Second), 0))
 		time.Sleep(time.Minute)
 		n.ends <- syscall.SIGTERM
 		synctest.Wait()

@@ -30,6 +30,7 @@ type message struct {
 	Hello   bool     `json:"hello,omitempty"`
 	Package string   `json:"package,omitempty"`
 	End     *reading `json:"end,omitempty"`
+	Span    int64    `json:"span_ms,omitempty"`
 	Clear   bool     `json:"clear,omitempty"`
 }
 
@@ -71,16 +72,18 @@ func parse(line []byte) (m message, err error) {
 		return m, fmt.Errorf("cannot read %q: one of hello, end and clear is wanted", line)
 	case m.Hello != (m.Package == ""):
 		return m, fmt.Errorf("cannot read %q: which package?", line)
-	case m.End != nil && !m.End.possible():
+	case m.End != nil && !m.End.possible(), m.Span < 0, m.Span > 0 && m.End == nil, time.Duration(m.Span) > far/time.Millisecond:
 		return m, fmt.Errorf("cannot read %q: not a kill end", line)
 	}
 	return m, nil
 }
 
+// far is what no time of a host is: 146 years, in nanoseconds.
+const far = 1 << 62
+
 // possible says whether r can be a time of this host: neither a value that was left out nor one
 // that cannot be reckoned with.
 func (r reading) possible() bool {
-	const far = 1 << 62 // 146 years
 	return r.Boot > 0 && r.Boot < far && r.Raw > 0 && r.Raw < far
 }
 

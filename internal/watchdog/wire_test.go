@@ -116,7 +116,7 @@ func TestClientAfterLateAnswer(t *testing.T) {
 			time.Sleep(600 * time.Millisecond)
 			_, _ = theirs.Write([]byte(`{"ok":true}` + "\n"))
 		})
-		if err := c.Hold("p", lease.Reading(1, 1)); !errors.Is(err, errSilent) {
+		if err := c.Hold("p", lease.Reading(1, 1), 0); !errors.Is(err, errSilent) {
 			t.Errorf("Hold = %v, want %v", err, errSilent)
 		}
 		time.Sleep(200 * time.Millisecond)
@@ -136,7 +136,7 @@ func TestRefusal(t *testing.T) {
 			t.Errorf("the device's timeout is said to be %v, want 10s", c.Timeout)
 		}
 		var refusal Refusal
-		if err := c.Hold("", lease.Reading(1, 1)); !errors.As(err, &refusal) {
+		if err := c.Hold("", lease.Reading(1, 1), 0); !errors.As(err, &refusal) {
 			t.Errorf("no package: %v, want a refusal", err)
 		}
 		if err := c.Clear("p"); err != nil {
@@ -187,7 +187,7 @@ func TestSocket(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(c.Hold("p", lease.System().Now().Add(time.Hour)), c.Clear("p"), c.Close()); err != nil {
+		if err := errors.Join(c.Hold("p", lease.System().Now().Add(time.Hour), 0), c.Clear("p"), c.Close()); err != nil {
 			t.Error(err)
 		}
 	}
