@@ -19,7 +19,7 @@ var catches = map[string]Plan{
 	"rule 17 silence":  {Off: Off{Silence: true}, Faults: map[string]int{"manager-pause": 1}},
 	"rule 17 word":     {Off: Off{Word: true}, Faults: map[string]int{"pause-at-start": 1}},
 	"rule 17 release":  {Off: Off{Release: true}, Faults: map[string]int{"kill-releaser": 1}},
-	"rule 18 adoption": {Off: Off{Adoption: true, Release: true}, Faults: map[string]int{"kill-releaser": 1}},
+	"rule 18 adoption": {Off: Off{Adoption: true}, Faults: map[string]int{"kill-releaser": 3, "manager-kill": 3, "slow": 2, "cut-holder": 1, "manager-pause": 2, "loss": 1, "parameters": 2}},
 	"rule 20 smaller":  {Off: Off{Smaller: true}, Faults: map[string]int{"parameters": 2, "cut-holder": 2}},
 }
 

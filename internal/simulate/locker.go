@@ -88,7 +88,7 @@ func (l *locker) Resume(ctx context.Context, name string, pace time.Duration) fa
 	lost := isClosed(h.Lost())
 	if !lost {
 		l.m.s.result.Adoptions++
-		l.m.adopted = l.m.params.Adopt && l.m.doing.Doing == failover.Running && l.m.up() && len(l.m.procs) == 1
+		l.m.adopted = l.m.params.Adopt && !l.m.halted && l.m.doing.Doing == failover.Running && l.m.up() && len(l.m.procs) == 1
 	}
 	l.m.s.noteLocked(l.m.pkg, "%s: %s adopts: lost: %v, L in %v, K in %v", l.m.node.name, l.m.p.name, lost, end.Left(now), kill.Left(now))
 	return h

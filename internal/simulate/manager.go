@@ -46,6 +46,7 @@ type manager struct {
 	former  lockclient.Former
 	doing   *failover.Former
 	clear   bool
+	halted  bool // it was asked to halt
 	mark    string
 	params  failover.Params
 	session *lockclient.Session

@@ -51,7 +51,7 @@ type Plan struct {
 // Off switches rules off, to show that the checks see it.
 type Off struct {
 	Servers  lockserver.Off
-	Adoption bool // rule 18: a manager that takes another's place goes on in its session and term
+	Adoption bool // rule 18: a manager that takes another's place goes on in its session and term (in its session alone it could: terms are enough)
 	KillEnd  bool // rule 3: K counts from when the stop began
 	LetLive  bool // rule 15: what is alive counts for nothing when the lock is released
 	Deadman  bool // rule 17: the deadman does nothing
@@ -125,7 +125,7 @@ func pick[T any](s *Simulation, of ...T) T { return of[s.rng.IntN(len(of))] }
 
 // build makes the cluster.
 func (s *Simulation) build() {
-	nodes, servers := pick(s, 2, 2, 3, 3, 4, 5), pick(s, 1, 3, 3, 3, 3, 5)
+	nodes, servers := pick(s, 2, 2, 3, 3, 4, 5), pick(s, 1, 1, 3, 3, 3, 3, 3, 5)
 	if s.Nodes == 0 {
 		s.Nodes = nodes
 	}
@@ -371,6 +371,9 @@ func (s *Simulation) halt(j *job) {
 	s.mu.Lock()
 	m := j.runs
 	j.adopted = false
+	if m != nil {
+		m.halted = true
+	}
 	s.mu.Unlock()
 	if m != nil && m.p.alive() {
 		m.signal(syscall.SIGTERM)

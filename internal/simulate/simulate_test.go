@@ -1,7 +1,6 @@
 package simulate
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
@@ -91,11 +90,14 @@ func TestCluster(t *testing.T) {
 	if !t.Failed() && (total.Hours < hours || float64(total.Count()) < dense*hours) {
 		t.Errorf("only %.1f hours with %d faults were simulated: the check is worth less than it should be", total.Hours, total.Count())
 	}
-	text, err := json.MarshalIndent(total, "", "  ")
-	if err != nil {
-		t.Fatal(err)
+	t.Logf("%.1f hours of a cluster: %d faults: %v", total.Hours, total.Count(), total.Faults)
+	t.Logf("%d grants, %d adoptions (%d of packages that ran on), %d stops by a deadman, %d blocked, %d changes beside what could not be killed",
+		total.Grants, total.Adoptions, total.Kept, total.TakeOvers, total.Blocked, total.Unkillable)
+	t.Logf("what scripts and others did: %v", total.Happened)
+	for _, name := range slices.Sorted(maps.Keys(total.Alone)) {
+		m := total.Alone[name]
+		t.Logf("%-15s alone %4d times: up nowhere for %.1f s, at most %.1f s (seed %d)", name, len(m.Down), m.Median(), m.Most(), m.Seed)
 	}
-	t.Logf("%d faults: %s", total.Count(), text)
 }
 
 // again is the command that runs a seed once more.
