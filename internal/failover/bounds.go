@@ -61,8 +61,8 @@ func (p Params) Bounds() Bounds {
 	change := p.StopTimeout + script + p.killGrace()/2 + dying + noteLimit + p.Priority + p.StartTimeout
 	late := max(0, dying-p.killGrace()/2)
 	wait := silence
-	if p.Fence != "" { // one that hangs keeps the lock until its time is over
-		wait = max(silence, p.Timeout+p.FenceTimeout+fenceReport)
+	if p.Fence != "" { // one that hangs keeps the lock until its time is over, and it may begin in the last moment
+		wait += p.FenceTimeout + fenceReport
 	}
 	return Bounds{
 		Crash:       wait + p.StartTimeout,

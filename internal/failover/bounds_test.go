@@ -15,10 +15,19 @@ func numbers(pace, timeout, start, stop, priority int) Params {
 
 func TestBounds(t *testing.T) {
 	t.Parallel()
+	fenced := numbers(4, 30, 30, 30, 0)
+	fenced.Fence, fenced.FenceTimeout = "ilo4", time.Minute
 	for name, row := range map[string]struct {
 		p    Params
 		want Bounds // in milliseconds
 	}{
+		"a fence that hangs, begun in the last moment": {
+			fenced,
+			Bounds{
+				Crash: 90_600 + 66_000, LeaderCrash: 94_600 + 66_000, HandOver: 64_500, CutOff: 60_000,
+				Ends: 68_500, Hangs: 100_000, LostStop: 28_000, Margin: 540, Apart: 0.01,
+			},
+		},
 		"the defaults": {
 			numbers(4, 30, 30, 30, 0),
 			Bounds{

@@ -113,16 +113,26 @@ func (s *Simulation) measured(name string, begin time.Time, healed time.Duration
 		}
 		s.result.Alone[name] = s.result.Alone[name].Add(m)
 		bound := time.Duration(elections+1)*p.silence() + election + 2*p.scripts() + p.Params.Pace
-		if p.Params.Fence != "" {
-			bound += p.Params.FenceTimeout + fenceReport
-		}
-		if !s.canRun(name) {
+		bound += p.fencing()
+		if !s.canRun(name) || p.Params.FenceRequired {
 			bound += healed
 		}
 		if p.longest > bound && !p.blocked {
 			s.violateLocked(p, "%s: it was up nowhere for %v: with %d elections it may be %v", name, p.longest, elections, bound)
 		}
 	}
+}
+
+// fencing is for how long a fence that hangs keeps the lock from everybody. One may begin in the moment
+// before the lock could be had; with fence_required it is tried again after a minute.
+func (p *Package) fencing() (d time.Duration) {
+	if p.Params.Fence != "" {
+		d = p.Params.FenceTimeout + fenceReport
+	}
+	if p.Params.FenceRequired {
+		d += time.Minute
+	}
+	return d
 }
 
 // fenceReport is what the lock servers leave a fence over its own time.

@@ -18,35 +18,41 @@ import (
 // version is that of the one program that all processes run.
 const version = "simulated"
 
-// A keeper is a deadman process, with its hands.
+// A keeper is a deadman process.
 type keeper struct {
-	*job
+	*node
 	p       *process
-	hands   hands
-	params  failover.Params
+	kept    map[string]*kept // by package
 	manager *process
 	revived *process
 }
 
+// A kept package is one that it watches, with its hands.
+type kept struct {
+	*job
+	hands  hands
+	params failover.Params
+}
+
 // spawnDeadman starts a deadman for the manager.
-func (m *manager) spawnDeadman() (io.ReadWriteCloser, func(), error) {
-	if !m.p.acts() {
+func (g *group) spawnDeadman() (io.ReadWriteCloser, func(), error) {
+	if !g.p.acts() {
 		return nil, nil, errDead
 	}
-	p := m.node.process("deadman")
+	p := g.process("deadman")
 	ours, theirs := socketPair()
-	k := &keeper{job: m.job, p: p, hands: hands{m.world, p}, manager: m.p}
+	k := &keeper{node: g.node, p: p, kept: map[string]*kept{}, manager: g.p}
 	conn := p.own(theirs)
-	to := m.p.own(ours)
-	if m.s.Off.Word {
-		to = m.p.own(m.s.lagging(ours))
+	to := g.p.own(ours)
+	if g.s.Off.Word {
+		to = g.p.own(g.s.lagging(ours))
 	}
-	m.s.wg.Go(func() {
+	g.s.wg.Go(func() {
 		defer p.kill()
 		k.run(conn)
 	})
 	return to, func() {
-		if m.p.acts() {
+		if g.p.acts() {
 			p.kill()
 		}
 	}, nil
@@ -58,24 +64,29 @@ func (k *keeper) run(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	if err := k.prepare(hello.Packages[0]); err != nil {
-		_ = to.Refuse(err)
-		return
+	for _, o := range hello.Packages {
+		if err := k.prepare(o); err != nil {
+			_ = to.Refuse(err)
+			return
+		}
 	}
-	d := &deadman.Deadman{Hands: k, Clock: clock{k.node.clock, k.p}, Version: version, PID: k.p.pid}
+	d := &deadman.Deadman{Hands: k, Clock: clock{k.clock, k.p}, Version: version, PID: k.p.pid}
 	d.Run(k.p.ctx, hello, to)
 }
 
-// prepare takes the deadman's flock, for which it waits a second at most.
+// prepare takes the deadman's flock of a package, for which it waits a second at most.
 func (k *keeper) prepare(o deadman.Origin) error {
-	if err := json.Unmarshal(o.Params, &k.params); err != nil {
+	j := k.jobs[o.Package]
+	w := &kept{job: j, hands: hands{j.world, k.p}}
+	k.kept[o.Package] = w
+	if err := json.Unmarshal(o.Params, &w.params); err != nil {
 		return err
 	}
 	for end := time.Now().Add(time.Second); ; time.Sleep(20 * time.Millisecond) {
 		k.s.mu.Lock()
-		free := k.guard == nil || !k.guard.alive()
+		free := j.guard == nil || !j.guard.alive()
 		if free {
-			k.guard, k.since = k.p, time.Now()
+			j.guard, j.since = k.p, time.Now()
 		}
 		k.s.mu.Unlock()
 		switch {
@@ -96,7 +107,7 @@ func (k *keeper) KillManager() {
 		return
 	}
 	k.s.mu.Lock()
-	k.s.count(k.pkg, "deadman kills manager")
+	k.s.count(nil, "deadman kills manager")
 	k.s.mu.Unlock()
 	if k.revived != nil {
 		k.revived.kill()
@@ -106,12 +117,17 @@ func (k *keeper) KillManager() {
 }
 
 // Revive starts a manager that goes on with the package; now and then that fails, or hangs.
-func (k *keeper) Revive([]string) (io.ReadWriteCloser, error) {
+func (k *keeper) Revive(packages []string) (io.ReadWriteCloser, error) {
 	if !k.acts() {
 		return nil, errDead
 	}
+	var jobs []*job
+	for _, name := range packages {
+		jobs = append(jobs, k.jobs[name])
+	}
 	k.s.mu.Lock()
-	takes, luck := 10*time.Millisecond+time.Duration(k.rng.Int64N(int64(390*time.Millisecond))), k.rng.IntN(20)
+	rng := jobs[0].rng
+	takes, luck := 10*time.Millisecond+time.Duration(rng.Int64N(int64(390*time.Millisecond))), rng.IntN(20)
 	k.s.mu.Unlock()
 	switch {
 	case luck == 0:
@@ -122,7 +138,7 @@ func (k *keeper) Revive([]string) (io.ReadWriteCloser, error) {
 	p := k.node.process("manager, revived")
 	ours, theirs := socketPair()
 	k.revived = p
-	k.startManager(p, p.own(theirs), takes)
+	k.startManager(p, jobs, p.own(theirs), takes)
 	return k.p.own(ours), nil
 }
 
@@ -132,72 +148,78 @@ func (k *keeper) Stop(ctx context.Context, w deadman.Word) {
 		<-ctx.Done()
 		return
 	}
+	j := k.kept[w.Package]
 	k.s.mu.Lock()
 	k.s.result.TakeOvers++
-	k.s.noteLocked(k.pkg, "%s: the deadman stops the package", k.node.name)
-	if k.pid == nil || !k.pid.alive() {
-		k.pid = k.p
+	k.s.noteLocked(j.pkg, "%s: the deadman stops the package", k.name)
+	if j.pid == nil || !j.pid.alive() {
+		j.pid = k.p
 	}
+	params := j.params
 	k.s.mu.Unlock()
-	_ = k.hands.KillUnfinished(w.Doing != string(failover.Running))
-	params := k.params
+	_ = j.hands.KillUnfinished(w.Doing != string(failover.Running))
 	params.Timeout, params.StopTimeout = w.Timeout, w.Stop
 	if k.s.Off.KillEnd {
-		w.Kill = k.node.clock.Now().Add(w.Stop)
+		w.Kill = k.clock.Now().Add(w.Stop)
 	}
 	m := failover.New(failover.Config{
-		Package: k.pkg.Name, Node: k.node.name, Scripts: k.hands, Clock: clock{k.node.clock, k.p}, Notes: notes.In(k.dir),
-		Say: k.Say, Stop: guarded.Lost(w), Reset: k.hands.reset,
+		Package: j.pkg.Name, Node: k.name, Scripts: j.hands, Clock: clock{k.clock, k.p}, Notes: notes.In(j.dir),
+		Say: k.Say, Stop: guarded.Lost(w), Reset: j.hands.reset,
 	}, params)
 	_, _ = m.Run(ctx)
 	k.s.mu.Lock()
 	defer k.s.mu.Unlock()
-	if k.pid == k.p {
-		k.pid = nil
+	if j.pid == k.p {
+		j.pid = nil
 	}
 }
 
 // Kill kills all that is left of the package.
-func (k *keeper) Kill(string) {
+func (k *keeper) Kill(pkg string) {
 	if !k.acts() || k.s.Off.KillEnd || k.s.Off.Silence {
 		return
 	}
-	k.s.wg.Go(func() { _, _ = k.hands.KillAll(0) })
+	k.s.wg.Go(func() { _, _ = k.kept[pkg].hands.KillAll(0) })
 }
 
 // Begin starts an ordinary manager.
-func (k *keeper) Begin(string) {
+func (k *keeper) Begin(pkg string) {
 	if !k.acts() {
 		return
 	}
+	j := k.jobs[pkg]
 	k.s.mu.Lock()
-	k.record = record{}
-	takes := 10*time.Millisecond + time.Duration(k.rng.Int64N(int64(390*time.Millisecond)))
+	j.record = record{}
+	takes := 10*time.Millisecond + time.Duration(j.rng.Int64N(int64(390*time.Millisecond)))
 	k.s.mu.Unlock()
-	k.startManager(k.node.process("manager, begun by the deadman"), nil, takes)
+	k.startManager(k.process("manager, begun by the deadman"), []*job{j}, nil, takes)
 }
 
 // Heard has nothing to do: there is no hardware watchdog.
 func (k *keeper) Heard(deadman.Word) {}
 
 // Update takes up other parameters.
-func (k *keeper) Update(o deadman.Origin) { _ = json.Unmarshal(o.Params, &k.params) }
+func (k *keeper) Update(o deadman.Origin) {
+	k.s.mu.Lock()
+	defer k.s.mu.Unlock()
+	_ = json.Unmarshal(o.Params, &k.kept[o.Package].params)
+}
 
 // LetGo says that another may act on the package.
-func (k *keeper) LetGo(string) {
+func (k *keeper) LetGo(pkg string) {
 	if !k.p.acts() {
 		return
 	}
 	k.s.mu.Lock()
 	defer k.s.mu.Unlock()
-	if k.guard == k.p {
-		k.guard = nil
+	if j := k.jobs[pkg]; j.guard == k.p {
+		j.guard = nil
 	}
 }
 
 // Say tells the admin.
 func (k *keeper) Say(line string) {
 	if !strings.Contains(line, brokenDisk) {
-		k.s.note(k.pkg, "%s: deadman: %s", k.node.name, line)
+		k.s.note(nil, "%s: deadman: %s", k.name, line)
 	}
 }

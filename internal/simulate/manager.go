@@ -38,7 +38,16 @@ type record struct {
 	word deadman.Word
 }
 
-// A manager is a process of back-to-work.
+// A group is a process of back-to-work, with the packages that it runs.
+type group struct {
+	*node
+	p       *process
+	session *lockclient.Session
+	link    *deadman.Link
+	members []*manager
+}
+
+// A manager is what a group does for one package.
 type manager struct {
 	*job
 	p       *process
@@ -57,72 +66,123 @@ type manager struct {
 
 // startManager starts back-to-work on the node, by whoever; conn is that with the deadman that it
 // goes on with, nil for none.
-func (j *job) startManager(p *process, conn net.Conn, after time.Duration) {
-	j.s.wg.Go(func() {
+func (n *node) startManager(p *process, jobs []*job, conn net.Conn, after time.Duration) {
+	n.s.wg.Go(func() {
 		defer p.kill()
 		select {
 		case <-time.After(after):
 		case <-p.ctx.Done():
 			return
 		}
-		m := &manager{
-			job: j, p: p, hands: hands{j.world, p}, signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8),
-		}
-		if err := m.open(conn); err != nil {
-			j.s.note(j.pkg, "%s: %s: %v", j.node.name, p.name, err)
+		g := &group{node: n, p: p}
+		if err := g.open(jobs, conn); err != nil {
+			n.s.note(nil, "%s: %s: %v", n.name, p.name, err)
 			return
 		}
-		m.run()
-		j.s.note(j.pkg, "%s: %s ends", j.node.name, p.name)
+		g.run()
+		n.s.note(nil, "%s: %s ends", n.name, p.name)
 	})
 }
 
 // open is what back-to-work does before it asks for a lock.
-func (m *manager) open(conn net.Conn) (err error) {
+func (g *group) open(jobs []*job, conn net.Conn) (err error) {
 	var earlier *deadman.Attached
 	if conn != nil {
-		earlier, err = deadman.Attach(conn, m.killer, deadman.Hello{PID: m.p.pid, Version: version})
-		if err != nil {
+		if earlier, err = deadman.Attach(conn, g.killer, deadman.Hello{PID: g.p.pid, Version: version}); err != nil {
 			return err
 		}
-		if _, ok := earlier.Words[m.pkg.Name]; !ok {
-			return errors.New("the deadman has the package")
+	}
+	for _, j := range jobs {
+		if earlier != nil {
+			if _, ok := earlier.Words[j.pkg.Name]; !ok {
+				continue // the deadman stops it itself
+			}
 		}
+		m := &manager{
+			job: j, p: g.p, hands: hands{j.world, g.p}, signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8),
+		}
+		if err := m.takeFlock(earlier != nil); err != nil {
+			return err
+		}
+		m.findFormer(earlier)
+		if m.params, err = failover.ReadParams(m.p.ctx, m.hands, m.node.name); err != nil {
+			return err
+		}
+		g.members = append(g.members, m)
 	}
-	if err := m.takeFlock(earlier != nil); err != nil {
-		return err
-	}
-	m.findFormer(earlier)
-	if m.params, err = failover.ReadParams(m.p.ctx, m.hands, m.node.name); err != nil {
-		return err
+	if len(g.members) == 0 {
+		return errors.New("the deadman has the packages")
 	}
 	client := lockclient.NewClient(lockclient.Config{
-		Servers: m.s.clients(), TLS: m.node.tls, Clock: clock{m.node.clock, m.p}, Log: slog.New(slog.DiscardHandler),
-		Host: m.node.name, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
-			if !m.p.acts() {
-				return nil, errDead
-			}
-			c, err := m.s.net.On(m.node.name).Dial(ctx, addr)
-			if err != nil {
-				return nil, err
-			}
-			return m.p.own(c), nil
-		},
+		Servers: g.s.clients(), TLS: g.tls, Clock: clock{g.clock, g.p}, Log: slog.New(slog.DiscardHandler), Host: g.name, Dial: g.dial,
 	})
-	m.session = lockclient.NewSession(client, m.node.name, m.node.files)
-	return m.openLink(earlier)
+	g.session = lockclient.NewSession(client, g.name, g.files)
+	return g.openLink(earlier)
+}
+
+// dial connects to a lock server.
+func (g *group) dial(ctx context.Context, addr string) (net.Conn, error) {
+	if !g.p.acts() {
+		return nil, errDead
+	}
+	c, err := g.s.net.On(g.name).Dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	return g.p.own(c), nil
 }
 
 // killer is what kills a process of the node.
-func (m *manager) killer(pid int) func() {
-	m.s.mu.Lock()
-	defer m.s.mu.Unlock()
-	p := m.node.processes[pid]
+func (g *group) killer(pid int) func() {
+	g.s.mu.Lock()
+	defer g.s.mu.Unlock()
+	p := g.processes[pid]
 	return func() {
-		if p != nil && m.p.acts() {
+		if p != nil && g.p.acts() {
 			p.kill()
 		}
 	}
+}
+
+// openLink starts the deadman, or goes on with the one that there is.
+func (g *group) openLink(earlier *deadman.Attached) error {
+	hello := deadman.Hello{PID: g.p.pid, Version: version}
+	for _, m := range g.members {
+		hello.Packages = append(hello.Packages, m.origin())
+	}
+	g.link = deadman.NewLink(hello, g.spawnDeadman, g.members[0].say, func() {
+		for _, m := range g.members {
+			m.signal(syscall.SIGTERM)
+		}
+	})
+	for _, m := range g.members {
+		m.session, m.link = g.session, g.link
+	}
+	if earlier != nil {
+		g.link.Use(earlier)
+		return nil
+	}
+	for _, m := range g.members {
+		if m.doing != nil {
+			g.link.Say(m.record.word)
+		}
+	}
+	return g.link.Open()
+}
+
+// run runs the packages until their machines end, or the process.
+func (g *group) run() {
+	ctx, cancel := context.WithCancel(g.p.ctx)
+	var rest, members sync.WaitGroup
+	rest.Go(func() { g.link.Run(ctx) })
+	rest.Go(func() { g.session.Run(ctx) })
+	defer g.session.Client().Close()
+	defer rest.Wait()
+	defer cancel()
+	for _, m := range g.members {
+		members.Go(func() { m.run(ctx) })
+	}
+	members.Wait()
 }
 
 // takeFlock makes the process the package's manager, once no deadman of an earlier one is at work.
@@ -192,20 +252,6 @@ func (m *manager) origin() deadman.Origin {
 	return deadman.Origin{Package: m.pkg.Name, Mark: m.mark, Params: b}
 }
 
-// openLink starts the deadman, or goes on with the one that there is.
-func (m *manager) openLink(earlier *deadman.Attached) error {
-	hello := deadman.Hello{PID: m.p.pid, Version: version, Packages: []deadman.Origin{m.origin()}}
-	m.link = deadman.NewLink(hello, m.spawnDeadman, m.say, func() { m.signal(syscall.SIGTERM) })
-	if earlier != nil {
-		m.link.Use(earlier)
-		return nil
-	}
-	if m.doing != nil {
-		m.link.Say(m.record.word)
-	}
-	return m.link.Open()
-}
-
 // say notes what the manager says to the admin.
 func (m *manager) say(line string) {
 	if !strings.Contains(line, brokenDisk) {
@@ -227,15 +273,8 @@ func (m *manager) order(o failover.Order) {
 	}
 }
 
-// run runs the package until the machine ends, or the process.
-func (m *manager) run() {
-	ctx, cancel := context.WithCancel(m.p.ctx)
-	var rest sync.WaitGroup
-	rest.Go(func() { m.link.Run(ctx) })
-	rest.Go(func() { m.session.Run(ctx) })
-	defer m.session.Client().Close()
-	defer rest.Wait()
-	defer cancel()
+// run runs the package until its machine ends, or the process.
+func (m *manager) run(ctx context.Context) {
 	cfg := failover.Config{
 		Package: m.pkg.Name, Node: m.node.name, Scripts: m.hands, Locker: m.locker(), Clock: clock{m.node.clock, m.p},
 		Notes: notes.In(m.dir), Say: m.say,
@@ -260,6 +299,11 @@ func (m *manager) run() {
 	over, stop := context.WithTimeout(context.Background(), 10*time.Second)
 	defer stop()
 	_ = m.link.Sure(over, deadman.Word{Package: m.pkg.Name, Phase: deadman.Free, Over: true}) // else it finds out
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	if m.pid == m.p && m.p.alive() { // other packages may run on in the process
+		m.pid, m.runs = nil, nil
+	}
 }
 
 // whole says whether manager and deadman are both there and well, for a while already: only then

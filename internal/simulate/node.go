@@ -95,16 +95,23 @@ func (n *node) start() {
 	n.startAll()
 }
 
-// startAll starts a manager of each package that has none.
+// startAll starts a manager of each package that has none, or one of all of them.
 func (n *node) startAll() {
+	var idle []*job
 	for _, p := range n.s.packages {
 		j := n.jobs[p.Name]
 		n.s.mu.Lock()
-		idle := n.up && (j.pid == nil || !j.pid.alive()) && (j.guard == nil || !j.guard.alive())
-		n.s.mu.Unlock()
-		if idle {
-			j.startManager(n.process("manager"), nil, 0)
+		if n.up && (j.pid == nil || !j.pid.alive()) && (j.guard == nil || !j.guard.alive()) {
+			idle = append(idle, j)
 		}
+		n.s.mu.Unlock()
+	}
+	if n.s.grouped && len(idle) > 0 {
+		n.startManager(n.process("manager"), idle, nil, 0)
+		return
+	}
+	for _, j := range idle {
+		n.startManager(n.process("manager"), []*job{j}, nil, 0)
 	}
 }
 

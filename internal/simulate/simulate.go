@@ -86,6 +86,7 @@ type Simulation struct {
 	net      *memnet.Net
 	rng      *rand.Rand // of the goroutine that makes the faults
 	list     []string   // lock_servers
+	grouped  bool       // one process of back-to-work runs all packages of a node
 	servers  []*server
 	nodes    []*node
 	packages []*Package
@@ -133,10 +134,11 @@ func (s *Simulation) build() {
 		s.Servers = servers
 	}
 	if s.Params == nil {
-		for range pick(s, 1, 1, 2) {
+		for range pick(s, 1, 1, 2, 2) {
 			s.Params = append(s.Params, s.someParams())
 		}
 	}
+	s.grouped = s.rng.IntN(2) == 0
 	for i, params := range s.Params {
 		name := fmt.Sprintf("p%d", i+1)
 		if i == 0 && s.Name != "" {
@@ -180,7 +182,7 @@ func (s *Simulation) someParams() failover.Params {
 
 // run lets the cluster live through hard times and calm ones, by turns.
 func (s *Simulation) run() {
-	s.note(nil, "%d nodes, lock servers %v, %+v", s.Nodes, s.list, s.Params)
+	s.note(nil, "%d nodes, lock servers %v, %+v, together: %v", s.Nodes, s.list, s.Params, s.grouped)
 	for _, v := range s.servers {
 		v.boot()
 	}
@@ -234,11 +236,18 @@ func (s *Simulation) later(d time.Duration, f func()) {
 // calm heals everything; then each package must be up within its bound.
 func (s *Simulation) calm() {
 	s.heal()
-	begin := time.Now()
-	bound := s.longest((*Package).recovery)
-	s.awaitUp(begin, bound)
+	begin, elections := time.Now(), s.raftTerm()
+	const hopeless = 10 * time.Minute
+	s.awaitUp(begin, hopeless)
+	took := time.Since(begin)
+	elections = s.raftTerm() - elections
+	for _, p := range s.packages {
+		if bound := p.recovery(elections); took > bound && !s.isWrong() {
+			s.violate(p, "it was up %v after all was healed: with %d elections it may be %v", took, elections, bound)
+		}
+	}
 	s.sleep(20 * time.Second)
-	s.awaitUp(time.Now(), bound) // what a script did before may have been noticed only now
+	s.awaitUp(time.Now(), hopeless) // what a script did before may have been noticed only now
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.packages {
@@ -246,18 +255,24 @@ func (s *Simulation) calm() {
 	}
 }
 
-// recovery is how long a package may take to be up after everything is healed: an election, resting after
-// failures, an admin that unblocks, and scripts that are in the middle of failing.
-func (p *Package) recovery() time.Duration {
-	return 90*time.Second + 2*p.silence() + p.Params.StartTimeout + p.Params.StopTimeout + p.Params.Timeout
+// recovery is how long a package may take to be up after everything is healed, by doc/SAFETY.md: (leader
+// changes + 1) x (T + S + m) and an election. On top is what its scripts and an admin may be in the middle
+// of: a status that hangs, a stop, a start, each to its limit, and a lock that is blocked until he looks.
+func (p *Package) recovery(elections uint64) time.Duration {
+	bound := time.Duration(elections+1)*p.silence() + election + adminLooks
+	bound += p.Params.Timeout + p.Params.StopTimeout + p.Params.StartTimeout + p.Params.Pace + p.scripts()
+	return bound + p.fencing()
 }
+
+// adminLooks is how often the admin looks for locks that are blocked.
+const adminLooks = 10 * time.Second
 
 // awaitUp waits until every package is up, which it must be within bound from begin.
 func (s *Simulation) awaitUp(begin time.Time, bound time.Duration) {
 	for next := begin; !s.allUp() && !s.isWrong(); time.Sleep(250 * time.Millisecond) {
 		if time.Now().After(next) {
 			s.unblock()
-			next = time.Now().Add(10 * time.Second)
+			next = time.Now().Add(adminLooks)
 		}
 		if time.Since(begin) > bound {
 			s.violate(nil, "%v after all was healed not every package is up: %v", bound, s.locks())
