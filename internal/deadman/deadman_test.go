@@ -322,17 +322,18 @@ func TestLinkAndDeadman(t *testing.T) {
 		if got.Words["p"] != held("p", 10, 30) {
 			h.t.Errorf("the revived manager is to go on with %+v", got)
 		}
+		hello = Hello{PID: 6, Packages: []Origin{{Package: "p", Mark: "mark-p", Params: json.RawMessage(`"new"`)}}}
 		second := NewLink(hello, h.spawn, say, none)
 		second.Use(got)
 		go second.Run(h.ctx)
 		second.Say(stopping("p", 29))
 		h.until(29)
-		h.want("9 revive p", "29 kill p")
+		h.want("9 revive p", `9 update p "new"`, "29 kill p")
 		if err := second.Sure(h.ctx, over("p")); err != nil {
 			h.t.Error(err)
 		}
 		h.until(60)
-		h.want("9 revive p", "29 kill p", "29 let go p")
+		h.want("9 revive p", `9 update p "new"`, "29 kill p", "29 let go p")
 		h.wantEnded(true)
 	})
 }

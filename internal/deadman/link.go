@@ -100,6 +100,9 @@ func (at *Attached) Dismiss() {
 func (l *Link) Use(at *Attached) {
 	l.conn, l.kill, l.raw = at.conn, at.kill, at.raw
 	l.Tell(at.Words)
+	for _, o := range l.hello.Packages { // this manager has asked the scripts anew
+		l.Update(o)
+	}
 }
 
 // Tell is what is to be said to the next deadman.

@@ -180,7 +180,7 @@ func TestSayNeverBlocks(t *testing.T) {
 	}
 }
 
-// A manager goes on with the deadman of an earlier one, whose words it keeps.
+// A manager goes on with the deadman of an earlier one, whose words it keeps, and tells it its own parameters.
 func TestUse(t *testing.T) {
 	links(t, "p q", func(p *pit) {
 		conn, kill := p.deadman()
@@ -193,7 +193,7 @@ func TestUse(t *testing.T) {
 		}
 		p.link.Use(at)
 		p.run()
-		p.want("0: 1 hears hello 6 []")
+		p.want("0: 1 hears hello 6 []", "0: 1 hears p held, q free [p=mark-p q=mark-q]")
 		p.link.Say(held("q", 20, 40))
 		p.want("0: 1 hears q held")
 		p.dies()

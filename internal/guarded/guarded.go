@@ -25,7 +25,7 @@ type Locker struct {
 
 // Acquire waits for the lock, and until the deadman knows of it.
 func (l *Locker) Acquire(ctx context.Context, name string, times lock.Times, pace, delay time.Duration) (failover.Lock, error) {
-	wish := lockclient.Wish{Name: name, Times: times, Pace: pace, Delay: delay}
+	wish := lockclient.Wish{Name: name, Times: times, Pace: pace, Delay: delay, StandBy: true}
 	if l.Wish != nil {
 		l.Wish(&wish)
 	}

@@ -66,6 +66,7 @@ type Wish struct {
 	Fence         func(ctx context.Context, node string) error
 	FenceLimit    time.Duration // how long Fence may take; 0 is a minute
 	FenceRequired bool          // a holder that is only silent does not lose the lock to this session
+	StandBy       bool          // nothing of what the lock is for is alive on this node: it need not be powered off
 }
 
 func (w Wish) interval() time.Duration { return min(w.Pace, w.Times.Timeout/3) }
@@ -157,7 +158,7 @@ func pause(ctx context.Context, d time.Duration) {
 // await waits until it makes sense to ask again for a lock that another holds.
 func (s *Session) await(ctx context.Context, w Wish, term uint64, f *fencer) error {
 	q := lock.WaitRequest{
-		Name: w.Name, Term: term, Node: s.Owner.Node, Host: s.client.Host, Fence: f.wants(w), OnlyFenced: w.FenceRequired,
+		Name: w.Name, Term: term, Node: s.Owner.Node, Host: s.client.Host, Fence: f.wants(w), OnlyFenced: w.FenceRequired, StandBy: w.StandBy,
 	}
 	var state lock.State
 	if _, err := s.client.call(ctx, lock.WaitLimit+attemptLimit, "/v1/wait", q, &state); err != nil {

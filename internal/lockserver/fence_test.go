@@ -127,6 +127,8 @@ func TestFenceSparesStandBy(t *testing.T) {
 		ctx, giveUp := context.WithCancel(t.Context())
 		go func() {
 			defer close(ended)
+			w := w
+			w.StandBy = true
 			_, _ = again.Acquire(ctx, w)
 		}()
 		other := acquireLater(t, y, fencing(b))

@@ -21,7 +21,7 @@ const maxNames = 10_000
 type names struct {
 	mu    sync.Mutex
 	by    map[string]spoke
-	waits map[[2]string]lease.Time // when a node last waited for a lock, by both names
+	waits map[[2]string]lease.Time // when a node last stood by for a lock, by both names
 	rare  rare
 }
 
@@ -55,8 +55,7 @@ func (n *names) hear(node, host string, now lease.Time) (taken bool) {
 // standBy is how long a node stands by for a lock after it was heard: it asks again every 1.5 s.
 const standBy = 5 * time.Second
 
-// standsBy notes that a node waits for a lock: nothing of that package runs there, but for what its holder
-// has by a session that the node has still.
+// standsBy notes that a node waits for a lock, and that nothing of what it is for is alive there.
 func (n *names) standsBy(node, lock string, now lease.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -66,7 +65,7 @@ func (n *names) standsBy(node, lock string, now lease.Time) {
 	n.waits[[2]string{node, lock}] = now
 }
 
-// isStandBy says whether a node waits for a lock.
+// isStandBy says whether a node stands by for a lock.
 func (n *names) isStandBy(node, lock string, now lease.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

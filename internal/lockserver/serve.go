@@ -227,7 +227,9 @@ func (s *Server) await(ctx context.Context, received lease.Time, q lock.WaitRequ
 		return lock.State{}, badRequest{err}
 	}
 	s.hearNode(q.Node, q.Host, received)
-	s.names.standsBy(q.Node, q.Name, received)
+	if q.StandBy {
+		s.names.standsBy(q.Node, q.Name, received)
+	}
 	over := time.After(waitLimit)
 	for {
 		w := s.waitFor(q)

@@ -12,6 +12,7 @@ import (
 	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
 	"backtowork/internal/guarded"
+	"backtowork/internal/lease"
 	"backtowork/internal/notes"
 )
 
@@ -156,6 +157,7 @@ func (k *keeper) Stop(ctx context.Context, w deadman.Word) {
 		j.pid = k.p
 	}
 	params := j.params
+	j.told(w)
 	k.s.mu.Unlock()
 	_ = j.hands.KillUnfinished(w.Doing != string(failover.Running))
 	params.Timeout, params.StopTimeout = w.Timeout, w.Stop
@@ -171,6 +173,19 @@ func (k *keeper) Stop(ctx context.Context, w deadman.Word) {
 	defer k.s.mu.Unlock()
 	if j.pid == k.p {
 		j.pid = nil
+	}
+}
+
+// told notes a lock that the manager had, and of which it could not tell anybody but the deadman before it
+// was killed. The caller holds s.mu.
+func (w *world) told(word deadman.Word) {
+	var term uint64
+	if w.lease != nil {
+		term, _ = w.lease.Terms()
+	}
+	if word.Term > term {
+		w.lease, w.released, w.kill, w.moved = &held{Lock: guarded.Lost(word)}, false, lease.Time{}, time.Now()
+		w.arm()
 	}
 }
 

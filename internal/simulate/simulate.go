@@ -134,7 +134,7 @@ func (s *Simulation) build() {
 		s.Servers = servers
 	}
 	if s.Params == nil {
-		for range pick(s, 1, 1, 2, 2) {
+		for range pick(s, 1, 1, 2) {
 			s.Params = append(s.Params, s.someParams())
 		}
 	}
@@ -198,7 +198,7 @@ func (s *Simulation) run() {
 		s.hardTimes(s.span(3*time.Minute, 6*time.Minute))
 		s.calm()
 		if s.Length >= time.Hour && !s.Alone {
-			s.quietTimes(s.span(50*time.Minute, 80*time.Minute))
+			s.quietTimes(s.span(70*time.Minute, 100*time.Minute))
 		}
 	}
 	s.finish()

@@ -32,7 +32,7 @@ var (
 func planned(seed uint64) Plan {
 	p := catches[*simOff]
 	p.Seed, p.Length, p.Nodes, p.Servers = seed, *simLength, *simNodes, *simOwn
-	p.Tough, p.Alone = seed%4 == 0, seed%2 == 1
+	p.Tough, p.Alone = seed%4 == 0, seed%8 == 1
 	if *simFaults != "" {
 		p.Faults = map[string]int{}
 		for _, name := range strings.Split(*simFaults, ",") {
