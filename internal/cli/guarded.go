@@ -106,15 +106,12 @@ func (g *group) findFormer(m *member) (err error) {
 		r.Mark, r.Word = g.earlier.Marks[m.name], g.earlier.Words[m.name]
 	}
 	m.mark = r.Mark
-	switch f, ok := guarded.FormerOf(r.Word); {
-	case !ok:
-	case r.Word.Kill.Left(lease.System().Now()) > 0:
+	f, ok, past := guarded.FormerOf(r.Word, lease.System().Now())
+	if m.clear = past; ok {
 		m.former = &former{f, r.Word}
 		if g.earlier == nil && g.env.Getenv(afterDeadman) == "" && (m.former.word.Doing == string(failover.Halting) || m.former.word.Doing == string(failover.Halted)) {
 			m.former.word.Doing = string(failover.Failing) // it is to be stopped, but who starts it by hand wants it
 		}
-	default: // another may have it by now: what is left here is killed first
-		m.clear = true
 	}
 	if m.mark == "" {
 		m.mark = lockclient.NewID()
@@ -146,11 +143,7 @@ func (g *group) openLink() error {
 	}
 	for _, m := range g.members {
 		if m.former != nil {
-			w := m.former.word
-			if w.End.Left(lease.System().Now()) <= 0 {
-				w.Phase = deadman.Stopping // nobody holds it any more: all is to be down by its kill end
-			}
-			g.link.Say(w)
+			g.link.Say(guarded.Inherited(m.former.word, lease.System().Now()))
 		}
 	}
 	return g.link.Open()

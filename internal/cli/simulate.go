@@ -216,7 +216,7 @@ func (s *site) simulated(ctx context.Context, t *trial) (p failover.Params, err 
 	t.plan.Nodes = cmp.Or(t.plan.Nodes, min(max(count, 2), 10))
 	t.plan.Servers = cmp.Or(t.plan.Servers, min(servers, 9))
 	t.plan.Name, t.plan.Params = t.pkg, []failover.Params{p}
-	t.plan.Alone, t.plan.Together, t.plan.Length = true, true, time.Minute
+	t.plan.Alone, t.plan.Together, t.plan.Fixed, t.plan.Length = true, true, true, time.Minute
 	return p, nil
 }
 

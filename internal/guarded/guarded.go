@@ -10,6 +10,7 @@ import (
 
 	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
+	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -61,14 +62,28 @@ func (l *Locker) guard(h *lockclient.Held, pace time.Duration) *held {
 	return &held{Held: h, link: l.Link, session: l.Session.Owner.Session, pace: pace, note: note}
 }
 
-// FormerOf is the lease that the manager had which said w last; ok is false where it had none.
-func FormerOf(w deadman.Word) (f lockclient.Former, ok bool) {
+// FormerOf is the lease that the manager had which said w last; ok is false where it had none that can be
+// gone on with. past is that its kill end is over: another may have the lock by now, and what is left here
+// is to be killed first.
+func FormerOf(w deadman.Word, now lease.Time) (f lockclient.Former, ok, past bool) {
 	if w.Session == "" || w.Phase == deadman.Free {
-		return f, false
+		return f, false, false
+	}
+	if w.Kill.Left(now) <= 0 {
+		return f, false, true
 	}
 	return lockclient.Former{
 		Session: w.Session, Term: w.Term, Sent: w.End.Add(-w.Timeout), Times: lock.Times{Timeout: w.Timeout, Stop: w.Stop},
-	}, true
+	}, true, false
+}
+
+// Inherited is what the next deadman is told where manager and deadman were both killed, and w is what the
+// manager said last: once the lease is over nobody holds the lock, and all is to be down by its kill end.
+func Inherited(w deadman.Word, now lease.Time) deadman.Word {
+	if w.End.Left(now) <= 0 {
+		w.Phase = deadman.Stopping
+	}
+	return w
 }
 
 // A held is a lock of which the deadman knows.

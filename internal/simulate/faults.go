@@ -41,7 +41,7 @@ var faults = map[string]fault{
 	"kill-releaser":  {2, true, "kill -9 of back-to-work while it gives the lock back", (*Simulation).killReleaser},
 	"halt":           {4, true, "service stop, and service start a while after", (*Simulation).haltOne},
 	"bad-stop":       {3, false, "the stop script fails or hangs", (*Simulation).badStop},
-	"parameters":     {3, true, "timeout and stop_timeout are changed", (*Simulation).parameters},
+	changing:         {3, true, "timeout and stop_timeout are changed", (*Simulation).parameters},
 	"clear":          {1, true, "service clear", (*Simulation).forget},
 	"look":           {1, true, "service unblock, without need", (*Simulation).lookAgain},
 }
@@ -49,11 +49,16 @@ var faults = map[string]fault{
 // BothKilled is the fault after which two may run: see [Plan].
 const BothKilled = "both-killed"
 
-// Faults is all that can go wrong, by name, in words.
+// changing is the fault that changes parameters.
+const changing = "parameters"
+
+// Faults is all that can go wrong with fixed parameters, by name, in words.
 func Faults() map[string]string {
 	all := map[string]string{}
 	for name, f := range faults {
-		all[name] = f.what
+		if name != changing {
+			all[name] = f.what
+		}
 	}
 	return all
 }
@@ -61,6 +66,8 @@ func Faults() map[string]string {
 // weight is how often a fault is made.
 func (s *Simulation) weight(name string) int {
 	switch {
+	case name == changing && s.Fixed:
+		return 0
 	case s.Faults != nil:
 		return s.Faults[name]
 	case name == BothKilled && s.BothKilled:

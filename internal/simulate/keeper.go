@@ -171,6 +171,9 @@ func (k *keeper) Stop(ctx context.Context, w deadman.Word) {
 	_, _ = m.Run(ctx)
 	k.s.mu.Lock()
 	defer k.s.mu.Unlock()
+	if ctx.Err() == nil && k.p.alive() { // it is shown to be down: there is nothing to go on with
+		j.record.word = deadman.Word{Package: j.pkg.Name, Phase: deadman.Free}
+	}
 	if j.pid == k.p {
 		j.pid = nil
 	}

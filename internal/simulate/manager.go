@@ -164,7 +164,7 @@ func (g *group) openLink(earlier *deadman.Attached) error {
 	}
 	for _, m := range g.members {
 		if m.doing != nil {
-			g.link.Say(m.record.word)
+			g.link.Say(guarded.Inherited(m.record.word, g.clock.Now()))
 		}
 	}
 	return g.link.Open()
@@ -224,14 +224,15 @@ func (m *manager) findFormer(earlier *deadman.Attached) {
 		r.mark, r.word = earlier.Marks[m.pkg.Name], earlier.Words[m.pkg.Name]
 	}
 	m.mark = r.mark
-	if f, ok := guarded.FormerOf(r.word); ok {
+	f, ok, past := guarded.FormerOf(r.word, m.node.clock.Now())
+	if ok {
 		m.former, m.doing = f, &failover.Former{Doing: failover.PkgState(r.word.Doing)}
 	}
 	if m.mark == "" {
 		m.mark = lockclient.NewID()
 		m.record = record{m.node.boot, m.mark, deadman.Word{Package: m.pkg.Name, Phase: deadman.Free}}
 	}
-	m.clear = m.doing == nil && len(m.procs) > 0
+	m.clear = past || m.doing == nil && len(m.procs) > 0
 }
 
 // remember keeps a word for who comes after both.

@@ -42,6 +42,7 @@ type Plan struct {
 	Faults     map[string]int // weights, by name; nil: the usual
 	BothKilled bool           // manager and deadman are killed at once: two may be alive (SAFETY.md, what remains)
 	Tough      bool           // some processes cannot be killed for a while
+	Fixed      bool           // Params stay as they are
 	Together   bool           // the lock servers are on the nodes, as far as there are nodes
 	Alone      bool           // each fault comes alone and is measured, beside those of hard times
 	Off        Off
@@ -237,7 +238,7 @@ func (s *Simulation) later(d time.Duration, f func()) {
 func (s *Simulation) calm() {
 	s.heal()
 	begin, elections := time.Now(), s.raftTerm()
-	const hopeless = 10 * time.Minute
+	hopeless := 10*time.Minute + s.longest(func(p *Package) time.Duration { return p.recovery(5) })
 	s.awaitUp(begin, hopeless)
 	took := time.Since(begin)
 	elections = s.raftTerm() - elections
