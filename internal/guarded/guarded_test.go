@@ -1,0 +1,47 @@
+package guarded
+
+import (
+	"testing"
+	"time"
+
+	"backtowork/internal/deadman"
+	"backtowork/internal/lease"
+)
+
+// What a manager leaves that is gone can be gone on with until its kill end, and must be killed after it.
+func TestFormerOf(t *testing.T) {
+	t.Parallel()
+	at := func(seconds int) lease.Time {
+		return lease.Reading(time.Duration(seconds)*time.Second, time.Duration(seconds)*time.Second)
+	}
+	word := deadman.Word{
+		Package: "p", Phase: deadman.Held, Session: "s", Term: 7, End: at(100), Kill: at(130), Timeout: 30 * time.Second, Stop: 30 * time.Second,
+	}
+	free := word
+	free.Phase = deadman.Free
+	for _, row := range []struct {
+		name     string
+		w        deadman.Word
+		now      int
+		ok, past bool
+		phase    deadman.Phase // of what the next deadman is told
+	}{
+		{"within the lease", word, 99, true, false, deadman.Held},
+		{"at the lease's end", word, 100, true, false, deadman.Stopping},
+		{"just before the kill end", word, 129, true, false, deadman.Stopping},
+		{"at the kill end", word, 130, false, true, deadman.Stopping},
+		{"given back", free, 99, false, false, deadman.Free},
+		{"nothing was said", deadman.Word{}, 99, false, false, deadman.Stopping},
+	} {
+		f, ok, past := FormerOf(row.w, at(row.now))
+		if ok != row.ok || past != row.past {
+			t.Errorf("%s: FormerOf = %v, %v, want %v, %v", row.name, ok, past, row.ok, row.past)
+		}
+		if ok && (f.Term != 7 || f.Session != "s" || f.Sent != at(70)) {
+			t.Errorf("%s: FormerOf = %+v", row.name, f)
+		}
+		if got := Inherited(row.w, at(row.now)).Phase; got != row.phase {
+			t.Errorf("%s: the next deadman is told %q, want %q", row.name, got, row.phase)
+		}
+	}
+}
