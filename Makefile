@@ -1,4 +1,4 @@
-# build, test, lint, install, demo, bench: see README.md
+# build, test, lint, install, demo, chaos, bench: see README.md
 
 PREFIX  ?= /opt/shell-cluster-suite/back-to-work
 DESTDIR ?=
@@ -48,8 +48,13 @@ simulate-cluster:
 	go test ./internal/simulate -count=1 -timeout=0 -v -run 'TestCluster' \
 	   -sim.hours=$(HOURS) -sim.from=$(SEED)
 
+# random faults on hosts of namespaces: make chaos SECONDS=8h CHAOSFLAGS='-d DIRECTORY'
+SECONDS ?= 180
+chaos:
+	utils/chaos $(CHAOSFLAGS) $(SECONDS)
+
 # BENCHFLAGS=-quick leaves etcd out
 bench:
 	go build -o bin/bench ./utils/bench && exec bin/bench $(BENCHFLAGS)
 
-.PHONY: build test lint install demo simulate simulate-cluster bench
+.PHONY: build test lint install demo simulate simulate-cluster chaos bench

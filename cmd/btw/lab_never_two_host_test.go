@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"backtowork/internal/lives"
 )
 
 // thawLimit is for how long two may run when a host wakes up after its kill end.
@@ -23,7 +25,7 @@ func hostFrozen(t *testing.T, tr tree) {
 		rounds = 5
 	}
 	defer func() { // whatever else went wrong
-		both := longestOverlap(l.runsOf("beat", quickM))
+		both := lives.LongestOverlap(l.runsOf("beat", quickM))
 		t.Logf("two for %d ms at the most in %d rounds (limit %v)", both.Milliseconds(), rounds, thawLimit)
 		if both > thawLimit {
 			t.Errorf("two for %v after a host went on, want at most %v", both, thawLimit)
@@ -38,7 +40,7 @@ func hostFrozen(t *testing.T, tr tree) {
 func (l *lab) freezeAndThaw(active string) (next string) {
 	l.t.Helper()
 	l.outOfSight(active, true)
-	lives := len(l.lives(active))
+	before := len(l.lives(active))
 	begin := time.Now()
 	l.lab("pause", active)
 	next, _ = l.beatsOn(silence+takeOver+election+3*time.Second, active)
@@ -50,8 +52,8 @@ func (l *lab) freezeAndThaw(active string) (next string) {
 	l.onlyOn(next, time.Second)
 	within(l.t, "dead after the thaw", thawed, l.lastBeat(active), thawLimit) // less than 0: it did not come to itself
 	l.quiet(active, "stop it by hand")
-	if n := len(l.lives(active)); n != lives {
-		l.t.Errorf("beat was started again on %s, which was frozen: %d lives, want %d", active, n, lives)
+	if n := len(l.lives(active)); n != before {
+		l.t.Errorf("beat was started again on %s, which was frozen: %d lives, want %d", active, n, before)
 	}
 	l.outOfSight(active, false)
 	return next

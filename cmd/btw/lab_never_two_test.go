@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"backtowork/internal/lives"
 )
 
 // A story is one way to run a package twice, told on hosts of its own.
@@ -133,19 +135,19 @@ func (l *lab) beats(host string) bool {
 }
 
 // lives are the processes of beat that ran on a host, or still do.
-func (l *lab) lives(host string) []probeRun {
+func (l *lab) lives(host string) []lives.Run {
 	notes, _ := os.ReadFile(filepath.Join(l.dir, host, "opt/beat.run"))
-	return probeRuns(host, string(notes), forever)
+	return lives.Runs(host, string(notes), lives.Forever)
 }
 
 // lastBeat is when beat was last alive on a host.
 func (l *lab) lastBeat(host string) time.Time {
 	l.t.Helper()
-	lives := l.lives(host)
-	if len(lives) == 0 {
+	runs := l.lives(host)
+	if len(runs) == 0 {
 		l.t.Fatalf("beat never ran on %s", host)
 	}
-	return noted(lives[len(lives)-1].last)
+	return lives.Time(runs[len(runs)-1].Last)
 }
 
 // beatsOn waits until beat is running on a host other than those named, and says since when.
@@ -171,8 +173,8 @@ func (l *lab) beatsOn(within time.Duration, not ...string) (host string, since t
 		return false
 	})
 	found = true
-	lives := l.lives(host)
-	return host, noted(lives[len(lives)-1].first)
+	runs := l.lives(host)
+	return host, lives.Time(runs[len(runs)-1].First)
 }
 
 // silent waits until beat is dead on a host, and says when it was last alive.
@@ -241,7 +243,7 @@ func (l *lab) movesOn(old string) (next string) {
 	last, renewed := l.downByKillEnd(old)
 	limit := silence + takeOver + election // the leader may be among those that were lost
 	l.await(time.Until(renewed.Add(limit+3*time.Second)), "beat has another life", func() bool {
-		return slices.ContainsFunc(l.runsOf("beat", forever), func(r probeRun) bool { return noted(r.first).After(last) })
+		return slices.ContainsFunc(l.runsOf("beat", lives.Forever), func(r lives.Run) bool { return lives.Time(r.First).After(last) })
 	})
 	next, at := l.beatsOn(5 * time.Second)
 	within(l.t, "runs on "+next+" after it", renewed, at, limit)
@@ -297,9 +299,10 @@ func (l *lab) meet(old string, within time.Duration) (next string) {
 	l.t.Helper()
 	next, _ = l.beatsOn(within, old)
 	l.stays(time.Second, "both run", func() bool { return l.beats(old) && l.beats(next) })
-	both := longestOverlap(l.runsOf("beat", time.Second))
+	runs := l.runsOf("beat", time.Second)
+	both := lives.LongestOverlap(runs)
 	l.t.Logf("it ran on %s and %s for %.2f s", old, next, both.Seconds())
-	if both < 500*time.Millisecond || len(overlaps("beat", l.runsOf("beat", time.Second))) == 0 {
+	if both < 500*time.Millisecond || len(lives.Overlaps(runs)) == 0 {
 		l.t.Errorf("two at once were not seen: %v", both)
 	}
 	return next

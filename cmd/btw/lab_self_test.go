@@ -37,9 +37,14 @@ func TestLab(t *testing.T) {
 	l.lab("heal", "h1")
 	l.lab("cut", "-o", "h1", "h2")
 	l.hears("h1 h3", "h2 h1", "h2 h3", "h3 h1", "h3 h2")
+	bootID := func() string { return l.lab("exec", "h1", "cat", "/proc/sys/kernel/random/boot_id") }
+	before := bootID()
 	l.lab("kill9", "h1")
 	l.hears("h2 h3", "h3 h2")
 	l.lab("boot", "h1") // the cut is still there
+	if after := bootID(); after == before || len(after) != len(before) {
+		t.Errorf("boot_id %q, was %q", after, before)
+	}
 	l.hears("h1 h3", "h2 h1", "h2 h3", "h3 h1", "h3 h2")
 	l.lab("heal")
 	l.lab("cut", "-p", "h3", "h1", "h2")

@@ -23,7 +23,7 @@ func TestRepoImports(t *testing.T) {
 		"guarded":    "deadman failover lease lock lockclient",
 		"crew":       "",
 		"simulate":   "clusterkey crew deadman failover guarded lease lock lockclient lockserver memnet notes",
-		"clusterkey": "", "conf": "", "lease": "", "netif": "", "notes": "", "script": "",
+		"clusterkey": "", "conf": "", "lease": "", "lives": "", "netif": "", "notes": "", "script": "",
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "backtowork/cmd/btw", "backtowork/internal/...").Output()
 	if err != nil {

@@ -206,7 +206,8 @@ func (s *site) statusLine(name string, pid int) string {
 		holder[0] = "" // not written yet
 	}
 	line := fmt.Sprintf("package=%s; pid=%d; role=%s; pkg_state=%s; lock_holder=%s;", name, pid, role, state, holder[0])
-	if why, err := dir.Read("blocked"); err == nil && why != "" {
+	// What an earlier manager wrote before this host was booted counts while the lock is still this node's.
+	if why, err := dir.Read("blocked"); err == nil && why != "" && (role == "active" || holder[0] == s.Node) {
 		line += fmt.Sprintf(" blocked=%q;", why)
 	}
 	return line + s.failures(name, state)

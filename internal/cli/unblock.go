@@ -39,12 +39,15 @@ func serviceUnblock(ctx context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	if down == "" {
-		if pid, err := managerOf(s.Home, name); err != nil || pid != 0 {
-			return errors.Join(err, s.askLook(ctx, name, pid))
-		}
+	pid, err := managerOf(s.Home, name)
+	if err != nil {
+		return err
 	}
-	return s.unblock(ctx, c, name, down)
+	// One that stands by has blocked nothing: that was an earlier one, before this host was booted.
+	if role, _ := notes.In(lockDirPath(s.Home, name)).Read("role"); down == "" && pid != 0 && role != "stand-by" {
+		return s.askLook(ctx, name, pid)
+	}
+	return s.unblock(ctx, c, name, down, pid != 0)
 }
 
 // askLook has the manager that runs the package here look again, and says what it saw.
@@ -81,8 +84,8 @@ func (s *site) askLook(ctx context.Context, name string, pid int) error {
 }
 
 // unblock has the lock of a package given back that no manager here holds: of one that is down on
-// this node, or on a node of which the user says that it is.
-func (s *site) unblock(ctx context.Context, c *lockclient.Client, name, down string) error {
+// this node, or on a node of which the user says that it is. standsBy says that there is a manager.
+func (s *site) unblock(ctx context.Context, c *lockclient.Client, name, down string, standsBy bool) error {
 	state, err := s.view(ctx, c, name)
 	if err != nil {
 		return err
@@ -94,7 +97,7 @@ func (s *site) unblock(ctx context.Context, c *lockclient.Client, name, down str
 	case !k.Held() || k.Blocked == "":
 		return fmt.Errorf("the lock of package %s is not blocked", name)
 	case down == "" && k.Node == s.Node:
-		if err := s.isDownHere(ctx, name); err != nil {
+		if err := s.isDownHere(ctx, name, standsBy); err != nil {
 			return err
 		}
 	case down == "":
@@ -143,10 +146,14 @@ func (s *site) declareOff(ctx context.Context, c *lockclient.Client, name string
 	}
 }
 
-// isDownHere says why a package is not down on this node, where no manager runs it.
-func (s *site) isDownHere(ctx context.Context, name string) error {
+// isDownHere says why a package is not down on this node, where no manager runs it, and none can: for
+// a manager that stands by the lock is blocked, else the place of one is taken.
+func (s *site) isDownHere(ctx context.Context, name string, standsBy bool) error {
 	if err := script.Check(s.Home, name); err != nil {
 		return err
+	}
+	if standsBy {
+		return s.lookHere(ctx, name)
 	}
 	if isGuarded(s.Home, name) {
 		return fmt.Errorf("the deadman of back-to-work still stops package %s here", name)
@@ -156,6 +163,14 @@ func (s *site) isDownHere(ctx context.Context, name string) error {
 		return err
 	}
 	defer func() { _ = dir.pid.Close() }()
+	if err := s.lookHere(ctx, name); err != nil {
+		return err
+	}
+	return os.RemoveAll(lockDirPath(s.Home, name))
+}
+
+// lookHere says what of a package is alive on this node, or that its status is not down.
+func (s *site) lookHere(ctx context.Context, name string) error {
 	r, err := readRecord(s.Home, name)
 	if err != nil {
 		return err
@@ -186,7 +201,7 @@ func (s *site) isDownHere(ctx context.Context, name string) error {
 	if status != 1 {
 		return withHint(fmt.Errorf("the status of package %s is %d, not 1 (down)", name, status), "stop it by hand")
 	}
-	return os.RemoveAll(lockDirPath(s.Home, name))
+	return nil
 }
 
 // statusOf runs the status script once.

@@ -266,6 +266,9 @@ const discardLimit = 5 * time.Second
 func (m *Manager) take(ctx context.Context, l Lock) {
 	m.lock = l
 	m.term, m.previous = l.Terms()
+	if m.From == nil && m.Stop == nil {
+		m.Notes.Put("blocked", "") // by an earlier manager
+	}
 	if m.From != nil && m.From.Doing == Running {
 		m.previous = m.Node // whoever had it before was dealt with by the start under an earlier term
 	}

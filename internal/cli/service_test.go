@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"backtowork/internal/conf"
+	"backtowork/internal/lockclient"
+)
+
+// What a manager wrote before its host was booted is told while the lock is still blocked by that
+// host, and not when another node has it.
+func TestStatusLineBlocked(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		role, htsp string
+		want       bool
+	}{
+		{"active", "h1 3 7 -invalid-", true},
+		{"active", "-invalid- 0 0 -invalid-", true}, // it is just being written
+		{"stand-by", "h1 3 7 -invalid-", true},
+		{"stand-by", "h2 4 1 h1", false},
+		{"stand-by", "-invalid- 3 8 h1", false},
+	}
+	for _, tt := range tests {
+		home := t.TempDir()
+		write := func(path, text string) {
+			t.Helper()
+			path = filepath.Join(home, path)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("temp/lockdir_p/role", tt.role)
+		write("temp/lockdir_p/pkg_state", "")
+		write("temp/lockdir_p/blocked", "its status is 0, not 1")
+		write("files/p_htsp", tt.htsp)
+		s := &site{Site: conf.Site{Home: home, Node: "h1"}, files: lockclient.NewFiles(filepath.Join(home, "files"))}
+		if line := s.statusLine("p", 7); strings.Contains(line, ` blocked="its status is 0, not 1";`) != tt.want {
+			t.Errorf("role %s, htsp %s: %s", tt.role, tt.htsp, line)
+		}
+	}
+}
