@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -27,13 +26,6 @@ set in the environment it tells more.
 
 Example: verbose=1 ./back-to-work dummy
 `
-
-// readyFD is the environment variable that says where a manager in the background tells
-// that it has begun, or why it cannot.
-const readyFD = "BTW_READY_FD"
-
-// hintMark stands between the reason and the hint there.
-const hintMark = "\x00"
 
 func backToWork(ctx context.Context, env *Env) error {
 	if len(env.Args) == 0 {
@@ -225,27 +217,5 @@ func (g *group) keepServer(ctx context.Context, c *lockclient.Client) {
 		if err := g.startServer(ctx); err != nil && ctx.Err() == nil {
 			g.log.Warn("this host's lock server does not run", "reason", err)
 		}
-	}
-}
-
-// newReady is how a manager in the background tells who started it how that went.
-func newReady(env *Env) func(error) {
-	var fd uintptr
-	if _, err := fmt.Sscan(env.Getenv(readyFD), &fd); err != nil {
-		return func(error) {}
-	}
-	syscall.CloseOnExec(int(fd))
-	to := os.NewFile(fd, "ready")
-	return func(err error) {
-		line := "ok"
-		var hint hintError
-		if err != nil {
-			line = err.Error()
-		}
-		if errors.As(err, &hint) {
-			line += hintMark + hint.hint
-		}
-		_, _ = io.WriteString(to, line) // who started us may be gone
-		_ = to.Close()
 	}
 }

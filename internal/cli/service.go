@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -64,34 +63,13 @@ func serviceStart(_ context.Context, env *Env, packages []string) error {
 	if err := s.checkPackages(packages); err != nil { // before anything is written
 		return err
 	}
-	log, err := openLog(logPath(s.Home, packages[0]))
+	p, err := s.start(logPath(s.Home, packages[0]), "back-to-work", packages...)
 	if err != nil {
 		return err
 	}
-	defer log.Close()
-	told, ready, err := os.Pipe()
-	if err != nil {
+	if err := p.answer("back-to-work"); err != nil {
+		_ = p.cmd.Wait() // the answer says more
 		return err
-	}
-	defer told.Close()
-	cmd, err := s.background(log, ready, "back-to-work", packages...)
-	if err := errors.Join(err, ready.Close()); err != nil {
-		return err
-	}
-	answer, err := io.ReadAll(told) // ends when the manager has told, or has ended
-	if err != nil {
-		return err
-	}
-	if string(answer) != "ok" {
-		_ = cmd.Wait() // the answer says more
-		if len(answer) == 0 {
-			return fmt.Errorf("back-to-work did not start; see %s", logPath(s.Home, packages[0]))
-		}
-		reason, hint, hinted := strings.Cut(string(answer), hintMark)
-		if hinted {
-			return withHint(errors.New(reason), "%s", hint)
-		}
-		return errors.New(reason)
 	}
 	fmt.Fprintln(env.Stdout, "back-to-work started in background. check logs for status.")
 	return nil

@@ -270,45 +270,17 @@ func (s *site) startWatchdog(ctx context.Context) error {
 
 // launchWatchdog starts the watchdog process, and waits until it has the device or has ended.
 func (s *site) launchWatchdog(ctx context.Context) error {
-	path := filepath.Join(s.Home, "log/watchdog.log")
-	log, err := openLog(path)
+	p, err := s.start(filepath.Join(s.Home, "log/watchdog.log"), "watchdog")
 	if err != nil {
 		return err
 	}
-	defer log.Close()
-	told, ready, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer told.Close()
-	cmd, err := s.background(log, ready, "watchdog")
-	if err := errors.Join(err, ready.Close()); err != nil {
-		return err
-	}
-	if err := script.Aside(s.Home, s.Node, "watchdog", cmd.Process.Pid); err != nil {
+	if err := script.Aside(s.Home, s.Node, "watchdog", p.cmd.Process.Pid); err != nil {
 		s.log.Debug("the watchdog process stays in this cgroup", "reason", err)
 	}
-	go func() { _ = cmd.Wait() }() // it says all on the pipe, and in its log
-	if err := told.SetReadDeadline(time.Now().Add(startLimit)); err != nil {
+	go func() { _ = p.cmd.Wait() }() // it says all on the pipe, and in its log
+	if err := p.told.SetReadDeadline(time.Now().Add(startLimit)); err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { _ = told.SetReadDeadline(time.Now()) })()
-	return watchdogAnswer(told, path)
-}
-
-// watchdogAnswer is what the watchdog process tells of its start.
-func watchdogAnswer(told io.Reader, log string) error {
-	answer, err := io.ReadAll(told)
-	reason, hint, hinted := strings.Cut(string(answer), hintMark)
-	switch {
-	case err != nil:
-		return fmt.Errorf("the watchdog process does not come up: %w; see %s", err, log)
-	case reason == "":
-		return fmt.Errorf("the watchdog process did not start; see %s", log)
-	case reason == "ok":
-		return nil
-	case hinted:
-		return withHint(fmt.Errorf("the watchdog process did not start: %s", reason), "%s", hint)
-	}
-	return fmt.Errorf("the watchdog process did not start: %s", reason)
+	defer context.AfterFunc(ctx, func() { _ = p.told.SetReadDeadline(time.Now()) })()
+	return p.answer("the watchdog process")
 }

@@ -188,8 +188,8 @@ func TestWatchdogRefused(t *testing.T) {
 	h := newWatchedHome(t)
 	missing := filepath.Join(h.Home, "missing")
 	for _, row := range []struct{ conf, says string }{
-		{missing, fmt.Sprintf("the watchdog process did not start: cannot open the watchdog %q: no such file or directory", missing)},
-		{h.Home, fmt.Sprintf("the watchdog process did not start: cannot open the watchdog %q: is a directory", h.Home)},
+		{missing, fmt.Sprintf("cannot open the watchdog %q: no such file or directory", missing)},
+		{h.Home, fmt.Sprintf("cannot open the watchdog %q: is a directory", h.Home)},
 		{"device", watchdogConf(h.Home) + `: cannot use "device": say the absolute path of a device`},
 		{"# none", watchdogConf(h.Home) + ": the path of one device is wanted there, not 0 words"},
 		{"/dev/watchdog0 /dev/watchdog1", watchdogConf(h.Home) + ": the path of one device is wanted there, not 2 words"},
