@@ -44,8 +44,8 @@ func (n *node) process(name string) *process {
 	return p
 }
 
-// brokenDisk is where nothing can be written.
-const brokenDisk = "/dev/null/"
+// brokenDisk is where nothing can be written, and the kernel is not even asked.
+const brokenDisk = "/\x00/"
 
 func (s *Simulation) newNode(name string) *node {
 	n := &node{s: s, name: name, rate: s.rate(), flow: make(chan struct{}), jobs: map[string]*job{}, processes: map[int]*process{}}
