@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/failover"
 	"backtowork/internal/lockserver"
 )
 
@@ -69,4 +70,30 @@ func TestClusterBothKilled(t *testing.T) {
 		}
 	}
 	t.Errorf("in %d simulations nothing was seen of packages without a guard", seeds)
+}
+
+// With fence_required nobody takes over before the node of the two is off: so there are no two all the same.
+func TestClusterBothKilledFenced(t *testing.T) {
+	seeds, fenced := 6, 0
+	if raceEnabled || testing.Short() {
+		seeds = 1
+	}
+	for seed := range uint64(seeds) {
+		p := Plan{
+			Seed: seed + 1, Length: 10 * time.Minute, Nodes: 3, Servers: 3, BothKilled: true, Fixed: true,
+			Faults: map[string]int{BothKilled: 3, "cut-holder": 1},
+			Params: []failover.Params{{
+				Pace: 2 * time.Second, Timeout: 8 * time.Second, StartTimeout: 20 * time.Second, StopTimeout: 6 * time.Second,
+				Adopt: true, KillLeftovers: true, Fence: "power", FenceRequired: true, FenceTimeout: 10 * time.Second,
+			}},
+		}
+		r := simulate(t, p)
+		if r.Wrong != "" || r.Doubled > 0 {
+			t.Fatalf("%d times two were alive, %s", r.Doubled, r.Wrong)
+		}
+		fenced += r.Happened["fenced"]
+	}
+	if fenced == 0 {
+		t.Error("nobody was fenced: this shows nothing")
+	}
 }

@@ -2,8 +2,12 @@ package simulate
 
 import (
 	"math/rand/v2"
+	"os"
 	"runtime"
+	"slices"
 	"time"
+
+	"backtowork/internal/lock"
 )
 
 // What happens to the network, and to the lock servers.
@@ -182,6 +186,35 @@ func (s *Simulation) toAndFro() {
 		s.net.Heal()
 		s.sleep(s.span(2*time.Second, 12*time.Second))
 	}
+}
+
+// forgetState has a lock server lose its state, once all are voters again: of more at a time nobody could
+// make good.
+func (s *Simulation) forgetState() {
+	v, leader := pick(s, s.servers...), s.leader()
+	if leader == nil || s.Servers < 3 || !s.allVote(leader) {
+		return
+	}
+	v.crash(s.rng.IntN(2) == 0 && v.on == nil)
+	if err := os.RemoveAll(v.state()); err != nil {
+		s.violate(nil, "cannot lose the state of %s: %v", v.entry, err)
+	}
+	s.note(nil, "%s has lost its state", v.entry)
+	s.later(s.span(time.Millisecond, 20*time.Second), func() {
+		if v.on == nil || s.isUp(v.on) {
+			v.boot()
+		}
+	})
+}
+
+// allVote says whether all lock servers run, and vote, as the leader knows it.
+func (s *Simulation) allVote(leader *server) bool {
+	var status lock.Status
+	if !s.ask(leader, "/v1/server", &status) || len(status.Servers) != len(s.servers) {
+		return false
+	}
+	return !slices.ContainsFunc(status.Servers, func(m lock.Member) bool { return !m.Voter }) &&
+		!slices.ContainsFunc(s.servers, func(v *server) bool { return !v.up() })
 }
 
 // slowDisk makes each call of a lock server's disk take a while, or hang for longer than the server

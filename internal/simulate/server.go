@@ -61,11 +61,13 @@ func (v *server) boot() {
 	}()
 }
 
+// state is where its state is.
+func (v *server) state() string { return filepath.Join(v.s.dir, v.entry, "state") }
+
 // once opens the server and runs it.
 func (v *server) once(ctx context.Context) error {
-	dir := filepath.Join(v.s.dir, v.entry)
 	server, err := lockserver.Open(lockserver.Config{
-		Entry: v.entry, List: v.s.list, Dir: filepath.Join(dir, "state"), Mark: filepath.Join(dir, "mark"), Version: version,
+		Entry: v.entry, List: v.s.list, Dir: v.state(), Mark: filepath.Join(v.s.dir, v.entry, "mark"), Version: version,
 		Key: v.s.key, Network: v.s.net.On(v.entry), Clock: v.clock, Log: slog.New(slog.DiscardHandler), Fatal: v.fatal,
 		Off: v.s.Off.Servers, Stall: v.pause,
 	})
