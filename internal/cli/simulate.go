@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -238,18 +239,34 @@ func (s *site) simulate(ctx context.Context, t trial) (total simulate.Result, er
 			}
 		}
 	}
+	tell := progress(s.env.Stderr)
+	defer tell("")
+	tell("simulating ...")
 	crew.Run(c, plans, func(p simulate.Plan, r simulate.Result, fault error) bool {
 		if fault != nil {
 			err = errors.Join(err, fmt.Errorf("cannot simulate with seed %d: %w", p.Seed, fault))
 			return false
 		}
 		total.Add(r)
+		tell(fmt.Sprintf("simulated %.1f of %g hours ...", total.Hours, t.hours))
 		return total.Hours < t.hours && total.Wrong == "" && ctx.Err() == nil
 	})
 	if ctx.Err() != nil {
 		return total, context.Cause(ctx)
 	}
 	return total, err
+}
+
+// progress shows how far something is, on a terminal: each time in place of what was shown before.
+func progress(to io.Writer) func(string) {
+	f, ok := to.(*os.File)
+	if !ok {
+		return func(string) {}
+	}
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return func(string) {}
+	}
+	return func(line string) { fmt.Fprintf(f, "\r%s\033[K", line) }
 }
 
 // violated says what is wrong, and whose matter that is.
