@@ -234,7 +234,7 @@ warning: no overlap: not guaranteed if cut off and the stop fails (self_fence=re
 	if got, _ := show(p); strings.Contains(got, "warning") || strings.HasSuffix(got, "\n\n") {
 		t.Errorf("%q, want no warning", got)
 	}
-	p.SelfFence, w = false, resettable{"/dev/watchdog", 10 * time.Second}
+	p.SelfFence, w = false, resettable{device: "/dev/watchdog", timeout: 10 * time.Second}
 	const reset = "hardware watchdog        this host is reset at the kill end, unless the package was seen down\n"
 	if got, _ := show(p); !strings.Contains(got, reset) || strings.Contains(got, "warning") {
 		t.Errorf("%s\nwant %s, and no warning", got, reset)

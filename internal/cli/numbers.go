@@ -65,7 +65,7 @@ func differences(other, own lock.Report) (lines []string) {
 	if other.Script != own.Script {
 		lines = append(lines, "packages/"+own.Package+" differs")
 	}
-	if other.Watchdog != own.Watchdog {
+	if other.Watchdog != own.Watchdog && other.Version == own.Version { // an older one does not tell
 		lines = append(lines, fmt.Sprintf("conf/watchdog names %s, here %s", cmp.Or(plain(other.Watchdog), "none"), cmp.Or(plain(own.Watchdog), "none")))
 	}
 	lines = append(lines, moduleDifferences(other, own)...)

@@ -161,6 +161,7 @@ func watchdogDevice(home string) (string, error) {
 type resettable struct {
 	device  string        // "" for none
 	timeout time.Duration // of the device
+	old     bool          // the watchdog process is of a version that resets only after a kill end
 }
 
 // resettable is what the watchdog process says, or what is asked of the device where none runs yet.
@@ -169,9 +170,9 @@ func (s *site) resettable() resettable {
 	if device == "" || err != nil {
 		return resettable{}
 	}
-	w := resettable{device, watchdog.Wanted}
+	w := resettable{device: device, timeout: watchdog.Wanted}
 	if c, err := watchdog.Dial(watchdogSocket(s.Home)); err == nil {
-		w.timeout = c.Timeout
+		w.timeout, w.old = c.Timeout, !c.Spans
 		_ = c.Close()
 	}
 	return w
@@ -179,13 +180,16 @@ func (s *site) resettable() resettable {
 
 // guards says whether the watchdog resets this host by the kill end of a package.
 func (w resettable) guards(p failover.Params) bool {
-	return w.device != "" && watchdog.Guards(p.Timeout+p.StopTimeout, w.timeout)
+	return w.device != "" && !w.old && watchdog.Guards(p.Timeout+p.StopTimeout, w.timeout)
 }
 
 // promise is what the watchdog does for a package, in words.
 func (w resettable) promise(p failover.Params) string {
 	if w.guards(p) {
 		return "this host is reset at the kill end, unless the package was seen down"
+	}
+	if w.old {
+		return fmt.Sprintf("its process is of an older version: this host is reset up to %v after the kill end", watchdog.Grace+w.timeout)
 	}
 	return fmt.Sprintf("its %v are too long for timeout + stop_timeout = %v: this host is reset up to %v after the kill end",
 		w.timeout, p.Timeout+p.StopTimeout, watchdog.Grace+w.timeout)

@@ -26,6 +26,7 @@ func (r Refusal) Error() string { return string(r) }
 // goroutines may use it.
 type Client struct {
 	Timeout time.Duration // of the device: so long after its last food the machine is reset
+	Spans   bool          // the server can reset the machine by the kill end of a package: see [Guards]
 
 	conn  net.Conn
 	lines *bufio.Reader
@@ -93,6 +94,9 @@ func newClient(conn net.Conn) *Client {
 
 // Hold says that something of pkg, which has a T + S of span, may run until kill.
 func (c *Client) Hold(pkg string, kill lease.Time, span time.Duration) error {
+	if !c.Spans { // it is of an older version, since nobody may end it while packages run
+		span = 0
+	}
 	_, err := c.call(message{Package: pkg, End: readingOf(kill), Span: span.Milliseconds()}, callLimit)
 	return err
 }
@@ -106,7 +110,7 @@ func (c *Client) Clear(pkg string) error {
 // hello learns whether the watchdog is in force.
 func (c *Client) hello(limit time.Duration) error {
 	r, err := c.call(message{Hello: true}, limit)
-	c.Timeout = time.Duration(r.Timeout) * time.Millisecond
+	c.Timeout, c.Spans = time.Duration(r.Timeout)*time.Millisecond, r.Spans
 	return err
 }
 

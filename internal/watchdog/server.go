@@ -14,13 +14,13 @@
 //
 // The server and its deadmen speak over a unix socket, in JSON, one object per line:
 //
-//	{"hello":true}                               {"ok":true,"timeout_ms":10000}
+//	{"hello":true}                               {"ok":true,"spans":true,"timeout_ms":10000}
 //	{"package":"p","end":{"boot":17,"raw":16},"span_ms":60000}   {"ok":true}
 //	{"package":"p","clear":true}                 {"ok":true}
 //	anything, once it is refused                 {"error":"..."}
 //
 // where boot and raw are what CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW show at K, in nanoseconds, and the
-// span is T + S.
+// span is T + S: only a server that says "spans" knows it.
 package watchdog
 
 import (
@@ -43,8 +43,15 @@ const Grace = time.Second
 // latest, but for its own inexactness. The lock servers wait for half a second at the least.
 const Late = 250 * time.Millisecond
 
-// early is how long before the last moment the device is fed for the last time.
-const early = 50 * time.Millisecond
+// The device is fed every again in the last moments before a package starves it: an alarm may come late.
+const (
+	moments = time.Second
+	again   = 100 * time.Millisecond
+)
+
+// patience is how long a package may starve the device until that is worth a word: what tells of a renewal
+// may come somewhat late.
+const patience = 2 * time.Second
 
 // Guards says whether a device of that timeout can reset the machine by the kill end of a package that
 // has span, its T + S: it is told of a renewal up to a third of T, and so of span, after it was asked for.
@@ -82,10 +89,13 @@ type Server struct {
 	stopped error         // why the device is not fed any more; it stays
 	ending  bool          // nothing is held, and nothing is taken any more
 	unset   func()        // the alarm for the earliest of held
+	armed   lease.Time    // when it is to come
 	changed chan struct{} // full when there is something to feed for
 
 	failing  bool   // the device did not take its food; of the loop in Run, as is:
-	starving string // the package for which it is not fed
+	starving string // the package for which it is not fed,
+	since    lease.Time
+	told     bool // and the log has that
 }
 
 // New is a server that holds nothing yet.
@@ -129,15 +139,13 @@ func (s *Server) feed() {
 	switch {
 	case err != nil:
 		return
-	case pkg != s.starving && pkg != "":
-		s.Log.Warn("a package was not renewed: the watchdog is not fed until it is, or was seen down", "package", pkg, "node", s.Node)
-	case pkg != s.starving:
+	case pkg != "":
+		s.starves(pkg)
+		return
+	case s.told:
 		s.Log.Info("the watchdog is fed again", "package", s.starving, "node", s.Node)
 	}
-	s.starving = pkg
-	if pkg != "" {
-		return
-	}
+	s.starving, s.told = "", false
 	err = s.Device.feed()
 	if err != nil && !s.failing {
 		s.Log.Error("cannot feed the watchdog: the machine may be reset", "node", s.Node, "reason", err)
@@ -146,6 +154,19 @@ func (s *Server) feed() {
 		s.Log.Info("the watchdog takes its food again", "node", s.Node)
 	}
 	s.failing = err != nil
+}
+
+// starves notes that the device is not fed for now because of pkg.
+func (s *Server) starves(pkg string) {
+	now := s.Clock.Now()
+	if s.starving == "" {
+		s.since = now
+	}
+	s.starving = pkg
+	if !s.told && now.Longest(s.since) >= patience {
+		s.told = true
+		s.Log.Warn("a package was not renewed: the watchdog is not fed until it is, or was seen down", "package", pkg, "node", s.Node)
+	}
 }
 
 // look says why the device must not be fed any more, or for which package not now.
@@ -233,8 +254,11 @@ func (s *Server) alarm() {
 	var first *lease.Time
 	for _, h := range s.held {
 		at := h.end.Add(Grace)
-		if last := h.starves(s.Device.Timeout).Add(-early); h.guards && last.Left(now) > 0 {
-			at = last
+		if last := h.starves(s.Device.Timeout); h.guards && last.Left(now) > 0 {
+			at = last.Add(-moments)
+			if at.Left(now) <= 0 {
+				at = lease.Earlier(now.Add(again), last)
+			}
 		}
 		if first != nil {
 			at = lease.Earlier(at, *first)
@@ -242,6 +266,7 @@ func (s *Server) alarm() {
 		first = &at
 	}
 	if first != nil {
+		s.armed = *first
 		s.unset = lease.At(s.Clock, *first, s.due)
 	}
 }
@@ -250,7 +275,8 @@ func (s *Server) alarm() {
 func (s *Server) due() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.judge() == nil { // else it said what it found
+	early := s.armed.Left(s.Clock.Now()) > 0 // where no alarm is to be had it comes at once: then the turns of the loop must do
+	if s.judge() == nil && !early {          // else it said what it found
 		s.wake()
 		s.alarm()
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -291,6 +292,20 @@ func (d *memDevice) resetAt(timeout time.Duration) time.Duration {
 	return d.last.Sub(d.first) + timeout
 }
 
+// since is how long ago it was fed first.
+func (d *memDevice) since() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return time.Since(d.first)
+}
+
+// longest is the longest time without food.
+func (d *memDevice) longest() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.hungry
+}
+
 // A package that is not renewed, and that nobody sees down, has the machine reset by its kill end: before
 // the lock servers give the lock away, and not before the kill end. One that is renewed, or seen down in the
 // last moment, does not.
@@ -318,9 +333,9 @@ func TestResetByKillEnd(t *testing.T) {
 					time.Sleep(row.span / 3)
 				}
 				n.ok(c.Hold("p", n.in(row.span), row.span))
-				renewed := time.Since(n.device.first)
-				if n.device.resetAt(timeout) < renewed || n.device.hungry >= timeout {
-					t.Fatalf("the machine is reset, though the package is renewed: without food for %v", n.device.hungry)
+				renewed := n.device.since()
+				if n.device.resetAt(timeout) < renewed || n.device.longest() >= timeout {
+					t.Fatalf("the machine is reset, though the package is renewed: without food for %v", n.device.longest())
 				}
 				if row.clear > 0 {
 					time.Sleep(row.clear)
@@ -329,7 +344,7 @@ func TestResetByKillEnd(t *testing.T) {
 				time.Sleep(5 * time.Minute)
 				reset := n.device.resetAt(timeout) - renewed
 				switch never := row.resets[1] == 0; {
-				case never && (reset < 5*time.Minute || n.device.hungry > timeout+Late):
+				case never && (reset < 5*time.Minute || n.device.longest() > timeout+Late):
 					t.Errorf("reset %v after the last renewal", reset)
 				case !never && (reset < row.resets[0] || reset > row.resets[1]):
 					t.Errorf("reset %v after the last renewal, want %v", reset, row.resets)
@@ -337,6 +352,61 @@ func TestResetByKillEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An alarm that comes late costs a little, and not a turn of the loop.
+func TestLateAlarm(t *testing.T) {
+	const timeout, span, late = 10 * time.Second, 16 * time.Second, 80 * time.Millisecond
+	for start := time.Duration(0); start < timeout/4; start += 300 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, lateAlarm{lease.Scaled(1), late})
+			c := n.dial()
+			time.Sleep(start)
+			n.ok(c.Hold("p", n.in(span), span))
+			time.Sleep(time.Minute)
+			if reset := n.device.resetAt(timeout) - start - span; reset < Late-again-late || reset > Late {
+				t.Errorf("held %v after the start: reset %v after the kill end", start, reset)
+			}
+		})
+	}
+}
+
+// A lateAlarm is a clock whose alarms come late.
+type lateAlarm struct {
+	lease.Clock
+	late time.Duration
+}
+
+func (l lateAlarm) AfterFunc(d time.Duration, f func()) func() {
+	return l.Clock.AfterFunc(max(d, 0)+l.late, f)
+}
+
+// Where no alarm is to be had (it comes at once), the turns of the loop do what can be done, and nothing spins.
+func TestNoAlarms(t *testing.T) {
+	t.Parallel()
+	c := &noAlarms{Clock: lease.System()}
+	s := New(Config{Device: &Device{Timeout: 10 * time.Second, to: &memDevice{}}, Clock: c, Log: slog.New(slog.DiscardHandler)})
+	if err := s.take(message{Package: "p", End: readingOf(c.Now().Add(time.Minute)), Span: time.Minute.Milliseconds()}); err != nil {
+		t.Fatal(err)
+	}
+	c.called.Wait()
+	if n := c.calls.Load(); n != 1 {
+		t.Errorf("%d alarms were set, want one", n)
+	}
+}
+
+// noAlarms is a clock as it is where a process has no file descriptors left.
+type noAlarms struct {
+	lease.Clock
+	calls  atomic.Int64
+	called sync.WaitGroup
+}
+
+func (c *noAlarms) AfterFunc(_ time.Duration, f func()) func() {
+	if c.calls.Add(1) < 10 {
+		c.called.Go(f)
+	}
+	return func() {}
 }
 
 func TestRenewedAndClear(t *testing.T) {

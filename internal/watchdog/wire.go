@@ -49,6 +49,7 @@ func (r reading) time() lease.Time {
 // A reply is the answer to a message.
 type reply struct {
 	OK      bool   `json:"ok,omitempty"`
+	Spans   bool   `json:"spans,omitempty"`      // it knows what span_ms is; to a hello
 	Timeout int64  `json:"timeout_ms,omitempty"` // of the device; to a hello
 	Error   string `json:"error,omitempty"`
 }
@@ -97,7 +98,7 @@ func (s *Server) answer(line []byte) reply {
 	case err != nil:
 		return reply{Error: err.Error()}
 	case m.Hello:
-		return reply{OK: true, Timeout: s.Device.Timeout.Milliseconds()}
+		return reply{OK: true, Spans: true, Timeout: s.Device.Timeout.Milliseconds()}
 	}
 	return reply{OK: true}
 }

@@ -25,7 +25,7 @@ func TestAnswers(t *testing.T) {
 	t.Parallel()
 	const refused = "refused"
 	for _, row := range []struct{ line, answer, held string }{
-		{`{"hello":true}`, `{"ok":true,"timeout_ms":10000}`, ""},
+		{`{"hello":true}`, `{"ok":true,"spans":true,"timeout_ms":10000}`, ""},
 		{`{"package":"p","end":{"boot":7000000000,"raw":6000000000}}`, `{"ok":true}`, "p"},
 		{`{"package":"p","clear":true}`, `{"ok":true}`, ""},
 		{``, refused, ""},
