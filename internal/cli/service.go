@@ -29,8 +29,8 @@ const serviceUsage = `Usage: btwctl { start | stop | status | check-conf | simul
   upgrade [P ...]   have back-to-work here become this program; packages run on
   unblock P         a package that could not be shown to be down keeps its lock: once
                     it was stopped by hand, look again, and let other nodes have it.
-                    For a node that is off for certain, blocked or just silent:
-                    --node-is-down NODE
+                    Only for a node that is OFF for certain, whether its lock is blocked or
+                    it is not heard any more: --node-is-down NODE
   clear P           forget that the package failed here: try again now
 
 Example: ./service start dummy

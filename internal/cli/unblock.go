@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"backtowork/internal/failover"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/notes"
@@ -117,14 +118,22 @@ func (s *site) unblock(ctx context.Context, c *lockclient.Client, name, down str
 	return nil
 }
 
+// fencingLimit is how long a fence of another node is waited for: one that is to be waited for longer has
+// most likely lost who reports it, and the node stands by.
+const fencingLimit = 2 * time.Minute
+
 // declareOff has the lock of a silent node be had at once, by the word of the user that it is off: as after
 // a fence, for those that fail (fence_required=yes).
 func (s *site) declareOff(ctx context.Context, c *lockclient.Client, name string, k lock.Lock) error {
+	if k.Node == s.Node {
+		return usageError("this is that node: it is not down")
+	}
 	session := lockclient.NewSession(c, s.Node, s.files)
+	end := time.Now().Add(fencingLimit)
 	for told := false; ; told = true {
 		state, err := session.DeclareOff(ctx, name, k)
 		switch {
-		case errors.Is(err, lockclient.ErrBeingFenced):
+		case errors.Is(err, lockclient.ErrBeingFenced) && time.Now().Before(end):
 			if !told {
 				fmt.Fprintf(s.env.Stderr, "%s: %v: waiting for that (a minute or so).\n", s.env.Name, err)
 			}
@@ -187,6 +196,11 @@ func (s *site) lookHere(ctx context.Context, name string) error {
 		return err
 	}
 	defer func() { _ = runner.Close() }()
+	params, err := failover.ReadParams(ctx, runner, s.Node)
+	if err != nil {
+		return aboutPackage(name, err)
+	}
+	runner.SetUnits(params.KillUnits)
 	left, err := runner.Alive()
 	if err != nil {
 		return err

@@ -141,10 +141,11 @@ type WaitRequest struct {
 	Node string `json:"node,omitempty"` // that waits
 	Host string `json:"host,omitempty"` // as in an AcquireRequest
 	// Fence asks to be told too when the holder may be powered off, and OnlyFenced not to be told
-	// that it is only silent. StandBy says that nothing of what the lock is for is alive on the node.
-	Fence      bool `json:"fence,omitempty"`
-	OnlyFenced bool `json:"only_fenced,omitempty"`
-	StandBy    bool `json:"stand_by,omitempty"`
+	// that it is only silent. StandBy is the session that waits, where nothing of what the
+	// lock is for is alive on the node but what that has by the lock.
+	Fence      bool   `json:"fence,omitempty"`
+	OnlyFenced bool   `json:"only_fenced,omitempty"`
+	StandBy    string `json:"stand_by,omitempty"`
 }
 
 // A Report is what a node says of its files, to find differences by: checksums, and what its

@@ -76,8 +76,11 @@ func (s *Session) DeclareOff(ctx context.Context, name string, k lock.Lock) (loc
 	if _, err := s.client.call(ctx, changeLimit, "/v1/fence", q, &a); err != nil {
 		return a.State, err
 	}
+	same := a.Lock.Term == k.Term && a.Lock.Session == k.Session
 	switch {
-	case !a.Granted && a.Lock.BeingFenced():
+	case !a.Granted && same && a.Lock.Fenced:
+		return a.State, nil // by another, or what was said before
+	case !a.Granted && same && a.Lock.BeingFenced():
 		return a.State, ErrBeingFenced
 	case !a.Granted:
 		return a.State, ErrNotSilent

@@ -204,16 +204,24 @@ func (h *Held) Shorten(ctx context.Context, times lock.Times) {
 }
 
 // refresh renews the lock before a shorter timeout binds, which would else count from a renewal
-// that was timed for the longer one.
+// that was timed for the longer one, and end a lease at once. Until the servers answer the longer one holds.
 func (h *Held) refresh(ctx context.Context, times lock.Times) {
-	h.mu.Lock()
-	shorter := times.Timeout < h.times.Timeout && !h.over
-	h.mu.Unlock()
-	if !shorter {
-		return
-	}
-	if sent, err := h.session.client.RenewOnce(ctx, h.session.Owner.Session, h.Name, h.Term); err == nil {
-		h.renewed(sent, "")
+	for ctx.Err() == nil {
+		h.mu.Lock()
+		shorter := times.Timeout < h.times.Timeout && !h.over
+		h.mu.Unlock()
+		if !shorter {
+			return
+		}
+		sent, err := h.session.client.RenewOnce(ctx, h.session.Owner.Session, h.Name, h.Term)
+		switch {
+		case err == nil:
+			h.renewed(sent, "")
+			return
+		case errors.Is(err, ErrLost): // the next ordinary renewal sees to that
+			return
+		}
+		pause(ctx, retryPause)
 	}
 }
 

@@ -158,7 +158,10 @@ func pause(ctx context.Context, d time.Duration) {
 // await waits until it makes sense to ask again for a lock that another holds.
 func (s *Session) await(ctx context.Context, w Wish, term uint64, f *fencer) error {
 	q := lock.WaitRequest{
-		Name: w.Name, Term: term, Node: s.Owner.Node, Host: s.client.Host, Fence: f.wants(w), OnlyFenced: w.FenceRequired, StandBy: w.StandBy,
+		Name: w.Name, Term: term, Node: s.Owner.Node, Host: s.client.Host, Fence: f.wants(w), OnlyFenced: w.FenceRequired,
+	}
+	if w.StandBy {
+		q.StandBy = s.Owner.Session
 	}
 	var state lock.State
 	if _, err := s.client.call(ctx, lock.WaitLimit+attemptLimit, "/v1/wait", q, &state); err != nil {

@@ -150,6 +150,35 @@ func TestFenceSparesStandBy(t *testing.T) {
 	})
 }
 
+// That a session stood by, before it had the lock, is no reason not to power its node off.
+func TestFenceStaleClaims(t *testing.T) {
+	t.Parallel()
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
+		x, y, z := c.session("x"), c.session("y"), c.session("z")
+		defer x.stop()
+		defer y.stop()
+		defer z.stop()
+		w := wish("p")
+		w.StandBy, w.Times = true, lock.Times{Timeout: 2 * time.Second, Stop: 4 * time.Minute}
+		first := mustAcquire(t, z, w)
+		keepFirst := keep(first)
+		got := acquireLater(t, x, w)
+		time.Sleep(10 * time.Second)
+		keepFirst()
+		if err := first.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-got
+		c.net.Isolate("x", append(c.others(""), "y", "z"), true)
+		cut := time.Now()
+		b := &switchboard{took: time.Second}
+		mustAcquire(t, y, fencing(b))
+		if calls := b.called(); len(calls) != 1 || calls[0].Sub(cut) > w.Times.Timeout+time.Second {
+			t.Errorf("fenced at %v after the cut at %v, want once, when the holder was silent for %v", calls, cut, w.Times.Timeout)
+		}
+	})
+}
+
 // Where every fence fails, a person's word that the node is off opens the lock at once; but not while the
 // holder is heard.
 func TestDeclareOff(t *testing.T) {

@@ -72,7 +72,7 @@ func (s *Server) judgeFence(leaseTerm uint64, q lock.FenceRequest) (k lock.Lock,
 	switch {
 	case m.leases.RaftTerm() != leaseTerm:
 		return lock.Lock{}, state, errNoLeader
-	case k.Session != q.Session || k.Term != q.Term || k.Node == q.By.Node || s.names.isStandBy(k.Node, q.Name, now):
+	case k.Session != q.Session || k.Term != q.Term || k.Node == q.By.Node || s.names.isStandBy(q.Name, k, now):
 		return lock.Lock{}, state, nil
 	}
 	left, err := m.leases.JudgeFence(q.Name, k, now)

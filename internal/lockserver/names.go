@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"backtowork/internal/lease"
+	"backtowork/internal/lock"
 )
 
 // nameLife is how long a host that is not heard keeps its node name: then another, such as the
@@ -21,7 +22,7 @@ const maxNames = 10_000
 type names struct {
 	mu    sync.Mutex
 	by    map[string]spoke
-	waits map[[2]string]lease.Time // when a node last stood by for a lock, by both names
+	waits map[[2]string]claim // that a node stands by for a lock, by both names
 	rare  rare
 }
 
@@ -55,22 +56,30 @@ func (n *names) hear(node, host string, now lease.Time) (taken bool) {
 // standBy is how long a node stands by for a lock after it was heard: it asks again every 1.5 s.
 const standBy = 5 * time.Second
 
-// standsBy notes that a node waits for a lock, and that nothing of what it is for is alive there.
-func (n *names) standsBy(node, lock string, now lease.Time) {
+// A claim is what a session said last of its node: that it stands by.
+type claim struct {
+	session string
+	at      lease.Time
+}
+
+// standsBy notes that a node waits for a lock, and that nothing of what it is for is alive there but what
+// the session has by it.
+func (n *names) standsBy(node, name, session string, now lease.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.waits) >= maxNames || n.waits == nil {
-		n.waits = map[[2]string]lease.Time{}
+		n.waits = map[[2]string]claim{}
 	}
-	n.waits[[2]string{node, lock}] = now
+	n.waits[[2]string{node, name}] = claim{session, now}
 }
 
-// isStandBy says whether a node stands by for a lock.
-func (n *names) isStandBy(node, lock string, now lease.Time) bool {
+// isStandBy says whether the node of k, the lock called name, stands by for it, so that what k's session had
+// is no more. What that said itself, before it had the lock, does not count.
+func (n *names) isStandBy(name string, k lock.Lock, now lease.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	at, waits := n.waits[[2]string{node, lock}]
-	return waits && now.Shortest(at) < standBy
+	c, waits := n.waits[[2]string{k.Node, name}]
+	return waits && c.session != k.Session && now.Shortest(c.at) < standBy
 }
 
 // hearNode is hear, and tells in the log what it found, once a minute.

@@ -226,9 +226,8 @@ func (s *Server) await(ctx context.Context, received lease.Time, q lock.WaitRequ
 	if err := lock.CheckName(q.Name); err != nil {
 		return lock.State{}, badRequest{err}
 	}
-	s.hearNode(q.Node, q.Host, received)
-	if q.StandBy {
-		s.names.standsBy(q.Node, q.Name, received)
+	if !s.hearNode(q.Node, q.Host, received) && q.StandBy != "" {
+		s.names.standsBy(q.Node, q.Name, q.StandBy, received)
 	}
 	over := time.After(waitLimit)
 	for {
