@@ -273,6 +273,9 @@ func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 	}, params)
 	_, _ = m.Run(ctx)     // it said how it ended
 	if ctx.Err() == nil { // it is shown to be down: there is nothing to go on with
+		if d.feeder != nil { // before a disk that is slow
+			d.feeder.put(w.Package, until{clear: true})
+		}
 		boot, _ := lease.BootID()
 		free := record{boot, p.mark, deadman.Word{Package: w.Package, Phase: deadman.Free}}
 		if err := dir.Write(recordNote, free.note()); err != nil {

@@ -82,15 +82,16 @@ func (g *group) newMember(ctx context.Context, name, shell string) (_ *member, e
 		return nil, err
 	}
 	m.leaves = m.leaves || m.former != nil || m.clear
+	params, err := failover.ReadParams(ctx, m.script, g.Node)
+	if err != nil {
+		return nil, aboutPackage(name, err)
+	}
+	m.script.SetUnits(params.KillUnits) // they count as alive, too
 	left, err := m.script.Alive()
 	if err != nil {
 		return nil, err
 	}
 	m.clear = m.clear || m.former == nil && len(left) > 0
-	params, err := failover.ReadParams(ctx, m.script, g.Node)
-	if err != nil {
-		return nil, aboutPackage(name, err)
-	}
 	if m.reset, err = m.resetter(params); err != nil {
 		return nil, err
 	}

@@ -224,6 +224,10 @@ func (s *site) simulated(ctx context.Context, t *trial) (p failover.Params, err 
 // simulate has processes work off seeds until there are hours enough.
 func (s *site) simulate(ctx context.Context, t trial) (total simulate.Result, err error) {
 	const most = 8
+	if t.plan.Dir, err = simulate.MakeDir(""); err != nil {
+		return total, err
+	}
+	defer func() { _ = os.RemoveAll(t.plan.Dir) }() // a worker that is killed leaves what it has
 	c := crew.Crew{Processes: min(runtime.NumCPU(), most), Limit: time.Hour, Worker: func() *exec.Cmd {
 		cmd := exec.CommandContext(ctx, "/proc/self/exe")
 		cmd.Args[0] = "simulator"

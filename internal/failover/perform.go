@@ -247,6 +247,9 @@ const noteLimit = time.Second
 func (m *Manager) release(ctx context.Context) {
 	l, lost, blocked := m.lock, m.state.lost, m.alarmed
 	m.post(ctx, slotRelease, func(ctx context.Context) (event, bool) {
+		if lost { // who watches is to know that before a disk that is slow
+			l.Done()
+		}
 		m.syncNotes(ctx)
 		if lost && blocked { // the servers keep it for this node all the same
 			ctx, cancel := context.WithTimeout(ctx, discardLimit)

@@ -161,6 +161,9 @@ func (h *held) Change(ctx context.Context, times lock.Times) error {
 
 // Done says that nothing of the package is left here.
 func (h *held) Done() {
+	h.mu.Lock()
+	h.free = true
+	h.mu.Unlock()
 	w := deadman.Word{Package: h.Name, Phase: deadman.Free}
 	h.link.Say(w)
 	h.note(w)

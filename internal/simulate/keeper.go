@@ -187,6 +187,7 @@ func (w *world) told(word deadman.Word) {
 		term, _ = w.lease.Terms()
 	}
 	if word.Term > term {
+		w.pkg.told = max(w.pkg.told, word.Term)
 		w.lease, w.released, w.kill, w.moved = &held{Lock: guarded.Lost(word)}, false, lease.Time{}, time.Now()
 		w.arm()
 	}

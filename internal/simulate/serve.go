@@ -25,10 +25,7 @@ func Serve(t *testing.T, in io.Reader, out io.Writer) error {
 // InBubble runs a plan in a bubble of virtual time. The same seed does the same again, mostly, with
 // GODEBUG=randseednop=0 and GOMAXPROCS=1.
 func InBubble(t *testing.T, p Plan) (r Result, err error) {
-	dir, err := os.MkdirTemp("/dev/shm", "btw-simulate-")
-	if err != nil {
-		dir, err = os.MkdirTemp("", "btw-simulate-")
-	}
+	dir, err := MakeDir(p.Dir)
 	if err != nil {
 		return r, err
 	}
@@ -37,6 +34,17 @@ func InBubble(t *testing.T, p Plan) (r Result, err error) {
 	rand.Seed(int64(p.Seed))
 	synctest.Test(t, func(*testing.T) { r, err = run(p, dir) })
 	return r, err
+}
+
+// MakeDir makes a directory for the files of simulations in dir; "" is in memory, where there is a place.
+func MakeDir(dir string) (string, error) {
+	const pattern = "btw-simulate-"
+	if dir == "" {
+		if made, err := os.MkdirTemp("/dev/shm", pattern); err == nil {
+			return made, nil
+		}
+	}
+	return os.MkdirTemp(dir, pattern)
 }
 
 // Main is [Serve] as a process of its own, outside of go test. It does not return. args is the name of

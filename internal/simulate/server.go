@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -100,7 +101,7 @@ func (v *server) fatal(err error) {
 	doomed := v.doomed
 	v.mu.Unlock()
 	v.s.note(nil, "lock server %s ends by itself: %v", v.entry, err)
-	if !doomed {
+	if !doomed || !strings.Contains(err.Error(), "the disk has not answered") {
 		v.s.violate(nil, "lock server %s died: %v", v.entry, err)
 	}
 	go v.crash(false)

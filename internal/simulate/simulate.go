@@ -33,6 +33,7 @@ import (
 // A Plan is what one simulation does. What is zero, the seed says.
 type Plan struct {
 	Seed       uint64
+	Dir        string        // for the files of lock servers; "" is the system's, in memory where there is a place
 	Length     time.Duration // of virtual time
 	Nodes      int           // 2 to 5
 	Servers    int           // 1, 3 or 5
@@ -74,6 +75,7 @@ type Package struct {
 	since   time.Time
 	longest time.Duration // that it was up nowhere, since a fault that comes alone
 	blocked bool          // since then its lock was
+	told    uint64        // the highest term of which a deadman told
 	armed   bool          // the next that starts is to be stopped
 	slow    bool          // the next release is to be slow, and its manager killed
 }

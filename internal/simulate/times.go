@@ -45,6 +45,19 @@ func (s *Simulation) length() time.Duration {
 // calm heals everything; then each package must be up within its bound.
 func (s *Simulation) calm() {
 	s.heal()
+	s.recovers("all was healed")
+	s.sleep(20 * time.Second)
+	s.recovers("a calm time") // what a script did before may have been noticed only now
+	s.seeTold()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.packages {
+		p.fault = "none"
+	}
+}
+
+// recovers waits until every package is up, which it must be within its bound.
+func (s *Simulation) recovers(after string) {
 	begin, elections := time.Now(), s.raftTerm()
 	hopeless := 10*time.Minute + s.longest(func(p *Package) time.Duration { return p.recovery(5) })
 	s.awaitUp(begin, hopeless)
@@ -52,15 +65,21 @@ func (s *Simulation) calm() {
 	elections = s.raftTerm() - elections
 	for _, p := range s.packages {
 		if bound := p.recovery(elections); took > bound && !s.isWrong() {
-			s.violate(p, "it was up %v after all was healed: with %d elections it may be %v", took, elections, bound)
+			s.violate(p, "it was up %v after %s: with %d elections it may be %v", took, after, elections, bound)
 		}
 	}
-	s.sleep(20 * time.Second)
-	s.awaitUp(time.Now(), hopeless) // what a script did before may have been noticed only now
-	s.mu.Lock()
-	defer s.mu.Unlock()
+}
+
+// seeTold sees that the locks were granted of which only deadmen knew.
+func (s *Simulation) seeTold() {
+	locks := s.locks()
 	for _, p := range s.packages {
-		p.fault = "none"
+		s.mu.Lock()
+		told := p.told
+		s.mu.Unlock()
+		if k := locks[p.Name].Lock; k.Term < told {
+			s.violate(p, "a deadman acted in term %d, and the servers know of %d only", told, k.Term)
+		}
 	}
 }
 
