@@ -188,18 +188,21 @@ func (s *Simulation) toAndFro() {
 	}
 }
 
-// forgetState has a lock server lose its state, once all are voters again: of more at a time nobody could
-// make good.
+// forgetState has a lock server lose its state, once all have the same again, and vote: what is lost by
+// more at a time, or by the one that had it when another lagged behind, nobody could make good.
 func (s *Simulation) forgetState() {
-	v, leader := pick(s, s.servers...), s.leader()
-	if leader == nil || s.Servers < 3 || !s.allVote(leader) {
+	v := pick(s, s.servers...)
+	if s.Servers < 3 || !s.allAlike() {
 		return
 	}
 	v.crash(s.rng.IntN(2) == 0 && v.on == nil)
 	if err := os.RemoveAll(v.state()); err != nil {
 		s.violate(nil, "cannot lose the state of %s: %v", v.entry, err)
 	}
-	s.note(nil, "%s has lost its state", v.entry)
+	s.mu.Lock()
+	s.noteLocked(nil, "%s has lost its state", v.entry)
+	s.result.Happened["state lost"]++
+	s.mu.Unlock()
 	s.later(s.span(time.Millisecond, 20*time.Second), func() {
 		if v.on == nil || s.isUp(v.on) {
 			v.boot()
@@ -207,14 +210,23 @@ func (s *Simulation) forgetState() {
 	})
 }
 
-// allVote says whether all lock servers run, and vote, as the leader knows it.
-func (s *Simulation) allVote(leader *server) bool {
-	var status lock.Status
-	if !s.ask(leader, "/v1/server", &status) || len(status.Servers) != len(s.servers) {
-		return false
+// allAlike says whether all lock servers run, vote, and have the same log, as each of them knows it.
+func (s *Simulation) allAlike() bool {
+	var first lock.Status
+	for i, v := range s.servers {
+		var status lock.Status
+		if !v.up() || !s.ask(v, "/v1/server", &status) || len(status.Servers) != len(s.servers) {
+			return false
+		}
+		if i == 0 {
+			first = status
+		}
+		if status.Term != first.Term || status.Last != first.Last || status.Applied != first.Last ||
+			slices.ContainsFunc(status.Servers, func(m lock.Member) bool { return !m.Voter }) {
+			return false
+		}
 	}
-	return !slices.ContainsFunc(status.Servers, func(m lock.Member) bool { return !m.Voter }) &&
-		!slices.ContainsFunc(s.servers, func(v *server) bool { return !v.up() })
+	return true
 }
 
 // slowDisk makes each call of a lock server's disk take a while, or hang for longer than the server
