@@ -161,20 +161,27 @@ func endAll(dir string) {
 	}
 }
 
-// runs REGEXP wants a process of this script whose command line matches; ! runs wants none.
+// runs REGEXP wants a process of this script whose command line matches; ! runs wants none, but for one that
+// is just ending: service stop is done when its package is.
 func runs(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: [!] runs REGEXP")
 	}
 	re, err := regexp.Compile(args[0])
 	ts.Check(err)
-	found := false
-	all := processes(ts.Getenv("WORK"))
-	for _, line := range all {
-		found = found || re.MatchString(line)
-	}
-	if found == neg {
-		ts.Fatalf("%q runs: %v; there are %v", args[0], found, all)
+	const ending = 2 * time.Second
+	for end := time.Now().Add(ending); ; time.Sleep(10 * time.Millisecond) {
+		found := false
+		all := processes(ts.Getenv("WORK"))
+		for _, line := range all {
+			found = found || re.MatchString(line)
+		}
+		switch {
+		case found != neg:
+			return
+		case !neg || time.Now().After(end):
+			ts.Fatalf("%q runs: %v; there are %v", args[0], found, all)
+		}
 	}
 }
 
