@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	// longestElection is how long the lock servers may take to choose a leader after the leading
+	// LongestElection is how long the lock servers may take to choose a leader after the leading
 	// one crashed: 1 to 4 s.
-	longestElection = 4 * time.Second
-	// fenceReport is what the servers leave a fence over its own time, to report.
-	fenceReport = 6 * time.Second
+	LongestElection = 4 * time.Second
+	// FenceReport is what the servers leave a fence over its own time, to report.
+	FenceReport = 6 * time.Second
 	// dying is how long what was sent SIGKILL may take to be gone. What takes longer hangs in the
 	// kernel, and no time is enough for it.
 	dying = time.Second
@@ -62,11 +62,11 @@ func (p Params) Bounds() Bounds {
 	late := max(0, dying-p.killGrace()/2)
 	wait := silence
 	if p.Fence != "" { // one that hangs keeps the lock until its time is over, and it may begin in the last moment
-		wait += p.FenceTimeout + fenceReport
+		wait += p.FenceTimeout + FenceReport
 	}
 	return Bounds{
 		Crash:       wait + p.StartTimeout,
-		LeaderCrash: longestElection + wait + p.StartTimeout,
+		LeaderCrash: LongestElection + wait + p.StartTimeout,
 		HandOver:    change,
 		CutOff:      span,
 		Ends:        p.Pace + change,

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"backtowork/internal/failover"
 	"backtowork/internal/lock"
 )
 
@@ -41,9 +42,6 @@ func (m Measured) Add(o Measured) Measured {
 	m.Down = append(m.Down, o.Down...)
 	return m
 }
-
-// election is how long the lock servers may take to choose a leader.
-const election = 4 * time.Second
 
 // oneByOne makes each fault alone, in random order, from calm to calm, and measures it.
 func (s *Simulation) oneByOne() {
@@ -88,7 +86,7 @@ func (p *Package) silence() time.Duration {
 
 // patience is how long a package may be down while there is a fault from which others can take over.
 func (p *Package) patience() time.Duration {
-	return 2*p.silence() + election + p.Params.StartTimeout
+	return 2*p.silence() + failover.LongestElection + p.Params.StartTimeout
 }
 
 // longest is the longest of what all packages have.
@@ -112,7 +110,7 @@ func (s *Simulation) measured(name string, begin time.Time, healed time.Duration
 			}
 		}
 		s.result.Alone[name] = s.result.Alone[name].Add(m)
-		bound := time.Duration(elections+1)*p.silence() + election + 2*p.scripts() + p.Params.Pace
+		bound := time.Duration(elections+1)*p.silence() + failover.LongestElection + 2*p.scripts() + p.Params.Pace
 		bound += p.fencing()
 		if !s.canRun(name) || p.Params.FenceRequired {
 			bound += healed
@@ -127,16 +125,13 @@ func (s *Simulation) measured(name string, begin time.Time, healed time.Duration
 // before the lock could be had; with fence_required it is tried again after a minute.
 func (p *Package) fencing() (d time.Duration) {
 	if p.Params.Fence != "" {
-		d = p.Params.FenceTimeout + fenceReport
+		d = p.Params.FenceTimeout + failover.FenceReport
 	}
 	if p.Params.FenceRequired {
 		d += time.Minute
 	}
 	return d
 }
-
-// fenceReport is what the lock servers leave a fence over its own time.
-const fenceReport = 6 * time.Second
 
 // canRun says whether a package can run in spite of that fault, however long it goes on: on another node,
 // by a majority of the lock servers that hears it.

@@ -47,8 +47,8 @@ func MakeDir(dir string) (string, error) {
 	return os.MkdirTemp(dir, pattern)
 }
 
-// Main is [Serve] as a process of its own, outside of go test. It does not return. args is the name of
-// the process, and nothing else: package testing reads its flags there.
+// Main is [Serve] as a process of its own, outside of go test. It does not return. The process has
+// no arguments: package testing takes those for its own.
 func Main(in io.Reader, out io.Writer) {
 	test := testing.InternalTest{Name: "simulate", F: func(t *testing.T) {
 		if err := Serve(t, in, out); err != nil {

@@ -3,6 +3,8 @@ package simulate
 import (
 	"slices"
 	"time"
+
+	"backtowork/internal/failover"
 )
 
 // Hard times, calm ones and quiet ones.
@@ -87,7 +89,7 @@ func (s *Simulation) seeTold() {
 // changes + 1) x (T + S + m) and an election. On top is what its scripts and an admin may be in the middle
 // of: a status that hangs, a stop, a start, each to its limit, and a lock that is blocked until he looks.
 func (p *Package) recovery(elections uint64) time.Duration {
-	bound := time.Duration(elections+1)*p.silence() + election + adminLooks
+	bound := time.Duration(elections+1)*p.silence() + failover.LongestElection + adminLooks
 	bound += p.Params.Timeout + p.Params.StopTimeout + p.Params.StartTimeout + p.Params.Pace + p.scripts()
 	return bound + p.fencing()
 }
