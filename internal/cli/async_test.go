@@ -5,10 +5,12 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"backtowork/internal/virtual"
 )
 
 func TestAsyncNeverWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		r, w := io.Pipe() // nobody reads yet
 		a := newAsync(w)
 		for range asyncLines + 10 {
@@ -41,7 +43,7 @@ func TestAsyncNeverWaits(t *testing.T) {
 }
 
 func TestAsyncEndsBeforeADeadTerminal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		a := newAsync(w)
 		if _, err := a.Write([]byte("line\n")); err != nil {

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"backtowork/internal/virtual"
 )
 
 // A lines is a slog.Handler that keeps what was said.
@@ -38,7 +39,7 @@ func (l *lines) levels() []slog.Level {
 func following(t *testing.T, test func(t *testing.T, k *Key, path string, said *lines)) {
 	t.Helper()
 	path := keyFile(t, secretA)
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		k, err := Load(path)
 		if err != nil {
 			t.Fatal(err)
@@ -50,6 +51,7 @@ func following(t *testing.T, test func(t *testing.T, k *Key, path string, said *
 			k.Follow(ctx, path, slog.New(said))
 			close(done)
 		}()
+		time.Sleep(lookEvery / 2) // what the test does is done between the looks
 		test(t, k, path, said)
 		cancel()
 		<-done
@@ -110,7 +112,7 @@ func TestFollow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(1500 * time.Millisecond)
+		time.Sleep(1250 * time.Millisecond)
 		if len(k.Fingerprints()) != 1 {
 			t.Error("a file was taken up that may be only half copied")
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"backtowork/internal/lease"
+	"backtowork/internal/virtual"
 )
 
 // A host is a deadman and the managers that it watches, in virtual time. The deadman's hands only
@@ -43,7 +44,7 @@ const hang = time.Duration(-1)
 // bubble runs a story on a host whose clock runs at rate, and sees to it that nothing is left of it.
 func bubble(t *testing.T, rate float64, story func(*host)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		h := &host{
 			t: t, clock: lease.Scaled(rate), rate: rate, ctx: ctx, ended: make(chan struct{}), begun: make(chan *peer, 10),

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"backtowork/internal/virtual"
 )
 
 // How a fake deadman is.
@@ -40,7 +42,7 @@ type pit struct {
 // links runs a story with a link for packages.
 func links(t *testing.T, packages string, story func(*pit)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		p := &pit{t: t, ctx: ctx, begin: time.Now(), health: well}
 		hello := Hello{PID: 5}

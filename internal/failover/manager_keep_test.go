@@ -3,10 +3,10 @@ package failover
 import (
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"backtowork/internal/lease"
+	"backtowork/internal/virtual"
 )
 
 const (
@@ -144,7 +144,7 @@ func TestUpBeforeAnyStart(t *testing.T) {
 
 func TestTermWhileStandBy(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		servers := newServers()
 		first, second := newNode(t, "h1", servers, lease.Scaled(1)), newNode(t, "h2", servers, lease.Scaled(1))
 		neverTwo(first, second)
@@ -244,7 +244,7 @@ func TestUSR1WhileTheLockComes(t *testing.T) {
 // A node that waits is told at once of a release; HUP halts as TERM does.
 func TestHandOver(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		servers := newServers()
 		first, second := newNode(t, "h1", servers, lease.Scaled(1)), newNode(t, "h2", servers, lease.Scaled(1))
 		neverTwo(first, second)

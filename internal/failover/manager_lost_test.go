@@ -6,10 +6,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"backtowork/internal/lease"
+	"backtowork/internal/virtual"
 )
 
 // cutOff runs a node that is cut off after its renewal at 12: L = 52, K = 112, K - k = 110.
@@ -107,7 +107,7 @@ func TestKillGrace(t *testing.T) {
 	}
 	p := dummy
 	p.StopTimeout = 4 * time.Second // K = 56, k = 1
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		n := newNode(t, "h1", newServers(), lease.Scaled(1))
 		n.scripts.acts["stop"] = act{takes: hang, deaf: true}
 		cutOff(n, p)
@@ -266,7 +266,7 @@ func TestDriftingClock(t *testing.T) {
 	for _, rate := range []float64{0.99, 1, 1.01} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
+			virtual.Test(t, func(t *testing.T) {
 				a, b := drifting(t, rate)
 				a.scripts.acts["stop"], a.scripts.deaf = act{takes: hang, deaf: true}, true
 				a.run(dummy)
@@ -299,7 +299,7 @@ func TestNeverTwo(t *testing.T) {
 	for seed := range int64(12) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
+			virtual.Test(t, func(t *testing.T) {
 				r := rand.New(rand.NewSource(seed))
 				servers := newServers()
 				var nodes []*node

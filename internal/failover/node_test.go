@@ -11,6 +11,7 @@ import (
 
 	"backtowork/internal/lease"
 	"backtowork/internal/notes"
+	"backtowork/internal/virtual"
 )
 
 // dummy is the parameters of the dummy package: k is 2 s, silence 101 s.
@@ -153,7 +154,7 @@ func (n *node) has(lines ...string) {
 func bubble(t *testing.T, f func(n *node)) {
 	t.Helper()
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		f(newNode(t, "h1", newServers(), lease.Scaled(1)))
 	})
 }

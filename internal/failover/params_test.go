@@ -8,8 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"backtowork/internal/virtual"
 )
 
 // says is a package script's parameters.
@@ -220,7 +221,7 @@ func (s *slow) count(name string, n int) {
 
 // Each question is a run of the script: none is asked twice or for nothing, and four at a time.
 func TestReadParamsAsksLittle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		s := &slow{Teller: says{"vip_ip_0": "10.0.2.12", "vip_ip_1": "10.0.2.13"}, asked: map[string]int{}}
 		began := time.Now()
 		if _, err := ReadParams(t.Context(), s, "h1"); err != nil {
@@ -244,7 +245,7 @@ func TestReadParamsAsksLittle(t *testing.T) {
 
 // A script that hangs, or that answers whatever it is asked, does not keep the manager for ever.
 func TestReadParamsEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		s := &slow{Teller: endless("vip_ip_"), asked: map[string]int{}}
 		began := time.Now()
 		_, err := ReadParams(t.Context(), s, "h1")

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"backtowork/internal/virtual"
 )
 
 func TestBothClocks(t *testing.T) {
@@ -31,7 +33,7 @@ func TestBothClocks(t *testing.T) {
 }
 
 func TestScaledRunsAtItsRate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		c := Scaled(2)
 		begin, fired := time.Now(), time.Duration(0)
 		c.AfterFunc(10*time.Second, func() { fired = time.Since(begin) })
@@ -51,7 +53,7 @@ func TestScaledRunsAtItsRate(t *testing.T) {
 // A deadline that is looked at again when its timer fires must be reached in the end: a timer
 // rounded down to no time at all fires for ever, at the same moment.
 func TestScaledReachesItsDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		c := Scaled(1.01)
 		end, looks := c.Now().Add(40*time.Second), 0
 		var look func()

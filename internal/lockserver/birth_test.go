@@ -77,7 +77,7 @@ func TestBirthWaits(t *testing.T) {
 // A server that was reached at the birth but crashed before it took the record is born later.
 func TestBirthCrash(t *testing.T) {
 	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
-		c.eventually(5*time.Second, "a cluster", func() bool { return c.hosts["a"].status().Cluster != "" })
+		c.eventually(5*time.Second, "a cluster", func() bool { return c.hosts["c"].status().Cluster != "" })
 		for _, entry := range three {
 			c.stop(entry)
 		}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"backtowork/internal/clusterkey"
@@ -18,6 +17,7 @@ import (
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/memnet"
+	"backtowork/internal/virtual"
 )
 
 // A testCluster is lock servers on real raft and real disks, in virtual time over a memnet.Net.
@@ -63,7 +63,7 @@ func inCluster(t *testing.T, switched Off, list []string, test func(*testing.T, 
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		c := &testCluster{t, memnet.New(), list, key, dir, switched, logSizes{}, map[string]*testServer{}}
 		for _, entry := range list {
 			c.start(entry)

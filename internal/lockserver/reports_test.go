@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"backtowork/internal/lock"
+	"backtowork/internal/virtual"
 )
 
 func TestReports(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		var r reports
 		r.put(lock.Report{Node: "h1", Package: "p", Params: map[string]string{"timeout": "20"}})
 		r.put(lock.Report{Node: "h2", Package: "p"})
@@ -38,7 +38,7 @@ func TestReports(t *testing.T) {
 // A client that tells reports of ever more nodes takes no more memory than is meant for it, and
 // there is room again when they are old.
 func TestReportsFull(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		var r reports
 		long := map[string]string{"vip_ip_0": strings.Repeat("x", 15<<10)}
 		kept := func() (n int) {

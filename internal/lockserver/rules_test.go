@@ -259,6 +259,7 @@ func TestRule11Birth(t *testing.T) {
 			c.net.Isolate("a", []string{"b", "c"}, true)
 			for _, entry := range three {
 				c.start(entry)
+				time.Sleep(time.Second) // two that begin at the same time are in each other's way
 			}
 			time.Sleep(20 * time.Second)
 			harm = c.twoHolders("a", "b")

@@ -8,13 +8,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/memnet"
+	"backtowork/internal/virtual"
 )
 
 // A plan is what one simulation does.
@@ -71,7 +71,7 @@ func simulate(t *testing.T, p plan) result {
 		t.Fatal(err)
 	}
 	var s *sim
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		s = newSim(t, p, &testCluster{t: t, net: memnet.New(), key: key, dir: dir, off: p.switched, logs: logSizes{600, 200}})
 		s.run()
 	})

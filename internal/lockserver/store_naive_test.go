@@ -7,10 +7,11 @@ import (
 	"reflect"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"backtowork/internal/virtual"
 )
 
 // A naive store: what the real one must look like from outside.
@@ -123,7 +124,7 @@ func (n *naive) compare(t *testing.T, s *store, step int) {
 func TestRaftOnStore(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "raft.db")
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		for round := range 3 {
 			s, d := mortalStore(t, path)
 			restartRaft(t, s, round)

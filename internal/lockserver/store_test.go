@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"backtowork/internal/virtual"
 )
 
 // A death is a fatal that records.
@@ -233,7 +235,7 @@ func TestHangs(t *testing.T) {
 			t.Run(fmt.Sprint(c.name, long), func(t *testing.T) {
 				t.Parallel()
 				path := filepath.Join(t.TempDir(), "raft.db")
-				synctest.Test(t, func(t *testing.T) {
+				virtual.Test(t, func(t *testing.T) {
 					s, d := mortalStore(t, path)
 					if err := s.StoreLog(entry(1, 1)); err != nil {
 						t.Fatal(err)

@@ -6,9 +6,9 @@ import (
 	"math/rand"
 	"os"
 	"testing"
-	"testing/synctest"
 
 	"backtowork/internal/crew"
+	"backtowork/internal/virtual"
 )
 
 // Serve simulates the plans that are read from in, and says what came of them on out: it is a worker of
@@ -32,7 +32,7 @@ func InBubble(t *testing.T, p Plan) (r Result, err error) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	//lint:ignore SA1019 raft draws its timeouts from there
 	rand.Seed(int64(p.Seed))
-	synctest.Test(t, func(*testing.T) { r, err = run(p, dir) })
+	virtual.Test(t, func(*testing.T) { r, err = run(p, dir) })
 	return r, err
 }
 

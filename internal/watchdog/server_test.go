@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"backtowork/internal/lease"
+	"backtowork/internal/virtual"
 )
 
 // A memDevice remembers what was written to it. With a fault it takes nothing.
@@ -192,7 +193,7 @@ func TestLate(t *testing.T) {
 		{"almost over at once", 1, 8001 * time.Millisecond, 4, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			virtual.Test(t, func(t *testing.T) {
 				n := newNode(t, lease.Scaled(row.rate))
 				c := n.dial()
 				time.Sleep(9 * time.Second)
@@ -216,7 +217,7 @@ func TestLate(t *testing.T) {
 
 // The feeding stops when the grace is over, not at the next turn: what comes between is too late.
 func TestAlarm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
 		c := n.dial()
 		n.ok(c.Hold("late", n.in(40*time.Second), 0))
@@ -324,7 +325,7 @@ func TestResetByKillEnd(t *testing.T) {
 		{"just long enough", 15001 * time.Millisecond, 0, [2]time.Duration{15 * time.Second, 15001*time.Millisecond + Late}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			virtual.Test(t, func(t *testing.T) {
 				n := newNode(t, lease.Scaled(1))
 				c := n.dial()
 				const renewals = 20
@@ -358,7 +359,7 @@ func TestResetByKillEnd(t *testing.T) {
 func TestLateAlarm(t *testing.T) {
 	const timeout, span, late = 10 * time.Second, 16 * time.Second, 80 * time.Millisecond
 	for start := time.Duration(0); start < timeout/4; start += 300 * time.Millisecond {
-		synctest.Test(t, func(t *testing.T) {
+		virtual.Test(t, func(t *testing.T) {
 			n := newNode(t, lateAlarm{lease.Scaled(1), late})
 			c := n.dial()
 			time.Sleep(start)
@@ -410,7 +411,7 @@ func (c *noAlarms) AfterFunc(_ time.Duration, f func()) func() {
 }
 
 func TestRenewedAndClear(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
 		c := n.dial()
 		n.ok(c.Hold("p", n.in(10*time.Second), 0))
@@ -430,7 +431,7 @@ func TestRenewedAndClear(t *testing.T) {
 
 // A smaller kill end counts at once, as a smaller lease does.
 func TestSmallerEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
 		c := n.dial()
 		n.ok(c.Hold("p", n.in(time.Minute), 0))
@@ -443,7 +444,7 @@ func TestSmallerEnd(t *testing.T) {
 // A connection that breaks leaves what was said on it; another deadman may go on from there.
 func TestBrokenConnection(t *testing.T) {
 	for _, again := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
+		virtual.Test(t, func(t *testing.T) {
 			n := newNode(t, lease.Scaled(1))
 			c := n.dial()
 			n.ok(c.Hold("p", n.in(8*time.Second), 0))
@@ -461,7 +462,7 @@ func TestBrokenConnection(t *testing.T) {
 }
 
 func TestEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
 		c := n.dial()
 		n.ok(c.Hold("p", n.in(10*time.Second), 0))
@@ -485,7 +486,7 @@ func TestEnd(t *testing.T) {
 
 // Nothing ends the process once it has stopped to feed, or disarms the device.
 func TestNoEndOnceStopped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
 		n.ok(n.dial().Hold("p", n.in(time.Second), 0))
 		time.Sleep(time.Minute)
@@ -499,7 +500,7 @@ func TestNoEndOnceStopped(t *testing.T) {
 
 // A device that does not take its food for a while is fed again when it does.
 func TestFault(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
 		n.device.breaks(syscall.EIO)
 		time.Sleep(6 * time.Second)

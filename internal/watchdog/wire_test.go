@@ -13,10 +13,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"backtowork/internal/lease"
+	"backtowork/internal/virtual"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,7 +71,7 @@ func TestReading(t *testing.T) {
 
 // No call takes longer than its limit, though it may have to wait for another's first.
 func TestClientWaitsNoLonger(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		c := newClient(ours)
 		var all sync.WaitGroup
@@ -106,7 +106,7 @@ func TestClientWaitsNoLonger(t *testing.T) {
 
 // An answer that comes late is not taken for the answer to the next question.
 func TestClientAfterLateAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		c := newClient(ours)
 		var server sync.WaitGroup
@@ -130,7 +130,7 @@ func TestClientAfterLateAnswer(t *testing.T) {
 
 // A refusal does not end the connection.
 func TestRefusal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
 		c := newNode(t, lease.Scaled(1)).dial()
 		if c.Timeout != 10*time.Second {
 			t.Errorf("the device's timeout is said to be %v, want 10s", c.Timeout)
