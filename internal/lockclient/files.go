@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"backtowork/internal/lease"
@@ -13,10 +14,19 @@ import (
 )
 
 // Files are the files in dex-lock/temp that say how a node sees its locks. Old scripts read them.
-type Files struct{ notes *notes.Dir }
+//
+// What a request needs is read once, and known from then on: on a disk that hangs, and be it because it
+// writes one of these files, nobody must wait who is to take over.
+type Files struct {
+	notes *notes.Dir
+
+	mu      sync.Mutex
+	terms   map[string]uint64
+	cluster string
+}
 
 // NewFiles keeps files in dir.
-func NewFiles(dir string) *Files { return &Files{notes.In(dir)} }
+func NewFiles(dir string) *Files { return &Files{notes: notes.In(dir), terms: map[string]uint64{}} }
 
 // Note writes how a lock is: its holder, term, seq and previous holder, and the seconds left.
 func (f *Files) Note(name string, l lock.Lock, left time.Duration) {
@@ -59,19 +69,35 @@ func (f *Files) HTSP(name string) (words [4]string, err error) {
 }
 
 // Had writes that this node had the lock in that term.
-func (f *Files) Had(name string, term uint64) { f.notes.Put(name+"_term", fmt.Sprintf("%d\n", term)) }
+func (f *Files) Had(name string, term uint64) {
+	f.mu.Lock()
+	f.terms[name] = term
+	f.mu.Unlock()
+	f.notes.Put(name+"_term", fmt.Sprintf("%d\n", term))
+}
 
 // Term is the last term in which this node had a lock; 0 for none. In a cluster that knows less
 // of the lock, the next term is above it all the same.
 func (f *Files) Term(name string) uint64 {
+	f.mu.Lock()
+	term, ok := f.terms[name]
+	f.mu.Unlock()
+	if ok {
+		return term
+	}
 	text, err := f.notes.Read(name + "_term")
-	if err != nil {
-		return 0
+	if err == nil {
+		term, err = strconv.ParseUint(text, 10, 64)
 	}
-	term, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0
+		term = 0
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if later, ok := f.terms[name]; ok {
+		return later
+	}
+	f.terms[name] = term
 	return term
 }
 
@@ -86,15 +112,31 @@ func (f *Files) Counter(name string) (int, error) {
 
 // Cluster is the id of the cluster that this node knows; "" for none yet.
 func (f *Files) Cluster() string {
+	f.mu.Lock()
+	id := f.cluster
+	f.mu.Unlock()
+	if id != "" {
+		return id
+	}
 	id, err := f.notes.Read("cluster")
 	if err != nil {
 		return ""
 	}
-	return id
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cluster == "" {
+		f.cluster = id
+	}
+	return f.cluster
 }
 
 // SetCluster remembers the cluster.
-func (f *Files) SetCluster(id string) error { return f.notes.Write("cluster", id+"\n") }
+func (f *Files) SetCluster(id string) error {
+	f.mu.Lock()
+	f.cluster = id
+	f.mu.Unlock()
+	return f.notes.Write("cluster", id+"\n")
+}
 
 // met is when this node met the cluster called id, which is now if it did not before, or not in
 // this boot of the host.

@@ -22,7 +22,7 @@ type simNode struct {
 	name   string
 	clock  *simClock
 	client *lockclient.Client
-	files  *lockclient.Files
+	temp   string // where it keeps what it knows of locks
 	dir    string
 	times  map[string]lock.Times // by lock
 	pace   time.Duration
@@ -49,9 +49,9 @@ func (s *sim) newNode(i int) *simNode {
 		sim: s, name: name, clock: s.newClock(), times: map[string]lock.Times{}, left: map[string]*holding{}, rng: rand.New(rand.NewPCG(s.seed, uint64(i+1))),
 		dir: filepath.Join(s.c.dir, name), single: i > 0 && s.rng.IntN(5) == 0,
 	}
-	n.files = lockclient.NewFiles(n.dir)
+	n.temp = n.dir
 	if i > 0 && !n.single { // its disk is broken, and nothing may depend on that: and it is much cheaper
-		n.files = lockclient.NewFiles("/dev/null/" + name)
+		n.temp = "/dev/null/" + name
 	}
 	tls, err := s.c.key.Client(name, protoHTTP)
 	if err != nil {
@@ -114,7 +114,7 @@ func (n *simNode) live(ctx context.Context) {
 		n.mu.Lock()
 		n.crash = crash
 		n.mu.Unlock()
-		session := lockclient.NewSession(n.client, n.name, n.files)
+		session := lockclient.NewSession(n.client, n.name, lockclient.NewFiles(n.temp))
 		var wg sync.WaitGroup
 		if !n.single {
 			wg.Go(func() { session.Run(life) })
@@ -275,7 +275,7 @@ func (n *simNode) asScript(ctx context.Context, name string) {
 		if n.isPaused() {
 			continue
 		}
-		s, err := lockclient.OpenSingle(n.client, n.name, n.files, name, times)
+		s, err := lockclient.OpenSingle(n.client, n.name, lockclient.NewFiles(n.temp), name, times)
 		if err != nil {
 			n.sim.violate(name, "dex-lock on %s: %v", n.name, err)
 			return
@@ -307,7 +307,7 @@ func (n *simNode) dexRelease(ctx context.Context, name string, o *holding) {
 	n.sim.set(o, "gives it back", func() { o.gaveUp = time.Now() })
 	n.asked("/v1/release", o.releaseRequest())
 	for ctx.Err() == nil {
-		s, err := lockclient.OpenSingle(n.client, n.name, n.files, name, n.times[name])
+		s, err := lockclient.OpenSingle(n.client, n.name, lockclient.NewFiles(n.temp), name, n.times[name])
 		if err == nil && s.Release(ctx) == nil {
 			n.sim.set(o, "is free of it", func() { o.freed = time.Now() })
 			return

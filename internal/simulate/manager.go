@@ -116,7 +116,7 @@ func (g *group) open(jobs []*job, conn net.Conn) (err error) {
 	client := lockclient.NewClient(lockclient.Config{
 		Servers: g.s.clients(), TLS: g.tls, Clock: clock{g.clock, g.p}, Log: slog.New(slog.DiscardHandler), Host: g.name, Dial: g.dial,
 	})
-	g.session = lockclient.NewSession(client, g.name, g.files)
+	g.session = lockclient.NewSession(client, g.name, lockclient.NewFiles(g.locks))
 	return g.openLink(earlier)
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"backtowork/internal/lease"
-	"backtowork/internal/lockclient"
 )
 
 // A node is a host that runs packages. The simulation's mu guards it.
@@ -23,7 +22,7 @@ type node struct {
 	flow   chan struct{} // closed, unless the whole host stands still
 	thaw   time.Time     // when it last went on
 	tls    *tls.Config
-	files  *lockclient.Files
+	locks  string          // the directory of what it knows of locks
 	jobs   map[string]*job // by package
 	server *server         // nil for none
 
@@ -54,7 +53,7 @@ func (s *Simulation) newNode(name string) *node {
 	if len(s.nodes) > 0 || s.Seed%3 != 0 { // its disk is broken, and nothing may depend on that: and it is much cheaper
 		dir = brokenDisk + name
 	}
-	n.files = lockclient.NewFiles(filepath.Join(dir, "locks"))
+	n.locks = filepath.Join(dir, "locks")
 	config, err := s.key.Client(name, "http/1.1")
 	if err != nil {
 		s.violate(nil, "cannot make a certificate: %v", err)
