@@ -22,8 +22,8 @@ func TestRepoImports(t *testing.T) {
 		"memnet":     "",
 		"guarded":    "deadman failover lease lock lockclient",
 		"crew":       "",
-		"simulate":   "clusterkey crew deadman failover guarded lease lock lockclient lockserver memnet notes",
-		"clusterkey": "", "conf": "", "lease": "", "lives": "", "netif": "", "notes": "", "script": "",
+		"simulate":   "clusterkey crew deadman failover guarded lease lock lockclient lockserver memnet notes virtual",
+		"clusterkey": "", "conf": "", "lease": "", "lives": "", "netif": "", "notes": "", "script": "", "virtual": "",
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "backtowork/cmd/btw", "backtowork/internal/...").Output()
 	if err != nil {
