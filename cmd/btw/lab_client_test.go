@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -49,16 +48,14 @@ var (
 
 // TestClientHosts tells what clients meet on hosts of their own: see TestHosts.
 func TestClientHosts(t *testing.T) {
-	t.Parallel()
 	needHosts(t)
-	tr := buildTree(t)
-	var wg sync.WaitGroup
-	for name, story := range map[string]func(*testing.T, tree){
-		"stopped": stopped, "times": differentTimes, "twins": twins, "rotation": keyRotation, "lossy": lossyLink,
-	} {
-		wg.Go(func() { t.Run(name, func(t *testing.T) { story(t, tr) }) })
-	}
-	wg.Wait()
+	tell(t, buildTree(t), []story{
+		{name: "lossy", tell: lossyLink},
+		{name: "stopped", tell: stopped},
+		{name: "times", tell: differentTimes},
+		{name: "rotation", tell: keyRotation},
+		{name: "twins", tell: twins},
+	})
 }
 
 // idleLab makes five hosts: three lock servers, which run, and two nodes with the package idle.

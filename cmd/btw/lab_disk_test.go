@@ -29,14 +29,13 @@ func TestDisks(t *testing.T) {
 			t.Fatalf("%s is missing: install e2fsprogs and util-linux", tool)
 		}
 	}
-	tr := buildTree(t)
-	var wg sync.WaitGroup
-	for name, story := range map[string]func(*testing.T, tree){
-		"hangs": diskHangs, "full": diskFull, "damaged": diskDamaged, "majority": disksOfMajority, "killed": serversKilled,
-	} {
-		wg.Go(func() { t.Run(name, func(t *testing.T) { story(t, tr) }) })
-	}
-	wg.Wait()
+	tell(t, buildTree(t), []story{
+		{name: "majority", tell: disksOfMajority},
+		{name: "hangs", tell: diskHangs},
+		{name: "killed", tell: serversKilled},
+		{name: "damaged", tell: diskDamaged},
+		{name: "full", tell: diskFull},
+	})
 }
 
 // A disk is a small file system that a lock server has its state on.

@@ -87,20 +87,9 @@ const (
 // Case B10: the disk that the active has everything of back-to-work on hangs. While it can renew its
 // lock the package goes on; cut off too, nothing of it is alive at the kill end.
 func diskHangsUnder(t *testing.T, tr tree, what string) {
-	for _, tool := range []string{"mkfs.ext4", "fsfreeze", "losetup"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("%s is missing: install e2fsprogs and util-linux", tool)
-		}
-	}
-	l := threeNodes(t, tr, "beat")
-	disks := map[string]*disk{}
-	for _, host := range l.hosts {
-		disks[host] = l.homeOnDisk(host)
-	}
-	active := l.startServers(l.hosts...)
-	l.startBeat(active)
+	l, active, disk := homesLab(t, tr)
 	pid := l.pids(active, "pid")
-	disks[active].freezeHome()
+	disk.freezeHome()
 	switch what {
 	case hangs:
 		l.onlyOn(active, silence+takeOver)
@@ -114,8 +103,26 @@ func diskHangsUnder(t *testing.T, tr tree, what string) {
 		l.cutOff(active, active)
 		l.hungAndCut(active, killed)
 	}
-	disks[active].thaw()
+	disk.thaw()
 	l.onlyOn(l.runningOn(), 2*time.Second)
+}
+
+// homesLab is beatLab with the tree of each host on a disk of its own.
+func homesLab(t *testing.T, tr tree) (l *lab, active string, its *disk) {
+	t.Helper()
+	for _, tool := range []string{"mkfs.ext4", "fsfreeze", "losetup"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("%s is missing: install e2fsprogs and util-linux", tool)
+		}
+	}
+	l = threeNodes(t, tr, "beat")
+	disks := map[string]*disk{}
+	for _, host := range l.hosts {
+		disks[host] = l.homeOnDisk(host)
+	}
+	active = l.startServers(l.hosts...)
+	l.startBeat(active)
+	return l, active, disks[active]
 }
 
 // hungAndCut holds to the rules what follows when a host whose disk hangs, and that is cut off, has

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -153,7 +154,7 @@ func (l *lab) runsAgain(host string) (on string, since time.Time) {
 // and not its turns: the package is down in time, by its own doing or the deadman's.
 func managerStarved(t *testing.T, tr tree) {
 	l, active := beatLab(t, tr, "")
-	l.starve(active, l.pids(active, "pid")[0])
+	l.starve(active, 1500*time.Microsecond, 100*time.Millisecond, l.pids(active, "pid")...)
 	l.onlyOn(active, 2*time.Second)
 	t.Logf("after 2 s of hunger the last renewal was %.2f s ago", time.Since(l.renewedAt(active, time.Now())).Seconds())
 	l.cutOff(active, active)
@@ -172,13 +173,13 @@ func (l *lab) whoActed(host string) {
 		strings.Contains(log, lostLine), strings.Contains(log, killsLine), strings.Contains(log, stopsLine), strings.Contains(log, "the kill end of package beat has come"))
 }
 
-// starve gives a process of a host 1.5 ms of processor time in each 100 ms.
-func (l *lab) starve(host, pid string) {
+// starve gives processes of a host so much processor time together, in each so long.
+func (l *lab) starve(host string, quota, period time.Duration, pids ...string) {
 	l.t.Helper()
-	machines := l.machinePID(host, pid)
-	base, limits := "/sys/fs/cgroup/cpu", map[string]string{"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "1500"}
+	most, each := strconv.FormatInt(quota.Microseconds(), 10), strconv.FormatInt(period.Microseconds(), 10)
+	base, limits := "/sys/fs/cgroup/cpu", map[string]string{"cpu.cfs_period_us": each, "cpu.cfs_quota_us": most}
 	if _, err := os.Stat(filepath.Join(base, "cpu.cfs_quota_us")); err != nil {
-		base, limits = "/sys/fs/cgroup", map[string]string{"cpu.max": "1500 100000"}
+		base, limits = "/sys/fs/cgroup", map[string]string{"cpu.max": most + " " + each}
 		if text, _ := os.ReadFile(filepath.Join(base, "cgroup.controllers")); !strings.Contains(" "+strings.TrimSpace(string(text))+" ", " cpu ") {
 			l.t.Fatal("cannot starve a process: neither a cgroup v1 cpu controller in /sys/fs/cgroup/cpu nor one of cgroup v2 in /sys/fs/cgroup")
 		}
@@ -196,7 +197,9 @@ func (l *lab) starve(host, pid string) {
 	for file, text := range limits {
 		must(l.t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644))
 	}
-	must(l.t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(machines), 0o644))
+	for _, pid := range pids {
+		must(l.t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(l.machinePID(host, pid)), 0o644))
+	}
 }
 
 // machinePID is the number on this machine of a process of a host.
@@ -218,32 +221,4 @@ func (l *lab) machinePID(host, pid string) string {
 	}
 	l.t.Fatalf("process %s of %s is not there", pid, host)
 	return ""
-}
-
-// What B4 is when nobody is left who could act: it ran twice from T + S + m on.
-func bothKilled(t *testing.T, tr tree, cut bool) {
-	l, active := beatLab(t, tr, "")
-	l.mayOverlap = true
-	pids := l.pids(active, "pid", "deadman")
-	if cut {
-		l.cutOff(active, active)
-	}
-	l.outOfSight(active, true)
-	l.signal(active, "STOP", pids[0]) // or it replaces the deadman in between
-	l.signal(active, "KILL", pids[1], pids[0])
-	next := l.meet(active, silence+takeOver+election)
-	l.notEarly("beat", active, next, time.Now().Add(-silence-takeOver-election), quickT+quickS)
-}
-
-// What B5 is when the deadman is stopped too. When they go on, the late kill end comes at once.
-func bothStopped(t *testing.T, tr tree) {
-	l, active := beatLab(t, tr, "")
-	l.mayOverlap = true
-	l.outOfSight(active, true)
-	pids := l.pids(active, "pid", "deadman")
-	l.signal(active, "STOP", pids...)
-	next := l.meet(active, silence+takeOver+election)
-	begin := l.signal(active, "CONT", pids...)
-	within(t, "dead after they went on", begin, l.silent(active, 5*time.Second), 2*time.Second)
-	l.onlyOn(next, time.Second)
 }

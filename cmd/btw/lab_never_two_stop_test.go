@@ -53,12 +53,3 @@ func stopHangs(t *testing.T, tr tree) {
 	l.movesOn(active)
 	l.says(active, "timeout waiting for package to stop.", 1, time.Second)
 }
-
-// What B2 is without its rules: a stop that failed gives the lock away with the package still running.
-func stopFailsAndLetsGo(t *testing.T, tr tree) {
-	l, active := beatLab(t, tr, "how=fail\nkill_leftovers=no\nstop_failure=release")
-	l.mayOverlap = true
-	l.serviceStop(active)
-	l.meet(active, 10*time.Second)
-	l.says(active, "stop_failure=release: letting go all the same.", 1, time.Second)
-}

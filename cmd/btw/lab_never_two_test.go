@@ -8,48 +8,20 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"backtowork/internal/lives"
 )
 
-// A story is one way to run a package twice, told on hosts of its own.
-type story struct {
-	name string
-	tell func(*testing.T, tree)
-	long bool // only with BTW_LONG set
-}
-
 // silence is when another node may have the lock of beat, after its last renewal.
 const silence = quickT + quickS + quickM
-
-// storiesAtOnce is how many are told at the same time. They mostly wait.
-const storiesAtOnce = 6
-
-func tell(t *testing.T, stories []story) {
-	needHosts(t)
-	tr := buildTree(t)
-	places := make(chan struct{}, storiesAtOnce)
-	var wg sync.WaitGroup
-	for _, s := range stories {
-		if s.long && os.Getenv("BTW_LONG") == "" {
-			continue
-		}
-		places <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-places }()
-			t.Run(s.name, func(t *testing.T) { s.tell(t, tr) })
-		})
-	}
-	wg.Wait()
-}
 
 // TestNeverTwo tries the ways in which the originals run a package twice, and some more. The package
 // itself notes when it runs, and every story fails if it ever ran on two hosts in the same moment.
 func TestNeverTwo(t *testing.T) {
-	tell(t, []story{ // those that take long first
+	needHosts(t)
+	tell(t, buildTree(t), []story{ // those that take long first
 		{name: "B8", tell: longerTimeout, long: true}, // differentTimes is about the same
 		{name: "B4", tell: managerKilled},
 		{name: "B9", tell: majorityOfFive},
@@ -73,17 +45,6 @@ func TestNeverTwo(t *testing.T) {
 		{name: "fence", tell: fenceSucceeds},
 		{name: "selffence", tell: selfFence},
 		{name: "selffencerefused", tell: selfFenceRefused},
-	})
-}
-
-// TestOnceTwo switches rules off, or kills both who keep them, and wants to see the package run
-// twice: so TestNeverTwo would see it too.
-func TestOnceTwo(t *testing.T) {
-	tell(t, []story{
-		{name: "B5", tell: bothStopped},
-		{name: "B4", tell: func(t *testing.T, tr tree) { bothKilled(t, tr, false) }},
-		{name: "B4cut", tell: func(t *testing.T, tr tree) { bothKilled(t, tr, true) }, long: true},
-		{name: "B2", tell: stopFailsAndLetsGo},
 	})
 }
 

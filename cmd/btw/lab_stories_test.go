@@ -22,31 +22,51 @@ const (
 	election = 4 * time.Second // the servers lost their leader too
 )
 
-// TestHosts tells each story on hosts of its own, most at the same time: they mostly wait. Every
-// story also fails if two hosts ever have a package at the same time.
+// A story is what becomes of hosts under some fault.
+type story struct {
+	name string
+	tell func(*testing.T, tree)
+	long bool // only with BTW_LONG set
+}
+
+// places are for stories that are told at the same time, of whatever test. They mostly wait.
+var places = make(chan struct{}, 8)
+
+// tell tells each story on hosts of its own. Every story also fails if two hosts ever have a package at the
+// same time.
+func tell(t *testing.T, tr tree, stories []story) {
+	t.Parallel()
+	var wg sync.WaitGroup
+	for _, s := range stories {
+		if s.long && os.Getenv("BTW_LONG") == "" {
+			continue
+		}
+		places <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-places }()
+			t.Run(s.name, func(t *testing.T) { s.tell(t, tr) })
+		})
+	}
+	wg.Wait()
+}
+
+// TestHosts: hosts crash, or are cut off, and lock servers come and go.
 func TestHosts(t *testing.T) {
 	needHosts(t)
 	tr := buildTree(t)
 	t.Run("fresh", func(t *testing.T) { freshStartAndControlC(t, tr) }) // alone: it counts in tenths of a second
-	stories := map[string]func(*testing.T, tree){
-		"crash":       func(t *testing.T, tr tree) { crashAndReturn(t, tr, false) },
-		"crashleader": func(t *testing.T, tr tree) { crashAndReturn(t, tr, true) },
-		"cut":         func(t *testing.T, tr tree) { cutOffAndHeal(t, tr, false) },
-		"cutleader":   func(t *testing.T, tr tree) { cutOffAndHeal(t, tr, true) },
-		"mute":        cutOneWay,
-		"servers":     serversDown,
-		"several":     severalPackages,
-		"members":     membersChange,
-		"join":        membersJoin,
-	}
-	if os.Getenv("BTW_LONG") != "" {
-		stories["long"] = crashOfDummy
-	}
-	var wg sync.WaitGroup
-	for name, story := range stories {
-		wg.Go(func() { t.Run(name, func(t *testing.T) { story(t, tr) }) })
-	}
-	wg.Wait()
+	tell(t, tr, []story{
+		{name: "long", tell: crashOfDummy, long: true},
+		{name: "members", tell: membersChange},
+		{name: "servers", tell: serversDown},
+		{name: "mute", tell: cutOneWay},
+		{name: "crash", tell: func(t *testing.T, tr tree) { crashAndReturn(t, tr, false) }},
+		{name: "crashleader", tell: func(t *testing.T, tr tree) { crashAndReturn(t, tr, true) }},
+		{name: "cut", tell: func(t *testing.T, tr tree) { cutOffAndHeal(t, tr, false) }},
+		{name: "cutleader", tell: func(t *testing.T, tr tree) { cutOffAndHeal(t, tr, true) }},
+		{name: "join", tell: membersJoin},
+		{name: "several", tell: severalPackages},
+	})
 }
 
 // Three nodes start, one gets the package within 3 s. Ctrl-C on it: it exits 0, and the next has

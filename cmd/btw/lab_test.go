@@ -45,10 +45,13 @@ func needHosts(t *testing.T) {
 }
 
 // A tree is what gets installed on every host.
-type tree struct{ repo, btw, key string }
+type tree struct {
+	repo, btw, key string
+	off            string // rules, in a test build that can do without
+}
 
-// buildTree builds the binary, and takes away labs that a killed test has left.
-func buildTree(t *testing.T) tree {
+// buildTree builds the binary, with flags, and takes away labs that a killed test has left.
+func buildTree(t *testing.T, flags ...string) tree {
 	t.Helper()
 	repo, err := filepath.Abs("../..")
 	if err != nil {
@@ -62,7 +65,8 @@ func buildTree(t *testing.T) tree {
 		}
 	}
 	tr := tree{repo: repo, btw: filepath.Join(t.TempDir(), "btw")}
-	command(t, []string{"CGO_ENABLED=0"}, "go", "build", "-trimpath", "-o", tr.btw, "backtowork/cmd/btw")
+	build := append([]string{"build", "-trimpath", "-o", tr.btw}, flags...)
+	command(t, []string{"CGO_ENABLED=0"}, "go", append(build, "backtowork/cmd/btw")...)
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)
 	tr.key = hex.EncodeToString(key)
@@ -113,6 +117,9 @@ func (tr tree) install(t *testing.T, disk string, conf map[string]string) {
 	}
 	command(t, nil, "cp", "-a", tr.repo+"/packages", tr.repo+"/modules", home)
 	must(t, os.WriteFile(home+"/conf/cluster_key", []byte(tr.key+"\n"), 0o600))
+	if tr.off != "" {
+		must(t, os.WriteFile(home+"/conf/rules_off", []byte(tr.off+"\n"), 0o644))
+	}
 	for file, text := range conf {
 		must(t, os.WriteFile(filepath.Join(home, file), []byte(text+"\n"), 0o644))
 	}
@@ -152,7 +159,7 @@ type lab struct {
 // newLab makes the hosts h1 to hN. The files of conf are written below the home of each.
 func newLab(t *testing.T, tr tree, hosts int, pkgs []string, conf map[string]string) *lab {
 	t.Helper()
-	story := strings.ToLower(filepath.Base(t.Name()))
+	story := strings.ReplaceAll(strings.TrimPrefix(strings.ToLower(t.Name()), "test"), "/", "-")
 	l := &lab{t: t, repo: tr.repo, name: fmt.Sprintf("%s%d-%s", labPrefix, os.Getpid(), story)}
 	var names []string
 	for i := range hosts {
@@ -192,13 +199,19 @@ func (l *lab) verdict() {
 		return
 	}
 	l.t.Logf("timeline of %s\n%s", l.name, l.timeline())
-	for _, pattern := range []string{"/bg/*.log", labHome + "/log/*.log"} {
-		logs, _ := filepath.Glob(l.dir + "/h*" + pattern)
-		for _, log := range logs {
+	for _, host := range l.hosts {
+		logs, _ := filepath.Glob(filepath.Join(l.dir, host, "bg/*.log"))
+		home := filepath.Join(l.dir, host, labHome)
+		first, _ := os.ReadFile(filepath.Join(l.dir, host, ".lab/pid"))
+		if pid, _, ok := strings.Cut(string(first), " "); ok { // as its processes see it: it may be on a disk of its own
+			home = filepath.Join("/proc", pid, "root", labHome)
+		}
+		own, _ := filepath.Glob(filepath.Join(home, "log/*.log"))
+		for _, log := range append(logs, own...) {
 			text, _ := os.ReadFile(log)
 			lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 			lines = lines[max(0, len(lines)-80):]
-			l.t.Logf("%s\n%s", strings.TrimPrefix(log, l.dir), bytes.Join(lines, []byte("\n")))
+			l.t.Logf("%s of %s\n%s", filepath.Base(log), host, bytes.Join(lines, []byte("\n")))
 		}
 	}
 }
@@ -206,7 +219,7 @@ func (l *lab) verdict() {
 // lab runs utils/lab.
 func (l *lab) lab(args ...string) string {
 	l.t.Helper()
-	return command(l.t, []string{"LAB_NAME=" + l.name}, l.repo+"/utils/lab", args...)
+	return command(l.t, []string{"LAB_NAME=" + l.name, "LAB_MEMORY=yes"}, l.repo+"/utils/lab", args...)
 }
 
 // start starts ./back-to-work PKG... in the foreground of a session of its own.
@@ -272,10 +285,24 @@ func (l *lab) await(within time.Duration, what string, ok func() bool) time.Time
 	defer tick.Stop()
 	for end := time.Now().Add(within); !ok(); <-tick.C {
 		if time.Now().After(end) {
-			l.t.Fatalf("%s: not within %v", what, within)
+			l.t.Fatalf("%s: not within %v%s", what, within, stuck())
 		}
 	}
 	return time.Now()
+}
+
+// stuck is where the kernel holds processes, of any host, that cannot even be killed now: at a disk mostly.
+func stuck() string {
+	var found strings.Builder
+	tasks, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*")
+	for _, task := range tasks {
+		stat, _ := os.ReadFile(task + "/stat")
+		if _, state, _ := bytes.Cut(stat, []byte(") ")); bytes.HasPrefix(state, []byte("D")) {
+			stack, _ := os.ReadFile(task + "/stack")
+			fmt.Fprintf(&found, "\nstuck: %s\n%s", bytes.TrimSuffix(stat, []byte("\n")), stack)
+		}
+	}
+	return found.String()
 }
 
 // stays wants ok to be true for as long.

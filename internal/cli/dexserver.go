@@ -93,7 +93,7 @@ func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (
 		Entry: self.Entry, List: entries(s.servers), Private: self.Loopback(),
 		Dir: state, Mark: s.markFile(), Version: Version, Forcing: forcing,
 		Key: key, Network: tcp{self, newResolver()}, Clock: lease.System(), Log: s.log,
-		Fatal: func(err error) { die(s.env, err) },
+		Fatal: func(err error) { die(s.env, err) }, Off: rulesOff.Servers,
 	})
 }
 

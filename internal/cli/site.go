@@ -223,6 +223,7 @@ func (s *site) clientBy(k *clusterkey.Key, servers []lockclient.Server) (*lockcl
 	}
 	return lockclient.NewClient(lockclient.Config{
 		Servers: servers, TLS: tls, ServerName: k.ServerName, Clock: lease.System(), Log: s.log, Dial: newResolver().dial,
+		Off: rulesOff.Clients,
 	}), nil
 }
 

@@ -53,6 +53,7 @@ type Config struct {
 // Off switches rules off, to show that a test can fail. Nothing but tests sets it.
 type Off struct {
 	Sending bool // rule 2: a lease counts from when the answer came
+	Cluster bool // rule 11: take any cluster for the one that is known
 }
 
 // A Client asks the lock servers. It may be used by many goroutines at once.

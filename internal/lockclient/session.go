@@ -180,7 +180,7 @@ func (s *Session) await(ctx context.Context, w Wish, term uint64, f *fencer) err
 // may be asked; it changes when another was met and waited for.
 func (s *Session) ask(ctx context.Context, w Wish, cluster *string) (lock.State, *Held, error) {
 	unbroken := context.WithoutCancel(ctx)
-	if *cluster == "" {
+	if *cluster == "" && !s.client.Off.Cluster {
 		*cluster = s.files.Cluster()
 	}
 	a, at, err := s.client.acquire(unbroken, lock.AcquireRequest{

@@ -127,6 +127,9 @@ func (s *Server) judge(leaseTerm uint64, q lock.AcquireRequest) (k lock.Lock, le
 	if s.Off.Grant {
 		left -= k.Times.Silence() - k.Times.Timeout
 	}
+	if s.Off.Own && k.Held() {
+		left -= k.Times.Silence() - q.Times.Silence()
+	}
 	if left > 0 {
 		left += time.Millisecond // it is given in whole ones
 	}

@@ -74,6 +74,7 @@ type logSizes struct {
 // Off switches rules off, to show that a test of theirs can fail. Nothing but tests and simulations sets it.
 type Off struct {
 	Grant      bool // rule 5: give a lock away once its lease has ended, T after the last request
+	Own        bool // rule 5: judge a holder by the times of who asks for its lock
 	Quorum     bool // rule 6: ask raft.VerifyLeader instead of the majority
 	Open       bool // rule 7: go by LeaderCh, begin no table of leases for a term
 	Conditions bool // rule 8: take every entry for one that fits
