@@ -27,7 +27,7 @@ func (s *Simulation) run() {
 		s.hardTimes(s.span(3*time.Minute, 6*time.Minute))
 		s.calm()
 		if s.Length >= time.Hour && !s.Alone && !s.large() {
-			s.quietTimes(s.span(70*time.Minute, 100*time.Minute))
+			s.quietTimes(s.span(90*time.Minute, 130*time.Minute))
 		}
 	}
 	s.finish()
