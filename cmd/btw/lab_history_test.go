@@ -48,6 +48,9 @@ type claim struct {
 // holders did: at no time does one of an earlier term act after one of a later. At the end, with
 // all faults mended, both locks go on changing hands. BTW_SEED repeats the faults of a run.
 func TestHistory(t *testing.T) {
+	t.Parallel()
+	places <- struct{}{}
+	defer func() { <-places }()
 	needHosts(t)
 	tr := buildTree(t)
 	seed := uint64(time.Now().UnixNano() % 1e6)

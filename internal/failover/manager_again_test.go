@@ -183,7 +183,7 @@ func TestStopFailureRelease(t *testing.T) {
 		n.signal(syscall.SIGTERM)
 		n.until(2)
 		n.wantEnd(0)
-		n.has("1 error: the package cannot be shown to be down (its status is 0, not 1). stop_failure=release: letting go all the same.", "1 released: true")
+		n.has("1.3 error: the package cannot be shown to be down (its status is 0, not 1). stop_failure=release: letting go all the same.", "1.3 released: true")
 		n.scripts.set(func() { n.scripts.sticky = false })
 	})
 }
@@ -200,7 +200,24 @@ func TestSelfFence(t *testing.T) {
 		n.locker.setCut(true)
 		n.until(110)
 		n.want([]string{"> reset", "blocked"}) // the lock is lost: there is nothing to block
-		n.has("46 reset", "104 reset")
+		n.has("46.3 reset", "104.3 reset")
+	})
+}
+
+// A process that was killed is there for kill -0 until its parent has taken note: that resets no host.
+func TestKilledAndNotReapedYet(t *testing.T) {
+	bubble(t, func(n *node) {
+		p := dummy
+		p.SelfFence = true
+		n.again.Reset = func() { n.add("reset") }
+		n.scripts.sticky = true
+		n.run(p)
+		n.until(1)
+		time.AfterFunc(200*time.Millisecond, func() { n.scripts.set(func() { n.scripts.sticky, n.scripts.up = false, false }) })
+		n.signal(syscall.SIGTERM)
+		n.until(2)
+		n.wantEnd(0)
+		n.want([]string{"> status", "cannot be shown", "reset", "blocked", "released"}, "0 > status", "0 > status", "1 > status", "1.3 > status", "1.3 released: true")
 	})
 }
 
@@ -242,7 +259,7 @@ func TestNothingIsLetGoOfTooEarly(t *testing.T) {
 		n.scripts.sticky = true
 		cutOff(n, p)
 		n.until(90)
-		n.has("52 error: the package cannot be shown to be down (its status is 0, not 1), and the lock is lost! stop it by hand, now.")
+		n.has("52.3 error: the package cannot be shown to be down (its status is 0, not 1), and the lock is lost! stop it by hand, now.")
 		n.want([]string{"letting go", "resting"})
 	})
 }
@@ -261,7 +278,7 @@ func TestBlockedAndLost(t *testing.T) {
 		n.scripts.set(func() { n.scripts.sticky, n.scripts.up = false, false })
 		n.until(70)
 		n.wantEnd(0)
-		n.has("2 blocked: its status is 0, not 1")
+		n.has("2.3 blocked: its status is 0, not 1")
 		if got := n.with("released"); len(got) != 1 {
 			t.Errorf("%q, want one release", got)
 		}

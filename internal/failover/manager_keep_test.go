@@ -31,14 +31,14 @@ func TestKeepsWhatIsUp(t *testing.T) {
 		runUntilStop(n, func() { n.scripts.sticky = true })
 		n.until(14)
 		n.want([]string{"stop", "kill all", "> status", "cannot be shown", "released"}, "0 > status", "0 > status", "1 > stop", "1 < stop 1",
-			"1 stop script exited with error.", "1 kill all", "1 > status", "1 "+keepStatus,
-			"7 kill all", "7 > status", "13 kill all", "13 > status")
+			"1 stop script exited with error.", "1 kill all", "1 > status", "1.3 > status", "1.3 "+keepStatus,
+			"7.3 kill all", "7.3 > status", "13.3 kill all", "13.3 > status")
 		n.until(600)
 		n.want([]string{"lost", "released"}) // and it is renewed all the time
 		n.scripts.set(func() { n.scripts.sticky = false })
-		n.until(601)
+		n.until(602)
 		n.wantEnd(1)
-		n.has("601 released: true", "601 package halted. exit.")
+		n.has("601.3 released: true", "601.3 package halted. exit.")
 	})
 }
 
@@ -61,10 +61,10 @@ func TestKeepsAfterAGoodStop(t *testing.T) {
 		n.until(1)
 		n.signal(syscall.SIGTERM)
 		n.until(100)
-		n.has("1 < stop 0", "1 "+keepStatus)
+		n.has("1 < stop 0", "1.3 "+keepStatus)
 		n.want([]string{"released"})
 		n.scripts.set(func() { n.scripts.sticky = false })
-		n.until(103)
+		n.until(104)
 		n.wantEnd(0)
 	})
 }

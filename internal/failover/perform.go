@@ -214,8 +214,13 @@ func (m *Manager) armKillEnd(ctx context.Context) {
 	})
 }
 
+// reaped is how long it may take until the parent of what was killed has taken note: for kill -0, and a
+// status that uses it, it is there till then.
+const reaped = 300 * time.Millisecond
+
 // check kills, in wait, whatever is left of the package, and asks for its status. Where the
-// lock is lost that is over by the kill end; a status asked for after it has its time.
+// lock is lost that is over by the kill end; a status asked for after it has its time. A package that is
+// up though nothing of it is left is asked twice.
 func (m *Manager) check(ctx context.Context, wait time.Duration) {
 	grace, limit, lost := m.params.killGrace()/2, m.params.Timeout, m.state.lost
 	spare, letGo := !m.params.KillLeftovers && !lost, m.params.ReleaseAfterFailure && !m.params.SelfFence
@@ -225,10 +230,16 @@ func (m *Manager) check(ctx context.Context, wait time.Duration) {
 			return event{}, false
 		}
 		alive := m.what(ctx, spare, grace)
-		if left := kill.Left(m.Clock.Now()); lost && left > 0 {
-			limit = min(limit, left)
+		within := func() time.Duration {
+			if left := kill.Left(m.Clock.Now()); lost && left > 0 {
+				return min(limit, left)
+			}
+			return limit
 		}
-		code, ok := m.statusOf(ctx, limit)
+		code, ok := m.statusOf(ctx, within())
+		if ok && code == 0 && alive == "" && wait == 0 && sleep(ctx, min(reaped, within()/2)) {
+			code, ok = m.statusOf(ctx, within())
+		}
 		if ok && alive == "" { // the status itself may have left something
 			if left, err := m.Scripts.Alive(); left != "" || err != nil {
 				alive = m.what(ctx, spare, 0)
