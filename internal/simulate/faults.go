@@ -31,6 +31,7 @@ var faults = map[string]fault{
 	"server-crash":   {3, true, "a lock server crashes", (*Simulation).serverCrash},
 	"server-restart": {2, true, "a lock server is started again", (*Simulation).serverRestart},
 	"amnesia":        {2, true, "a lock server loses its state", (*Simulation).forgetState},
+	"members":        {2, true, "a lock server is replaced by a new one", (*Simulation).replaceServer},
 	"leader-crash":   {3, true, "the leading lock server crashes", (*Simulation).leaderCrash},
 	"to-and-fro":     {1, false, "one lock server after the other leads for a while", (*Simulation).toAndFro},
 	"manager-kill":   {8, true, "kill -9 of back-to-work", (*Simulation).managerKill},

@@ -1,12 +1,14 @@
 package simulate
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"runtime"
 	"slices"
 	"time"
 
+	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 )
 
@@ -208,6 +210,48 @@ func (s *Simulation) forgetState() {
 			v.boot()
 		}
 	})
+}
+
+// settles is for how long lock_servers is not changed again: a manager reads it once a minute.
+const settles = 2 * time.Minute
+
+// replaceServer is an admin who puts another host in the place of a lock server: each host has the new
+// lock_servers at another time.
+func (s *Simulation) replaceServer() {
+	if s.Servers < 3 || time.Since(s.replaced) < settles || !s.allAlike() {
+		return
+	}
+	s.replaced = time.Now()
+	i := s.rng.IntN(len(s.servers))
+	old := s.servers[i]
+	v := &server{s: s, entry: fmt.Sprintf("s%d", len(s.servers)+len(s.former)+1), clock: lease.Scaled(s.rate())}
+	s.former = append(s.former, old)
+	s.mu.Lock()
+	s.servers = slices.Clone(s.servers)
+	s.servers[i] = v
+	list := s.entries()
+	s.noteLocked(nil, "lock_servers is %v now", list)
+	s.result.Happened["lock server replaced"]++
+	s.mu.Unlock()
+	s.list.Store(&list)
+	s.later(s.span(time.Second, 10*time.Second), func() {
+		v.reload(list)
+		v.boot()
+	})
+	for _, o := range slices.Concat(s.servers, s.former) {
+		if o != v {
+			s.later(s.span(time.Millisecond, 10*time.Second), func() { o.reload(list) })
+		}
+	}
+	s.admin.SetServers(s.clients())
+}
+
+// entries is the names of the lock servers.
+func (s *Simulation) entries() (all []string) {
+	for _, v := range s.servers {
+		all = append(all, v.entry)
+	}
+	return all
 }
 
 // allAlike says whether all lock servers run, vote, and have the same log, as each of them knows it.

@@ -116,6 +116,18 @@ func (g *group) open(jobs []*job, conn net.Conn) (err error) {
 	client := lockclient.NewClient(lockclient.Config{
 		Servers: g.s.clients(), TLS: g.tls, Clock: clock{g.clock, g.p}, Log: slog.New(slog.DiscardHandler), Host: g.name, Dial: g.dial,
 	})
+	g.s.wg.Go(func() {
+		for every := time.Tick(time.Minute); ; {
+			select {
+			case <-every:
+			case <-g.p.ctx.Done():
+				return
+			}
+			if g.p.acts() {
+				client.SetServers(g.s.clients())
+			}
+		}
+	})
 	g.session = lockclient.NewSession(client, g.name, lockclient.NewFiles(g.locks))
 	return g.openLink(earlier)
 }

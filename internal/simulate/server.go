@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,8 @@ type server struct {
 	on    *node // nil: a host of its own
 
 	mu     sync.Mutex
+	list   []string // lock_servers, as its host has it
+	now    *lockserver.Server
 	cancel context.CancelFunc
 	ended  chan struct{} // nil before the first start
 	stall  func()        // in each call of its store; nil for nothing of it
@@ -56,7 +59,10 @@ func (v *server) boot() {
 		for errors.Is(err, lockserver.ErrAgain) && ctx.Err() == nil {
 			err = v.once(ctx)
 		}
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case errors.Is(err, lockserver.ErrLeft):
+			v.s.note(nil, "lock server %s is none any more", v.entry)
+		case err != nil && ctx.Err() == nil:
 			v.s.violate(nil, "lock server %s ended: %v", v.entry, err)
 		}
 	}()
@@ -67,15 +73,35 @@ func (v *server) state() string { return filepath.Join(v.s.dir, v.entry, "state"
 
 // once opens the server and runs it.
 func (v *server) once(ctx context.Context) error {
+	v.mu.Lock()
+	list := v.list
+	v.mu.Unlock()
 	server, err := lockserver.Open(lockserver.Config{
-		Entry: v.entry, List: v.s.list, Dir: v.state(), Mark: filepath.Join(v.s.dir, v.entry, "mark"), Version: version,
+		Entry: v.entry, List: list, Dir: v.state(), Mark: filepath.Join(v.s.dir, v.entry, "mark"), Version: version,
 		Key: v.s.key, Network: v.s.net.On(v.entry), Clock: v.clock, Log: slog.New(slog.DiscardHandler), Fatal: v.fatal,
 		Off: v.s.Off.Servers, Stall: v.pause,
 	})
 	if err != nil {
 		return err
 	}
+	v.mu.Lock()
+	v.now = server
+	changed := v.list
+	v.mu.Unlock()
+	if !slices.Equal(list, changed) {
+		server.Reload(changed)
+	}
 	return server.Run(ctx)
+}
+
+// reload has it read lock_servers, which is list now on its host.
+func (v *server) reload(list []string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.list = list
+	if v.now != nil {
+		v.now.Reload(list)
+	}
 }
 
 // pause is what each call of the store waits for.
@@ -127,7 +153,7 @@ func (v *server) end() {
 
 // clients is the servers as clients know them.
 func (s *Simulation) clients() (all []lockclient.Server) {
-	for _, entry := range s.list {
+	for _, entry := range *s.list.Load() {
 		all = append(all, lockclient.Server{Entry: entry, Addr: entry})
 	}
 	return all

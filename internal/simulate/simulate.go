@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -86,10 +87,12 @@ type Simulation struct {
 	dir      string
 	key      *clusterkey.Key
 	net      *memnet.Net
-	rng      *rand.Rand // of the goroutine that makes the faults
-	list     []string   // lock_servers
-	grouped  bool       // one process of back-to-work runs all packages of a node
+	rng      *rand.Rand               // of the goroutine that makes the faults
+	list     atomic.Pointer[[]string] // lock_servers, as an admin wants it
+	grouped  bool                     // one process of back-to-work runs all packages of a node
 	servers  []*server
+	former   []*server // that were replaced
+	replaced time.Time // the last one
 	nodes    []*node
 	packages []*Package
 	admin    *lockclient.Client
@@ -158,7 +161,11 @@ func (s *Simulation) build() {
 			v.on, s.nodes[i].server = s.nodes[i], v
 		}
 		s.servers = append(s.servers, v)
-		s.list = append(s.list, v.entry)
+	}
+	list := s.entries()
+	s.list.Store(&list)
+	for _, v := range s.servers {
+		v.list = list
 	}
 	config, err := s.key.Client("admin", "http/1.1")
 	if err != nil {
@@ -259,7 +266,7 @@ func (s *Simulation) finish() {
 	for _, n := range s.nodes {
 		n.crash()
 	}
-	for _, v := range s.servers {
+	for _, v := range slices.Concat(s.servers, s.former) {
 		v.end()
 	}
 	s.wg.Wait()

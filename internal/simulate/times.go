@@ -11,7 +11,7 @@ import (
 
 // run lets the cluster live through hard times and calm ones, by turns.
 func (s *Simulation) run() {
-	s.note(nil, "%d nodes, lock servers %v, %+v, together: %v", s.Nodes, s.list, s.Params, s.grouped)
+	s.note(nil, "%d nodes, lock servers %v, %+v, together: %v", s.Nodes, s.entries(), s.Params, s.grouped)
 	for _, v := range s.servers {
 		v.boot()
 	}
