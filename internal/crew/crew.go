@@ -196,6 +196,9 @@ func last(text string) string {
 	return text[max(0, len(text)-most):]
 }
 
+// ErrEnd ends the worker that has it of a job. What it says of itself then, to the end, is why.
+var ErrEnd = errors.New("the worker itself has failed")
+
 // Serve is the worker's part: it does what is read from in, until that ends, and says on out what
 // came of it.
 func Serve[J, R any](in io.Reader, out io.Writer, do func(J) (R, error)) error {
@@ -209,6 +212,9 @@ func Serve[J, R any](in io.Reader, out io.Writer, do func(J) (R, error)) error {
 		}
 		var a reply[R]
 		r, err := do(j)
+		if errors.Is(err, ErrEnd) {
+			return err
+		}
 		a.Result = r
 		if err != nil {
 			a.Error = err.Error()

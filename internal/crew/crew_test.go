@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 			panic("out of order")
 		case 15:
 			time.Sleep(time.Hour)
+		case 16:
+			fmt.Fprintln(os.Stderr, "a race")
+			return 0, fmt.Errorf("on the way out: %w", ErrEnd)
 		}
 		return 2 * n, nil
 	})
@@ -83,6 +86,7 @@ func TestRunFaults(t *testing.T) {
 	}{
 		{"a job that fails", 13, time.Minute, []string{"I do not like it", "a bad number"}, true},
 		{"a worker that crashes", 14, time.Minute, []string{"the process ended", "out of order"}, false},
+		{"a job that ends the worker", 16, time.Minute, []string{"the process ended", "a race", "on the way out"}, false},
 		{"a job that takes too long", 15, 200 * time.Millisecond, []string{"it took longer than 200ms", "goroutine"}, false},
 	}
 	for _, tt := range tests {

@@ -129,7 +129,7 @@ func (c *testCluster) unmake(entry string) error {
 func (c *testCluster) crash(entry string) {
 	c.net.Isolate(entry, c.others(entry), true)
 	c.net.Crash(entry)
-	c.hosts[entry].Off.Farewell = true
+	c.hosts[entry].abrupt.Store(true)
 	c.stop(entry)
 	c.net.Isolate(entry, c.others(entry), false)
 }

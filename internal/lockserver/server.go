@@ -27,6 +27,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"backtowork/internal/clusterkey"
@@ -87,7 +88,6 @@ type Off struct {
 	Adopt      bool // rule 18: adopt from whoever has the lock
 	Fence      bool // rule 19: give leave to fence to all who ask
 	Fencing    bool // rule 19: let the lock go and come while it is fenced, or was not, as if it were free then
-	Farewell   bool // no rule: end as in a crash, without handing over
 }
 
 // A Server is a running lock server.
@@ -106,6 +106,7 @@ type Server struct {
 	memory   chan struct{} // full while what was seen of the others is changed
 	reloaded chan struct{} // the list was changed
 	over     chan error    // why the server ends by itself
+	abrupt   atomic.Bool   // in tests: it ends as in a crash, without handing over
 
 	rare rare // what is said once a minute
 
@@ -271,7 +272,7 @@ func (s *Server) leave() {
 // gone too, any. It tells them itself: some transfers by raft's own LeadershipTransfer, which cross
 // a loss of leadership, are never answered (found by the simulation, seed 58).
 func (s *Server) handOver(r *raft.Raft) {
-	if r.State() != raft.Leader || s.Off.Farewell {
+	if r.State() != raft.Leader || s.abrupt.Load() {
 		return
 	}
 	others := s.ask(context.Background(), unionOf(nil, s.members()))

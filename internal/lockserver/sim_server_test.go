@@ -164,7 +164,7 @@ func (v *simServer) fatal(err error) {
 func (v *simServer) crash(silent bool) {
 	v.sim.c.net.PowerOff(v.entry, silent)
 	if s := v.server(); s != nil {
-		s.Off.Farewell = true
+		s.abrupt.Store(true)
 	}
 	v.end()
 }

@@ -1,7 +1,6 @@
 package lockserver
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -174,7 +173,7 @@ func serve(t *testing.T) {
 		//lint:ignore SA1019 raft draws its timeouts from there
 		rand.Seed(int64(seed))
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { r = simulate(t, planned(seed)) }) {
-			err = errors.New("the simulation itself failed")
+			err = crew.ErrEnd
 		}
 		return r, err
 	})

@@ -1,7 +1,6 @@
 package simulate
 
 import (
-	"errors"
 	"io"
 	"math/rand"
 	"os"
@@ -16,7 +15,7 @@ import (
 func Serve(t *testing.T, in io.Reader, out io.Writer) error {
 	return crew.Serve(in, out, func(p Plan) (r Result, err error) {
 		if !t.Run("plan", func(t *testing.T) { r, err = InBubble(t, p) }) && err == nil {
-			err = errors.New("the simulation itself failed")
+			err = crew.ErrEnd
 		}
 		return r, err
 	})
