@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -154,7 +153,7 @@ func (l *lab) runsAgain(host string) (on string, since time.Time) {
 // and not its turns: the package is down in time, by its own doing or the deadman's.
 func managerStarved(t *testing.T, tr tree) {
 	l, active := beatLab(t, tr, "")
-	l.starve(active, 1500*time.Microsecond, 100*time.Millisecond, l.pids(active, "pid")...)
+	l.starve(active, l.pids(active, "pid")[0])
 	l.onlyOn(active, 2*time.Second)
 	t.Logf("after 2 s of hunger the last renewal was %.2f s ago", time.Since(l.renewedAt(active, time.Now())).Seconds())
 	l.cutOff(active, active)
@@ -173,13 +172,13 @@ func (l *lab) whoActed(host string) {
 		strings.Contains(log, lostLine), strings.Contains(log, killsLine), strings.Contains(log, stopsLine), strings.Contains(log, "the kill end of package beat has come"))
 }
 
-// starve gives processes of a host so much processor time together, in each so long.
-func (l *lab) starve(host string, quota, period time.Duration, pids ...string) {
+// starve gives a process of a host 1.5 ms of processor time in each 100 ms.
+func (l *lab) starve(host, pid string) {
 	l.t.Helper()
-	most, each := strconv.FormatInt(quota.Microseconds(), 10), strconv.FormatInt(period.Microseconds(), 10)
-	base, limits := "/sys/fs/cgroup/cpu", map[string]string{"cpu.cfs_period_us": each, "cpu.cfs_quota_us": most}
+	machines := l.machinePID(host, pid)
+	base, limits := "/sys/fs/cgroup/cpu", map[string]string{"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "1500"}
 	if _, err := os.Stat(filepath.Join(base, "cpu.cfs_quota_us")); err != nil {
-		base, limits = "/sys/fs/cgroup", map[string]string{"cpu.max": most + " " + each}
+		base, limits = "/sys/fs/cgroup", map[string]string{"cpu.max": "1500 100000"}
 		if text, _ := os.ReadFile(filepath.Join(base, "cgroup.controllers")); !strings.Contains(" "+strings.TrimSpace(string(text))+" ", " cpu ") {
 			l.t.Fatal("cannot starve a process: neither a cgroup v1 cpu controller in /sys/fs/cgroup/cpu nor one of cgroup v2 in /sys/fs/cgroup")
 		}
@@ -197,9 +196,7 @@ func (l *lab) starve(host string, quota, period time.Duration, pids ...string) {
 	for file, text := range limits {
 		must(l.t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644))
 	}
-	for _, pid := range pids {
-		must(l.t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(l.machinePID(host, pid)), 0o644))
-	}
+	must(l.t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(machines), 0o644))
 }
 
 // machinePID is the number on this machine of a process of a host.
