@@ -20,13 +20,12 @@ import (
 type Files struct {
 	notes *notes.Dir
 
-	mu      sync.Mutex
-	terms   map[string]uint64
-	cluster string
+	mu    sync.Mutex
+	known map[string]string // texts of notes
 }
 
 // NewFiles keeps files in dir.
-func NewFiles(dir string) *Files { return &Files{notes: notes.In(dir), terms: map[string]uint64{}} }
+func NewFiles(dir string) *Files { return &Files{notes: notes.In(dir), known: map[string]string{}} }
 
 // Note writes how a lock is: its holder, term, seq and previous holder, and the seconds left.
 func (f *Files) Note(name string, l lock.Lock, left time.Duration) {
@@ -68,36 +67,47 @@ func (f *Files) HTSP(name string) (words [4]string, err error) {
 	return [4]string(fields), nil
 }
 
+// recall is the text of a note, read once. Where there is no note it is none, which is known from then on
+// too unless it is "".
+func (f *Files) recall(file, none string) string {
+	f.mu.Lock()
+	text := f.known[file]
+	f.mu.Unlock()
+	if text != "" {
+		return text
+	}
+	text, err := f.notes.Read(file)
+	if err != nil || text == "" {
+		text = none
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known[file] == "" { // else it was written meanwhile
+		f.known[file] = text
+	}
+	return f.known[file]
+}
+
+func (f *Files) remember(file, text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.known[file] = text
+}
+
 // Had writes that this node had the lock in that term.
 func (f *Files) Had(name string, term uint64) {
-	f.mu.Lock()
-	f.terms[name] = term
-	f.mu.Unlock()
-	f.notes.Put(name+"_term", fmt.Sprintf("%d\n", term))
+	text := strconv.FormatUint(term, 10)
+	f.remember(name+"_term", text)
+	f.notes.Put(name+"_term", text+"\n")
 }
 
 // Term is the last term in which this node had a lock; 0 for none. In a cluster that knows less
 // of the lock, the next term is above it all the same.
 func (f *Files) Term(name string) uint64 {
-	f.mu.Lock()
-	term, ok := f.terms[name]
-	f.mu.Unlock()
-	if ok {
-		return term
-	}
-	text, err := f.notes.Read(name + "_term")
-	if err == nil {
-		term, err = strconv.ParseUint(text, 10, 64)
-	}
+	term, err := strconv.ParseUint(f.recall(name+"_term", "0"), 10, 64)
 	if err != nil {
-		term = 0
+		return 0
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if later, ok := f.terms[name]; ok {
-		return later
-	}
-	f.terms[name] = term
 	return term
 }
 
@@ -111,30 +121,11 @@ func (f *Files) Counter(name string) (int, error) {
 }
 
 // Cluster is the id of the cluster that this node knows; "" for none yet.
-func (f *Files) Cluster() string {
-	f.mu.Lock()
-	id := f.cluster
-	f.mu.Unlock()
-	if id != "" {
-		return id
-	}
-	id, err := f.notes.Read("cluster")
-	if err != nil {
-		return ""
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.cluster == "" {
-		f.cluster = id
-	}
-	return f.cluster
-}
+func (f *Files) Cluster() string { return f.recall("cluster", "") }
 
 // SetCluster remembers the cluster.
 func (f *Files) SetCluster(id string) error {
-	f.mu.Lock()
-	f.cluster = id
-	f.mu.Unlock()
+	f.remember("cluster", id)
 	return f.notes.Write("cluster", id+"\n")
 }
 
