@@ -266,12 +266,13 @@ func (s *Simulation) releasing(m *manager) {
 	m.since = time.Now()
 	delay := time.Duration(500+m.rng.IntN(1000)) * time.Millisecond
 	s.noteLocked(m.pkg, "%s: the release is on its way for %v", m.node.name, delay)
-	for _, v := range s.servers {
+	servers := s.servers // those of now
+	for _, v := range servers {
 		s.net.SetSlow(m.node.name, v.entry, func() time.Duration { return delay })
 	}
 	s.later(20*time.Millisecond, m.p.kill)
 	s.later(20*time.Millisecond, func() {
-		for _, v := range s.servers {
+		for _, v := range servers {
 			s.net.SetSlow(m.node.name, v.entry, nil)
 		}
 	})

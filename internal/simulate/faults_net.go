@@ -136,11 +136,7 @@ func (s *Simulation) slow() {
 func (s *Simulation) crashServer(v *server) {
 	if v.up() {
 		v.crash(s.rng.IntN(2) == 0 && v.on == nil)
-		s.later(s.span(time.Millisecond, 30*time.Second), func() {
-			if v.on == nil || s.isUp(v.on) {
-				v.boot()
-			}
-		})
+		s.later(s.span(time.Millisecond, 30*time.Second), v.bootAgain)
 	}
 }
 
@@ -164,11 +160,7 @@ func (s *Simulation) serverRestart() {
 		return
 	}
 	v.end()
-	s.later(s.span(time.Millisecond, 10*time.Second), func() {
-		if v.on == nil || s.isUp(v.on) {
-			v.boot()
-		}
-	})
+	s.later(s.span(time.Millisecond, 10*time.Second), v.bootAgain)
 }
 
 // toAndFro has one lock server after the other lead for a while.
@@ -205,11 +197,7 @@ func (s *Simulation) forgetState() {
 	s.noteLocked(nil, "%s has lost its state", v.entry)
 	s.result.Happened["state lost"]++
 	s.mu.Unlock()
-	s.later(s.span(time.Millisecond, 20*time.Second), func() {
-		if v.on == nil || s.isUp(v.on) {
-			v.boot()
-		}
-	})
+	s.later(s.span(time.Millisecond, 20*time.Second), v.bootAgain)
 }
 
 // settles is for how long lock_servers is not changed again: a manager reads it once a minute.
@@ -233,7 +221,6 @@ func (s *Simulation) replaceServer() {
 	s.noteLocked(nil, "lock_servers is %v now", list)
 	s.result.Happened["lock server replaced"]++
 	s.mu.Unlock()
-	s.list.Store(&list)
 	s.later(s.span(time.Second, 10*time.Second), func() {
 		v.reload(list)
 		v.boot()
@@ -293,8 +280,6 @@ func (s *Simulation) slowDisk() {
 	}, true)
 	s.later(s.span(5*time.Second, 40*time.Second), func() {
 		v.stallBy(nil, false)
-		if v.on == nil || s.isUp(v.on) {
-			v.boot()
-		}
+		v.bootAgain()
 	})
 }

@@ -68,6 +68,13 @@ func (v *server) boot() {
 	}()
 }
 
+// bootAgain is boot, unless its host is down.
+func (v *server) bootAgain() {
+	if v.on == nil || v.s.isUp(v.on) {
+		v.boot()
+	}
+}
+
 // state is where its state is.
 func (v *server) state() string { return filepath.Join(v.s.dir, v.entry, "state") }
 
@@ -153,7 +160,9 @@ func (v *server) end() {
 
 // clients is the servers as clients know them.
 func (s *Simulation) clients() (all []lockclient.Server) {
-	for _, entry := range *s.list.Load() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, entry := range s.entries() {
 		all = append(all, lockclient.Server{Entry: entry, Addr: entry})
 	}
 	return all

@@ -87,12 +87,11 @@ type Simulation struct {
 	dir      string
 	key      *clusterkey.Key
 	net      *memnet.Net
-	rng      *rand.Rand               // of the goroutine that makes the faults
-	list     atomic.Pointer[[]string] // lock_servers, as an admin wants it
-	grouped  bool                     // one process of back-to-work runs all packages of a node
-	servers  []*server
-	former   []*server // that were replaced
-	replaced time.Time // the last one
+	rng      *rand.Rand // of the goroutine that makes the faults
+	grouped  bool       // one process of back-to-work runs all packages of a node
+	servers  []*server  // of lock_servers, as an admin wants it; changed with mu held
+	former   []*server  // that were replaced
+	replaced time.Time  // the last one
 	nodes    []*node
 	packages []*Package
 	admin    *lockclient.Client
@@ -162,10 +161,8 @@ func (s *Simulation) build() {
 		}
 		s.servers = append(s.servers, v)
 	}
-	list := s.entries()
-	s.list.Store(&list)
 	for _, v := range s.servers {
-		v.list = list
+		v.list = s.entries()
 	}
 	config, err := s.key.Client("admin", "http/1.1")
 	if err != nil {
