@@ -188,14 +188,19 @@ func TestStopFailureRelease(t *testing.T) {
 	})
 }
 
+// runSelfFencing runs a package with self_fence=reboot that is up whatever is done.
+func runSelfFencing(n *node) {
+	p := dummy
+	p.SelfFence = true
+	n.again.Reset = func() { n.add("reset") }
+	n.scripts.sticky = true
+	n.run(p)
+}
+
 // self_fence=reboot resets the host where the whole ladder was of no use, by the kill end.
 func TestSelfFence(t *testing.T) {
 	bubble(t, func(n *node) {
-		p := dummy
-		p.SelfFence = true
-		n.again.Reset = func() { n.add("reset") }
-		n.scripts.sticky = true
-		n.run(p)
+		runSelfFencing(n)
 		n.until(10)
 		n.locker.setCut(true)
 		n.until(110)
@@ -207,11 +212,7 @@ func TestSelfFence(t *testing.T) {
 // A process that was killed is there for kill -0 until its parent has taken note: that resets no host.
 func TestKilledAndNotReapedYet(t *testing.T) {
 	bubble(t, func(n *node) {
-		p := dummy
-		p.SelfFence = true
-		n.again.Reset = func() { n.add("reset") }
-		n.scripts.sticky = true
-		n.run(p)
+		runSelfFencing(n)
 		n.until(1)
 		time.AfterFunc(200*time.Millisecond, func() { n.scripts.set(func() { n.scripts.sticky, n.scripts.up = false, false }) })
 		n.signal(syscall.SIGTERM)
