@@ -24,11 +24,6 @@ var voters = []string{"h3", "h4", "h5"}
 // own; the managers never run on their hosts, so nobody starts a server again but the test.
 func TestDisks(t *testing.T) {
 	needHosts(t)
-	for _, tool := range []string{"mkfs.ext4", "fsfreeze", "losetup"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("%s is missing: install e2fsprogs and util-linux", tool)
-		}
-	}
 	tell(t, buildTree(t), []story{
 		{name: "majority", tell: disksOfMajority},
 		{name: "hangs", tell: diskHangs},
@@ -38,11 +33,12 @@ func TestDisks(t *testing.T) {
 	})
 }
 
-// A disk is a small file system that a lock server has its state on.
+// A disk is a small file system of a host.
 type disk struct {
 	l    *lab
 	host string
 	pid  string // of the first process of the host
+	at   string // where it is mounted there
 
 	mu   sync.Mutex
 	hold io.Closer // while it is frozen
@@ -75,15 +71,24 @@ func diskLab(t *testing.T, tr tree) (l *lab, disks map[string]*disk, active stri
 // newDisk gives a host 16 MB to keep its state on.
 func (l *lab) newDisk(host string) *disk {
 	l.t.Helper()
-	text, err := os.ReadFile(filepath.Join(l.dir, host, ".lab/pid"))
-	must(l.t, err)
-	d := &disk{l: l, host: host, pid: strings.Fields(string(text))[0]}
+	return l.mountDisk(host, stateDir, 16<<20, "mkdir -p "+stateDir+" && mount -o loop \"$0\" "+stateDir)
+}
+
+// mountDisk makes a small file system for a host, which the shell command mount mounts at at: $0 is its image.
+func (l *lab) mountDisk(host, at string, size int64, mount string) *disk {
+	l.t.Helper()
+	for _, tool := range []string{"mkfs.ext4", "fsfreeze", "losetup"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			l.t.Fatalf("%s is missing: install e2fsprogs and util-linux", tool)
+		}
+	}
+	d := &disk{l: l, host: host, pid: l.lab("pid", host), at: at}
 	image := filepath.Join(l.dir, host, ".lab/disk")
 	must(l.t, os.WriteFile(image, nil, 0o600))
-	must(l.t, os.Truncate(image, 16<<20))
+	must(l.t, os.Truncate(image, size))
 	command(l.t, nil, "mkfs.ext4", "-q", "-m", "0", image)
 	l.t.Cleanup(d.thaw) // before the host is taken down: nothing on it could be killed
-	d.run("mkdir -p " + stateDir + " && mount -o loop " + image + " " + stateDir)
+	command(l.t, nil, "nsenter", "-t", d.pid, "-m", "sh", "-c", mount, image)
 	return d
 }
 
@@ -97,7 +102,7 @@ func (d *disk) run(script string) string {
 func (d *disk) freeze() {
 	d.l.t.Helper()
 	cmd := exec.Command("nsenter", "-t", d.pid, "-m", "sh", "-c",
-		"fsfreeze -f "+stateDir+" && echo frozen ; read x ; fsfreeze -u "+stateDir)
+		"fsfreeze -f "+d.at+" && echo frozen ; read x ; fsfreeze -u "+d.at)
 	cmd.Env = append(os.Environ(), "PATH="+systemPath())
 	hold, err := cmd.StdinPipe()
 	must(d.l.t, err)
@@ -107,7 +112,8 @@ func (d *disk) freeze() {
 	d.mu.Lock()
 	d.hold, d.held = hold, cmd
 	d.mu.Unlock()
-	if said := make([]byte, 6); func() error { _, err := io.ReadFull(out, said); return err }() != nil {
+	said := make([]byte, len("frozen"))
+	if _, err := io.ReadFull(out, said); err != nil || string(said) != "frozen" {
 		d.l.t.Fatalf("cannot freeze the disk of %s", d.host)
 	}
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,7 +87,7 @@ const (
 func diskHangsUnder(t *testing.T, tr tree, what string) {
 	l, active, disk := homesLab(t, tr)
 	pid := l.pids(active, "pid")
-	disk.freezeHome()
+	disk.freeze()
 	switch what {
 	case hangs:
 		l.onlyOn(active, silence+takeOver)
@@ -110,11 +108,6 @@ func diskHangsUnder(t *testing.T, tr tree, what string) {
 // homesLab is beatLab with the tree of each host on a disk of its own.
 func homesLab(t *testing.T, tr tree) (l *lab, active string, its *disk) {
 	t.Helper()
-	for _, tool := range []string{"mkfs.ext4", "fsfreeze", "losetup"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("%s is missing: install e2fsprogs and util-linux", tool)
-		}
-	}
 	l = threeNodes(t, tr, "beat")
 	disks := map[string]*disk{}
 	for _, host := range l.hosts {
@@ -142,32 +135,6 @@ func (l *lab) hungAndCut(active string, since time.Time) {
 // homeOnDisk puts the tree of a host on a small file system of its own.
 func (l *lab) homeOnDisk(host string) *disk {
 	l.t.Helper()
-	d := &disk{l: l, host: host, pid: l.lab("pid", host)}
-	image := filepath.Join(l.dir, host, ".lab/disk")
-	must(l.t, os.WriteFile(image, nil, 0o600))
-	must(l.t, os.Truncate(image, 128<<20))
-	command(l.t, nil, "mkfs.ext4", "-q", "-m", "0", image)
-	l.t.Cleanup(d.thaw) // before the host is taken down: nothing on it could be killed
-	d.run("mkdir /run/new && mount -o loop " + image + " /run/new && cp -a " + labHome + "/. /run/new && mount --move /run/new " + labHome)
-	return d
-}
-
-// freezeHome makes all that is written to the disk wait, until thaw is called or this process ends.
-func (d *disk) freezeHome() {
-	d.l.t.Helper()
-	cmd := exec.Command("nsenter", "-t", d.pid, "-m", "sh", "-c",
-		"fsfreeze -f "+labHome+" && echo frozen ; read x ; fsfreeze -u "+labHome)
-	cmd.Env = append(os.Environ(), "PATH="+systemPath())
-	hold, err := cmd.StdinPipe()
-	must(d.l.t, err)
-	out, err := cmd.StdoutPipe()
-	must(d.l.t, err)
-	must(d.l.t, cmd.Start())
-	d.mu.Lock()
-	d.hold, d.held = hold, cmd
-	d.mu.Unlock()
-	said := make([]byte, 6)
-	if _, err := io.ReadFull(out, said); err != nil || !strings.HasPrefix("frozen", string(said)) {
-		d.l.t.Fatalf("cannot freeze the disk of %s", d.host)
-	}
+	return l.mountDisk(host, labHome, 128<<20,
+		"mkdir /run/new && mount -o loop \"$0\" /run/new && cp -a "+labHome+"/. /run/new && mount --move /run/new "+labHome)
 }

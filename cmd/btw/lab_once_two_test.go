@@ -154,7 +154,7 @@ func listAtTheStart(t *testing.T, tr tree) {
 func diskHangsUnguarded(t *testing.T, tr tree) {
 	l, active, disk := homesLab(t, tr)
 	pids := l.unguarded(active)
-	disk.freezeHome()
+	disk.freeze()
 	l.signal(active, "KILL", pids...)
 	l.cutOff(active, active)
 	l.meet(active, silence+takeOver+election) // when it began tells nobody: the notes of locks are on these disks
