@@ -45,14 +45,18 @@ func (s *Server) keepMembers(ctx context.Context, r *raft.Raft) {
 			}
 		default:
 			s.sighted(&roster{}) // silence counts from when this server leads
-			s.wait(s.absence())
+			s.wait(s.absence(ctx))
 		}
 	}
 }
 
-// absence is what a server that follows waits for: nothing, unless it was removed.
-func (s *Server) absence() string {
-	if servers := s.servers(); len(servers) == 0 || slices.Contains(servers, s.self.ID) {
+// absence is what a server that follows waits for: nothing, unless it was removed. Its own log need
+// not say so, since who is removed is told nothing more: without a leader it asks the others.
+func (s *Server) absence(ctx context.Context) string {
+	servers := s.servers()
+	_, leader := s.node().LeaderWithID()
+	member := len(servers) == 0 || slices.Contains(servers, s.self.ID)
+	if member && (leader != "" || !s.dismissed(ctx, func(o lock.Status) bool { return o.Leader != "" })) {
 		return ""
 	}
 	return "the others to take it in again: it was removed from the cluster, and its lock_servers may be another than theirs"
@@ -61,15 +65,17 @@ func (s *Server) absence() string {
 // ErrLeft is returned by Run when this server is none of the cluster's any more, nor of its list.
 var ErrLeft = errors.New("this host is no lock server any more")
 
-// left says whether the cluster has let this server go, as its own list wants it: the leader says
-// so, since who is removed is told nothing more.
+// left says whether the cluster has let this server go, as its own list wants it. It ends then, so it
+// believes only the leader.
 func (s *Server) left(ctx context.Context) bool {
-	if slices.Contains(s.list(), s.Entry) {
-		return false
-	}
+	return !slices.Contains(s.list(), s.Entry) && s.dismissed(ctx, func(o lock.Status) bool { return o.Open })
+}
+
+// dismissed says whether one of the others that counts says that this server is none of the cluster's.
+func (s *Server) dismissed(ctx context.Context, counts func(lock.Status) bool) bool {
 	for _, status := range s.askOthers(ctx) {
 		isMe := func(m lock.Member) bool { return m.ID == s.self.ID }
-		if status.Open && status.Cluster == s.self.Cluster && !slices.ContainsFunc(status.Servers, isMe) {
+		if counts(status) && status.Cluster == s.self.Cluster && !slices.ContainsFunc(status.Servers, isMe) {
 			return true
 		}
 	}
