@@ -176,10 +176,7 @@ func (f *faults) next() {
 		}
 		f.crash(server, wipe)
 	case 6:
-		text := l.dex(server, "bash", "-c", "grep -l '^dex-server' /proc/[0-9]*/cmdline")
-		for path := range strings.Lines(text) {
-			l.dex(server, "bash", "-c", "kill -9 "+strings.Split(path, "/")[2])
-		}
+		l.dex(server, "pkill", "-9", "-f", "^dex-server")
 		f.sleep(2 * time.Second)
 		l.dex(server, "dex-lock/dex-server-init")
 	}

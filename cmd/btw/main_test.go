@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -26,6 +27,13 @@ func TestMain(m *testing.M) {
 	}
 	run["btw"] = func() { os.Exit(cli.Main()) }
 	run["web-server"], run["web-client"] = webServer, webClient
+	if run[filepath.Base(os.Args[0])] == nil {
+		for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+			if signal.Ignored(s) { // nohup: what is started here is not to ignore them too
+				signal.Notify(make(chan os.Signal, 1), s)
+			}
+		}
+	}
 	testscript.Main(m, run)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -28,6 +29,9 @@ func TestMain(m *testing.M) {
 	}
 	if kill := os.Getenv("SCRIPT_TEST_FULL"); kill != "" {
 		killWithFullTable(kill)
+	}
+	if signal.Ignored(syscall.SIGHUP) { // nohup: scripts are not to ignore it too
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
 	status := m.Run()
 	// Every goroutine of ours must have ended.
