@@ -55,6 +55,7 @@ func TestClientHosts(t *testing.T) {
 		{name: "times", tell: differentTimes},
 		{name: "rotation", tell: keyRotation},
 		{name: "twins", tell: twins},
+		{name: "exec", tell: execOnHosts},
 	})
 }
 

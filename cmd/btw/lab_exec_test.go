@@ -167,12 +167,11 @@ const (
 	execM = 500 * time.Millisecond
 )
 
-// TestHostsExec: three hosts run a job by dex-exec, each as soon as it can. Whatever happens to a
+// execOnHosts: three hosts run a job by dex-exec, each as soon as it can. Whatever happens to a
 // host or to dex-exec, two of them never run at a time, daemons included. Meanwhile a dex-wait
 // sees no change where there is none.
-func TestHostsExec(t *testing.T) {
-	needHosts(t)
-	l := newLab(t, buildTree(t), 3, nil, map[string]string{"dex-lock/conf/lock_servers": "h1 h2 h3"})
+func execOnHosts(t *testing.T, tr tree) {
+	l := newLab(t, tr, 3, nil, map[string]string{"dex-lock/conf/lock_servers": "h1 h2 h3"})
 	for _, host := range l.hosts {
 		must(t, os.WriteFile(filepath.Join(l.dir, host, "opt/job"), []byte(jobScript), 0o755))
 		l.lab("exec", "-w", labHome, host, "./dex-lock/dex-server-init")

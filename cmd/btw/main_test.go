@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"net"
 	"os"
 	"os/exec"
@@ -33,6 +34,9 @@ func TestMain(m *testing.M) {
 				signal.Notify(make(chan os.Signal, 1), s)
 			}
 		}
+	}
+	if err := flag.Set("test.parallel", "4"); err != nil { // unless it is asked for: the tests here mostly wait
+		panic(err)
 	}
 	testscript.Main(m, run)
 }
