@@ -62,7 +62,7 @@ func inCluster(t *testing.T, switched Off, list []string, test func(*testing.T, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	virtual.Test(t, func(t *testing.T) {
 		c := &testCluster{t, memnet.New(), list, key, dir, switched, logSizes{}, map[string]*testServer{}}
 		for _, entry := range list {
@@ -188,7 +188,7 @@ type holder struct {
 
 func (c *testCluster) session(host string, servers ...string) *holder {
 	client := c.client(host, servers...)
-	s := lockclient.NewSession(client, host, lockclient.NewFiles(filepath.Join(c.t.TempDir(), host)))
+	s := lockclient.NewSession(client, host, lockclient.NewFiles(filepath.Join(memoryDir(c.t), host)))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

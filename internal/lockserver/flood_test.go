@@ -75,7 +75,7 @@ func (n *tcpNet) run(t testing.TB, list []string, absent ...string) {
 			_ = n.listeners[entry].Close()
 			continue
 		}
-		dir := t.TempDir()
+		dir := memoryDir(t)
 		s, err := Open(Config{
 			Entry: entry, List: list, Private: len(list) == 1, Dir: filepath.Join(dir, "state"), Mark: filepath.Join(dir, "mark"), Version: "test",
 			Key: n.key, Network: tcpHost{n, entry}, Clock: lease.System(), Log: slog.New(slog.DiscardHandler),

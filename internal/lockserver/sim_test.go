@@ -29,7 +29,7 @@ var (
 )
 
 // memoryDir is a directory for the state of test servers, on a disk of memory where there is one.
-func memoryDir(t *testing.T) string {
+func memoryDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "btw-test-")
 	if err != nil {
