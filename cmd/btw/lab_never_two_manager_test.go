@@ -125,6 +125,7 @@ func unitKilled(t *testing.T, tr tree) {
 	l.onlyOn(active, 2*time.Second)
 	l.oneLife(active)
 
+	lives := len(l.lives(active))
 	out := l.try(active, "sh", "-c", `
 		sid () { ps -o sid= -p "$1" | tr -d ' ' ; }
 		m=$(cat temp/lockdir_beat/pid) d=$(cat temp/lockdir_beat/deadman) p=$(cat /tmp/beat.pid)
@@ -134,19 +135,12 @@ func unitKilled(t *testing.T, tr tree) {
 	}
 	begin = time.Now()
 	l.says(active, restartLine, 2, 5*time.Second)
-	on, at := l.runsAgain(active)
+	l.await(quickT+quickS, "it has another life there, or runs on another", func() bool {
+		return len(l.lives(active)) > lives || l.beats(l.others(active)[0]) || l.beats(l.others(active)[1])
+	})
+	on, at := l.beatsOn(5 * time.Second)
 	within(t, "runs again, on "+on, begin, at, quickS+takeOver+time.Second)
 	l.onlyOn(on, 2*time.Second)
-}
-
-// runsAgain waits until beat has another life on that host, or runs on another.
-func (l *lab) runsAgain(host string) (on string, since time.Time) {
-	l.t.Helper()
-	lives := len(l.lives(host))
-	l.await(quickT+quickS, "it runs again", func() bool {
-		return len(l.lives(host)) > lives || l.beats(l.others(host)[0]) || l.beats(l.others(host)[1])
-	})
-	return l.beatsOn(5 * time.Second)
 }
 
 // Case B11: the manager gets next to no processor time, and then the node is cut off. It counts time,
