@@ -60,7 +60,7 @@ func (s *site) serverRuns(ctx context.Context, self conf.Server) (bool, error) {
 		return false, nil
 	case errors.As(err, &other):
 		return false, withHint(fmt.Errorf("port %s is in use by a lock server with another cluster key: its key is %s, ours %s", self.Port, other.Theirs, other.Ours),
-			"if it is this host's own, the key was changed since its start: end it, and it comes back with the new one")
+			"if it is this host's own, it takes up a changed key within some seconds: try again; else give one of the two another port")
 	case s.stateInUse():
 		s.log.Warn("this host's lock server runs, but does not answer", "reason", lockclient.Reason(err))
 		return true, nil
