@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -102,15 +101,11 @@ func (p *terminal) wants(text string) {
 // its lock.
 func TestExecAtTerminal(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "localhost:0")
-	must(t, err)
-	port := l.Addr().(*net.TCPAddr).Port
-	must(t, l.Close())
 	home := t.TempDir()
 	for _, dir := range []string{"conf", "packages", "dex-lock/conf"} {
 		must(t, os.MkdirAll(filepath.Join(home, dir), 0o755))
 	}
-	must(t, os.WriteFile(filepath.Join(home, "dex-lock/conf/lock_servers"), fmt.Appendf(nil, "localhost:%d\n", port), 0o644))
+	must(t, os.WriteFile(filepath.Join(home, "dex-lock/conf/lock_servers"), []byte("localhost:"+freePort()+"\n"), 0o644))
 	env := []string{"BTW_HOME=" + home, "WORK=" + home}
 	t.Cleanup(func() { endAll(home) })
 	start := exec.Command("dex-server-init")

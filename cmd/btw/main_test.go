@@ -88,7 +88,7 @@ func makeHome(ts *testscript.TestScript, neg bool, args []string) {
 	for _, dir := range []string{"packages", "modules", "utils"} {
 		ts.Check(exec.Command("cp", "-a", filepath.Join(repo, dir), home).Run())
 	}
-	servers := "localhost:" + freePort(ts)
+	servers := "localhost:" + freePort()
 	ts.Check(os.WriteFile(filepath.Join(home, "dex-lock/conf/lock_servers"), []byte(servers+"\n"), 0o644))
 	ts.Setenv("BTW_HOME", home)
 	ts.Setenv("LOCK_SERVERS", servers)
