@@ -19,7 +19,7 @@ import (
 // How to run one simulation again, or for a night: see TestSimulation.
 var (
 	simSeed   = flag.Uint64("sim.seed", 0, "run the one simulation of this `seed`, and nothing else")
-	simHours  = flag.Float64("sim.hours", 0, "how many `hours` of a cluster to simulate; 0: 200, or a bit with -short or -race")
+	simHours  = flag.Float64("sim.hours", 0, "how many `hours` of a cluster to simulate; 0: 20, or a bit with -short or -race")
 	simLength = flag.Duration("sim.length", time.Hour, "virtual `time` of one simulation; below an hour it has no quiet times")
 	simFrom   = flag.Uint64("sim.from", 1, "the first `seed`")
 	simFaults = flag.String("sim.faults", "", "only these `faults`, by name, separated by commas")
@@ -88,7 +88,7 @@ func TestSimulation(t *testing.T) {
 	const dense = 25 // faults an hour, at the least
 	hours := *simHours
 	if hours == 0 {
-		hours = 200
+		hours = 20
 		if raceEnabled || testing.Short() { // make simulate does it all
 			hours, *simLength = 0.3, 10*time.Minute
 		}
