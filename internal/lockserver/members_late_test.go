@@ -161,9 +161,7 @@ func TestRemovedComesBack(t *testing.T) {
 					c.hosts[e].Reload(old)
 				}
 				c.voters(60*time.Second, old...)
-				if st := c.hosts[gone].status(); st.Waiting != "" {
-					t.Errorf("a server that was taken in again waits for %q", st.Waiting)
-				}
+				c.eventually(5*time.Second, gone+" waits no more", func() bool { return c.hosts[gone].status().Waiting == "" })
 				if lost() {
 					t.Error("lost")
 				}
