@@ -28,15 +28,15 @@ func TestMain(m *testing.M) {
 	}
 	run["btw"] = func() { os.Exit(cli.Main()) }
 	run["web-server"], run["web-client"] = webServer, webClient
-	if run[filepath.Base(os.Args[0])] == nil {
+	if run[filepath.Base(os.Args[0])] == nil { // the tests, and none of the commands
 		for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
 			if signal.Ignored(s) { // nohup: what is started here is not to ignore them too
 				signal.Notify(make(chan os.Signal, 1), s)
 			}
 		}
-	}
-	if err := flag.Set("test.parallel", "4"); err != nil { // unless it is asked for: the tests here mostly wait
-		panic(err)
+		if err := flag.Set("test.parallel", "4"); err != nil { // unless it is asked for: the tests here mostly wait
+			panic(err)
+		}
 	}
 	testscript.Main(m, run)
 }

@@ -122,60 +122,57 @@ func TestBirthListChanged(t *testing.T) {
 
 // A server that was removed while it was cut off, or down, says so when it comes back, and is taken in again when it is listed.
 func TestRemovedComesBack(t *testing.T) {
-	for _, down := range []bool{false, true} {
-		t.Run(map[bool]string{false: "cut off", true: "down"}[down], func(t *testing.T) {
-			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
-				leader := c.leader()
-				lost, stop := c.hold()
-				defer stop()
-				gone := c.others(leader)[0]
-				stay := c.others(gone)
-				if down {
-					c.stop(gone)
-				} else {
-					c.net.Isolate(gone, append(slices.Clone(stay), "d", "x"), true)
-				}
-				time.Sleep(12 * time.Second)
-				old, list := c.list, append(slices.Clone(stay), "d")
-				for _, e := range stay {
-					c.hosts[e].Reload(list)
-				}
-				c.list = list
-				c.start("d")
-				defer c.stop("d")
-				c.voters(60*time.Second, list...)
-				time.Sleep(30 * time.Second) // raft tells it once more after a pause, 10 s at most: it is not to hear of that
-				if down {
-					c.list = old
-					c.start(gone)
-					c.list = list
-				} else {
-					c.net.Isolate(gone, append(slices.Clone(list), "x"), false)
-				}
-				time.Sleep(30 * time.Second)
-				if st := c.hosts[gone].status(); !strings.Contains(st.Waiting, "it was removed") {
-					t.Errorf("a removed server that comes back says %q: %s, leader %q, term %d, servers %v", st.Waiting, st.Role, st.Leader, st.Term, st.Servers)
-				}
-				c.list = old
-				for _, e := range append(list, gone) {
-					c.hosts[e].Reload(old)
-				}
-				c.voters(60*time.Second, old...)
-				c.eventually(5*time.Second, gone+" waits no more", func() bool { return c.hosts[gone].status().Waiting == "" })
-				if lost() {
-					t.Error("lost")
-				}
-				if c.hosts["d"] != nil {
-					select {
-					case err := <-c.hosts["d"].done:
-						t.Log("d", err)
-						delete(c.hosts, "d")
-					case <-time.After(time.Minute):
-						t.Error("d has not ended")
-					}
-				}
-			})
+	for name, down := range map[string]bool{"cut off": false, "down": true} {
+		t.Run(name, func(t *testing.T) {
+			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) { removedComesBack(t, c, down) })
 		})
+	}
+}
+
+func removedComesBack(t *testing.T, c *testCluster, down bool) {
+	lost, stop := c.hold()
+	defer stop()
+	gone := c.others(c.leader())[0]
+	stay := c.others(gone)
+	if down {
+		c.stop(gone)
+	} else {
+		c.net.Isolate(gone, append(slices.Clone(stay), "d", "x"), true)
+	}
+	time.Sleep(12 * time.Second)
+	old, list := c.list, append(slices.Clone(stay), "d")
+	for _, e := range stay {
+		c.hosts[e].Reload(list)
+	}
+	c.list = list
+	c.start("d")
+	defer c.stop("d")
+	c.voters(60*time.Second, list...)
+	time.Sleep(30 * time.Second) // raft tells it once more after a pause, 10 s at most: it is not to hear of that
+	c.list = old
+	if down {
+		c.start(gone)
+	} else {
+		c.net.Isolate(gone, append(slices.Clone(list), "x"), false)
+	}
+	time.Sleep(30 * time.Second)
+	if st := c.hosts[gone].status(); !strings.Contains(st.Waiting, "it was removed") {
+		t.Errorf("a removed server that comes back says %q: %s, leader %q, term %d, servers %v", st.Waiting, st.Role, st.Leader, st.Term, st.Servers)
+	}
+	for _, e := range append(list, gone) {
+		c.hosts[e].Reload(old)
+	}
+	c.voters(60*time.Second, old...)
+	c.eventually(5*time.Second, gone+" waits no more", func() bool { return c.hosts[gone].status().Waiting == "" })
+	if lost() {
+		t.Error("lost")
+	}
+	select {
+	case err := <-c.hosts["d"].done:
+		t.Log("d", err)
+		delete(c.hosts, "d")
+	case <-time.After(time.Minute):
+		t.Error("d has not ended")
 	}
 }
 
