@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -11,9 +12,10 @@ import (
 	"syscall"
 	"time"
 
-	"backtowork/internal/deadman"
+	"backtowork/internal/failover"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
+	"backtowork/internal/manager"
 	"backtowork/internal/script"
 )
 
@@ -34,7 +36,8 @@ func backToWork(ctx context.Context, env *Env) error {
 	}
 	outlivePipe()
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, haltSignal)...)
+	signal.Notify(signals, heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)...)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR2) // what an older service sends; it is no end
 	defer signal.Stop(signals)
 	tell := newReady(env)
 	out := newAsync(env.Stdout)
@@ -48,7 +51,7 @@ func backToWork(ctx context.Context, env *Env) error {
 	inner.Stdout, inner.Stderr = out, errOut
 	g, err := newGroup(ctx, &inner)
 	tell(err)
-	var runs alreadyRuns
+	var runs manager.RunsError
 	if errors.As(err, &runs) { // in the original's words, where the original says it
 		fmt.Fprintf(env.Stdout, "%s %v\n", date(time.Now()), runs)
 		return exitStatus(1)
@@ -56,77 +59,95 @@ func backToWork(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	defer g.close()
-	return g.run(context.WithoutCancel(ctx), signals) // a signal is an event of the machine, not an end
-}
-
-// A group is the packages of one manager process. They share a session, and so renew their
-// locks in one request.
-type group struct {
-	*site
-	session *lockclient.Session
-	members []*member
-	link    *deadman.Link     // with the deadman
-	earlier *deadman.Attached // the deadman of a manager that this one goes on for; nil if there was none
+	err = g.Run(context.WithoutCancel(ctx), signals) // a signal is an event of the machine, not an end
+	if errors.Is(err, manager.ErrStopFailed) {       // it was said
+		return exitStatus(1)
+	}
+	return err
 }
 
 // newGroup checks everything that can be checked before a lock is asked for.
-func newGroup(ctx context.Context, env *Env) (_ *group, err error) {
+func newGroup(ctx context.Context, env *Env) (*manager.Group, error) {
 	s, err := openSite(env)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkPackages(env.Args); err != nil {
+	conn, err := inherited(env)
+	if err != nil {
+		return nil, err
+	}
+	if conn == nil { // else what is wrong now is no reason to stop what runs
+		err = s.checkPackages(env.Args)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := s.readServers(); err != nil {
 		return nil, err
 	}
-	shell, err := s.Shell()
-	if err != nil {
+	cfg := manager.Config{
+		AfterDeadman: env.Getenv(afterDeadman) != "", Spawn: s.spawnDeadman, Ready: s.ready, Session: s.session,
+		Output: s.output, Begun: s.begun, Doubts: s.doubts, Beside: s.beside, Become: s.become,
+	}
+	if cfg.Common, err = s.common(); err != nil {
 		return nil, err
 	}
-	g := &group{site: s}
-	if g.earlier, err = g.attach(); err != nil {
-		return nil, err
+	if conn != nil { // else it would be an interface that is not nil
+		cfg.Earlier = conn
 	}
-	defer func() {
-		if err != nil {
-			g.undo()
-		}
-	}()
-	for _, name := range g.wanted() {
-		m, err := g.newMember(ctx, name, shell)
-		if err != nil {
-			return nil, err
-		}
-		g.members = append(g.members, m)
-	}
+	return manager.New(ctx, cfg, env.Args)
+}
+
+// ready starts this host's lock server, and the hardware watchdog's process.
+func (s *site) ready(ctx context.Context, goesOn bool) error {
 	if err := s.startServer(ctx); err != nil {
-		if len(s.servers) == 1 {
-			return nil, err
+		if len(s.servers) == 1 && !goesOn {
+			return err
 		}
 		// The others can decide without it; it is tried again every minute.
 		s.log.Warn("this host's lock server does not run", "reason", err)
 	}
-	if err := s.startWatchdog(ctx); err != nil && g.earlier != nil {
+	if err := s.startWatchdog(ctx); err != nil && goesOn {
 		s.log.Warn("the hardware watchdog is not in force", "reason", err) // what runs is not stopped for it
 	} else if err != nil {
-		return nil, fmt.Errorf("the watchdog that conf/watchdog names is not in force: %w", err)
+		return fmt.Errorf("the watchdog that conf/watchdog names is not in force: %w", err)
 	}
-	if g.session, err = s.session(); err != nil {
-		return nil, err
+	return nil
+}
+
+// output is the log of a package that is one of several.
+func (s *site) output(name string) (say func(line string), end func(), err error) {
+	file, err := openLog(logPath(s.Home, name))
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := g.openLink(); err != nil {
-		return nil, err
+	log := newAsync(file)
+	if s.env.Getenv(readyFD) == "" && s.env.Getenv(deadmanFD) == "" { // in the foreground
+		return dated(io.MultiWriter(log, prefixed{s.env.Stdout, name + ": "})), log.close, nil
 	}
-	for _, m := range g.members {
-		if err := g.open(m); err != nil {
-			return nil, err
-		}
-		g.files.Init(m.name, g.Node, len(g.servers), lock.Times{Timeout: m.parameters().Timeout, Stop: m.parameters().StopTimeout})
+	return dated(log), log.close, nil
+}
+
+// begun writes the files of dex-lock.
+func (s *site) begun(name string, p failover.Params) {
+	s.files.Init(name, s.Node, len(s.servers), lock.Times{Timeout: p.Timeout, Stop: p.StopTimeout})
+}
+
+// doubts are what the hardware watchdog does not promise.
+func (s *site) doubts(p failover.Params) []string {
+	if w := s.resettable(); w.device != "" && !w.guards(p) {
+		return []string{"warning: the hardware watchdog: " + w.promise(p) + "."}
 	}
-	return g, nil
+	return nil
+}
+
+// beside keeps this host's lock server running, and tells the servers of this host's files, until ctx ends.
+func (s *site) beside(ctx context.Context, c *lockclient.Client, g *manager.Group) {
+	var all sync.WaitGroup
+	all.Go(func() { s.keepServer(ctx, c) })
+	all.Go(func() { s.reportAll(ctx, c, g.Params) })
+	all.Wait()
+	_ = s.files.Sync() // the packages have ended in good order all the same
 }
 
 // packageNames refuses what cannot be the names of packages.
@@ -161,61 +182,44 @@ func logPath(home, name string) string {
 	return filepath.Join(home, "log", "back-to-work."+name+".log")
 }
 
-// run runs all packages until each has ended.
-func (g *group) run(ctx context.Context, signals <-chan os.Signal) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var renewals sync.WaitGroup
-	for _, m := range g.members {
-		m.link = g.link
-	}
-	renewals.Go(func() { g.link.Run(ctx) })
-	renewals.Go(func() { g.session.Run(ctx) })
-	renewals.Go(func() { g.share(ctx, signals) })
-	renewals.Go(func() { g.keepServer(ctx, g.session.Client()) })
-	renewals.Go(func() { g.reportAll(ctx, g.session.Client()) })
-	errs := make([]error, len(g.members))
-	var managers sync.WaitGroup
-	for i, m := range g.members {
-		managers.Go(func() { errs[i] = g.runMember(ctx, m) })
-	}
-	managers.Wait()
-	cancel()
-	renewals.Wait()
-	return errors.Join(errs...)
-}
-
-// share gives each signal to every member.
-func (g *group) share(ctx context.Context, signals <-chan os.Signal) {
-	for {
-		select {
-		case sig := <-signals:
-			for _, m := range g.members {
-				m.signal(sig)
-				if path, ok := m.dir.asked(upgradeNote); sig == haltSignal && ok {
-					go g.upgrade(ctx, path)
-				}
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // serverEvery is how often is looked whether this host's lock server still runs.
 const serverEvery = time.Minute
 
 // keepServer starts this host's lock server again if it ended: it ends by itself rather than
 // trust a disk that stalls.
-func (g *group) keepServer(ctx context.Context, c *lockclient.Client) {
+func (s *site) keepServer(ctx context.Context, c *lockclient.Client) {
 	for {
 		select {
 		case <-time.After(serverEvery):
 		case <-ctx.Done():
 			return
 		}
-		g.takeServers(c)
-		if err := g.startServer(ctx); err != nil && ctx.Err() == nil {
-			g.log.Warn("this host's lock server does not run", "reason", err)
+		s.takeServers(c)
+		if err := s.startServer(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("this host's lock server does not run", "reason", err)
 		}
 	}
+}
+
+// prefixed writes each line with a prefix.
+type prefixed struct {
+	to     io.Writer
+	prefix string
+}
+
+// Write writes one line.
+func (p prefixed) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(p.to, p.prefix+string(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// runner runs the script of a package whose processes have mark in their environment, or are in one of the
+// cgroups called also. beside says that this process is not its manager.
+func (s *site) runner(name, mark, shell string, also []string, beside bool) (*script.Runner, error) {
+	return script.New(script.Config{
+		Home: s.Home, Name: name, Node: s.Node, Lock: name, LockDir: s.LockDir,
+		Session: mark, Shell: shell, Environ: environ(), Also: also, Beside: beside,
+	})
 }

@@ -18,6 +18,7 @@ import (
 	"backtowork/internal/failover"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
+	"backtowork/internal/manager"
 	"backtowork/internal/script"
 )
 
@@ -96,9 +97,9 @@ func moduleSum(path string) string {
 }
 
 // report is what the manager on this node has to say about one of its packages.
-func (g *group) report(m *member) (lock.Report, error) {
-	r, err := g.sums(m.name)
-	r.Params = m.parameters().Values()
+func (s *site) report(name string, p failover.Params) (lock.Report, error) {
+	r, err := s.sums(name)
+	r.Params = p.Values()
 	return fitted(r), err
 }
 
@@ -117,11 +118,11 @@ func fitted(r lock.Report) lock.Report {
 	return r
 }
 
-// reportAll tells the servers about all packages of the group, again and again until ctx ends.
-func (g *group) reportAll(ctx context.Context, c *lockclient.Client) {
+// reportAll tells the servers about all packages of a manager, again and again until ctx ends.
+func (s *site) reportAll(ctx context.Context, c *lockclient.Client, params func() map[string]failover.Params) {
 	for {
-		for _, m := range g.members {
-			if r, err := g.report(m); err == nil { // else a file is missing: it has no sum to tell
+		for name, p := range params() {
+			if r, err := s.report(name, p); err == nil { // else a file is missing: it has no sum to tell
 				c.Tell(ctx, "/v1/reports", r)
 			}
 		}
@@ -163,7 +164,7 @@ func serviceCheckConf(ctx context.Context, env *Env, packages []string) error {
 	v.showSums("\nmd5 checksum of all modules", func(r lock.Report) string { return r.AllModules })
 	p, took, err := s.consult(ctx, name)
 	if err != nil {
-		return aboutPackage(name, err)
+		return manager.AboutPackage(name, err)
 	}
 	v.own.Params = p.Values()
 	same := v.showParams()

@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
-	"backtowork/internal/notes"
+	"backtowork/internal/manager"
 )
 
 const serviceUsage = `Usage: btwctl { start | stop | status | check-conf | simulate | upgrade | unblock | clear }
@@ -86,49 +88,56 @@ func serviceStop(ctx context.Context, env *Env, packages []string) error {
 	if err := packageNames(packages); err != nil {
 		return err
 	}
-	managers := map[string]int{}
+	home := manager.Home(s.Home)
 	for _, name := range packages {
-		pid, err := managerOf(s.Home, name)
+		pid, err := home.ManagerOf(name)
 		if err != nil {
 			return err
 		}
-		if pid != 0 || isGuarded(s.Home, name) { // where its manager has just died, the next one is to halt
-			managers[name] = pid
-		} else if _, err := os.Stat(filepath.Join(s.Home, "packages", name)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(s.Home, "packages", name)); errors.Is(err, fs.ErrNotExist) && pid == 0 && !home.Guarded(name) {
 			// Most likely a slip of the finger, and the package that was meant goes on running.
 			return withHint(fmt.Errorf("package %q not found", name), "service status shows what runs here")
 		}
 	}
 	fmt.Fprint(env.Stdout, "sending TERM signal and waiting for package to halt.")
-	for name, pid := range managers {
-		if err := askManager(s.Home, name, pid, haltNote, "halt"); err != nil {
-			return err
-		}
+	errs := make([]error, len(packages))
+	var all sync.WaitGroup
+	for i, name := range packages { // each, while the others halt
+		all.Go(func() { errs[i] = halt(ctx, home, name, env.Stdout, i == 0) })
 	}
-	for _, name := range packages {
-		if err := awaitEnd(ctx, env, s.Home, name); err != nil {
-			return err
-		}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		fmt.Fprintln(env.Stdout)
+		return err
 	}
 	fmt.Fprintln(env.Stdout, " done.")
 	return nil
 }
 
-// awaitEnd waits until no manager runs the package, with a dot a second.
-func awaitEnd(ctx context.Context, env *Env, home, name string) error {
+// halt asks whoever runs the package to halt it, until nobody does: where its manager has just died, the
+// next one is to halt. With dots there is one a second.
+func halt(ctx context.Context, home manager.Home, name string, out io.Writer, dots bool) error {
+	asked := 0 // the process
 	for i := 1; ; i++ {
-		pid, err := managerOf(home, name)
-		if pid == 0 && !isGuarded(home, name) || err != nil {
+		pid, err := home.ManagerOf(name)
+		if pid == 0 && !home.Guarded(name) || err != nil {
 			return err
+		}
+		if pid != 0 && pid != asked {
+			_, err := home.Ask(ctx, name, manager.Request{What: manager.Halt})
+			if err == nil {
+				asked = pid
+			} else if !errors.Is(err, manager.ErrNobody) && ctx.Err() == nil {
+				return err
+			}
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			fmt.Fprintln(env.Stdout)
-			return withHint(fmt.Errorf("package %s is still halting (process %d)", name, pid), "see %s", logPath(home, name))
+			return withHint(fmt.Errorf("package %s is still halting (process %d)", name, pid), "see %s", logPath(string(home), name))
 		}
-		if i%10 == 0 {
-			fmt.Fprint(env.Stdout, ".")
+		if dots && i%10 == 0 {
+			fmt.Fprint(out, ".")
 		}
 	}
 }
@@ -150,7 +159,7 @@ func serviceStatus(_ context.Context, env *Env, args []string) error {
 		return err
 	}
 	for _, name := range names {
-		pid, err := managerOf(s.Home, name)
+		pid, err := manager.Home(s.Home).ManagerOf(name)
 		if err != nil || pid == 0 || !wanted.MatchString(name) {
 			continue // it has ended, or ends this moment
 		}
@@ -161,13 +170,13 @@ func serviceStatus(_ context.Context, env *Env, args []string) error {
 
 // running is the packages that have a manager here.
 func (s *site) running() (names []string, err error) {
-	dirs, err := filepath.Glob(filepath.Join(s.Home, "temp", lockDirPrefix+"*"))
+	dirs, err := filepath.Glob(filepath.Join(s.Home, "temp", manager.DirPrefix+"*"))
 	if err != nil {
 		return nil, err
 	}
 	for _, dir := range dirs {
-		name := strings.TrimPrefix(filepath.Base(dir), lockDirPrefix)
-		if pid, err := managerOf(s.Home, name); err == nil && pid != 0 {
+		name := strings.TrimPrefix(filepath.Base(dir), manager.DirPrefix)
+		if pid, err := manager.Home(s.Home).ManagerOf(name); err == nil && pid != 0 {
 			names = append(names, name)
 		}
 	}
@@ -176,7 +185,7 @@ func (s *site) running() (names []string, err error) {
 }
 
 func (s *site) statusLine(name string, pid int) string {
-	dir := notes.In(lockDirPath(s.Home, name))
+	dir := manager.Home(s.Home).Notes(name)
 	role, err1 := dir.Read("role")
 	state, err2 := dir.Read("pkg_state")
 	holder, err3 := s.files.HTSP(name)
@@ -193,7 +202,7 @@ func (s *site) statusLine(name string, pid int) string {
 
 // failures is how often a package failed here in a row, and when this node tries again.
 func (s *site) failures(name, state string) (line string) {
-	path := filepath.Join(lockDirPath(s.Home, name), "failures")
+	path := filepath.Join(manager.Home(s.Home).Path(name), "failures")
 	text, err1 := os.ReadFile(path)
 	info, err2 := os.Stat(path)
 	var count, pause int

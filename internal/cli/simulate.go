@@ -19,6 +19,7 @@ import (
 
 	"backtowork/internal/crew"
 	"backtowork/internal/failover"
+	"backtowork/internal/manager"
 	"backtowork/internal/script"
 	"backtowork/internal/simulate"
 
@@ -208,7 +209,7 @@ func (s *site) simulated(ctx context.Context, t *trial) (p failover.Params, err 
 	}
 	defer r.Close()
 	if p, err = failover.ReadParams(ctx, r, s.Node); err != nil {
-		return p, aboutPackage(t.pkg, err)
+		return p, manager.AboutPackage(t.pkg, err)
 	}
 	count, servers := len(nodes), len(s.servers)
 	if count < 2 && servers < 2 { // a host by itself: then as most clusters are

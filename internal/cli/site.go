@@ -95,6 +95,9 @@ func openSite(env *Env) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
+	if node := env.Getenv(succeeds); node != "" {
+		c.Node = node
+	}
 	return &site{
 		Site: c, env: env, log: newLog(env, env.Stderr),
 		files: lockclient.NewFiles(filepath.Join(c.LockDir, "temp")),

@@ -9,9 +9,10 @@ import (
 	"time"
 
 	"backtowork/internal/failover"
+	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
-	"backtowork/internal/notes"
+	"backtowork/internal/manager"
 	"backtowork/internal/script"
 )
 
@@ -40,35 +41,35 @@ func serviceUnblock(ctx context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	pid, err := managerOf(s.Home, name)
+	pid, err := manager.Home(s.Home).ManagerOf(name)
 	if err != nil {
 		return err
 	}
 	// One that stands by has blocked nothing: that was an earlier one, before this host was booted.
-	if role, _ := notes.In(lockDirPath(s.Home, name)).Read("role"); down == "" && pid != 0 && role != "stand-by" {
-		return s.askLook(ctx, name, pid)
+	if role, _ := manager.Home(s.Home).Notes(name).Read("role"); down == "" && pid != 0 && role != "stand-by" {
+		return s.askLook(ctx, name)
 	}
 	return s.unblock(ctx, c, name, down, pid != 0)
 }
 
 // askLook has the manager that runs the package here look again, and says what it saw.
-func (s *site) askLook(ctx context.Context, name string, pid int) error {
-	dir := notes.In(lockDirPath(s.Home, name))
+func (s *site) askLook(ctx context.Context, name string) error {
+	dir := manager.Home(s.Home).Notes(name)
 	blocked := func() string { why, _ := dir.Read("blocked"); return why }
 	noted := func() os.FileInfo {
-		info, _ := os.Stat(filepath.Join(lockDirPath(s.Home, name), "blocked"))
+		info, _ := os.Stat(filepath.Join(manager.Home(s.Home).Path(name), "blocked"))
 		return info
 	}
 	before := noted()
 	if blocked() == "" {
 		return fmt.Errorf("package %s is not blocked here", name)
 	}
-	if err := askManager(s.Home, name, pid, unblockNote, ""); err != nil {
+	if err := s.ask(ctx, name, manager.Request{What: manager.Unblock}); err != nil {
 		return err
 	}
 	const limit = 10 * time.Second
 	for end := time.Now().Add(limit); time.Now().Before(end); {
-		if now, err := managerOf(s.Home, name); err == nil && (now == 0 || blocked() == "") {
+		if now, err := manager.Home(s.Home).ManagerOf(name); err == nil && (now == 0 || blocked() == "") {
 			fmt.Fprintf(s.env.Stdout, "package %s is down: its lock is given back.\n", name)
 			return nil
 		}
@@ -164,23 +165,28 @@ func (s *site) isDownHere(ctx context.Context, name string, standsBy bool) error
 	if standsBy {
 		return s.lookHere(ctx, name)
 	}
-	if isGuarded(s.Home, name) {
+	if manager.Home(s.Home).Guarded(name) {
 		return fmt.Errorf("the deadman of back-to-work still stops package %s here", name)
 	}
-	dir, err := takeLockDir(s.Home, name)
+	dir, err := manager.Home(s.Home).Take(name, false)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = dir.pid.Close() }()
 	if err := s.lookHere(ctx, name); err != nil {
+		dir.Leave()
 		return err
 	}
-	return os.RemoveAll(lockDirPath(s.Home, name))
+	dir.Remove()
+	return nil
 }
 
 // lookHere says what of a package is alive on this node, or that its status is not down.
 func (s *site) lookHere(ctx context.Context, name string) error {
-	r, err := readRecord(s.Home, name)
+	boot, err := lease.BootID()
+	if err != nil {
+		return err
+	}
+	r, err := manager.ReadRecord(manager.Home(s.Home).Notes(name), boot)
 	if err != nil {
 		return err
 	}
@@ -191,14 +197,14 @@ func (s *site) lookHere(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	runner, err := s.runner(name, r.Mark, shell, true)
+	runner, err := s.runner(name, r.Mark, shell, []string{r.Cgroup}, true)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = runner.Close() }()
 	params, err := failover.ReadParams(ctx, runner, s.Node)
 	if err != nil {
-		return aboutPackage(name, err)
+		return manager.AboutPackage(name, err)
 	}
 	runner.SetUnits(params.KillUnits)
 	left, err := runner.Alive()
@@ -206,7 +212,7 @@ func (s *site) lookHere(ctx context.Context, name string) error {
 		return err
 	}
 	if len(left) > 0 {
-		return withHint(fmt.Errorf("of package %s is still alive: %s", name, inWords(left)), "stop it by hand")
+		return withHint(fmt.Errorf("of package %s is still alive: %s", name, script.InWords(left)), "stop it by hand")
 	}
 	status, err := statusOf(ctx, runner)
 	if err != nil {
@@ -236,7 +242,7 @@ func statusOf(ctx context.Context, runner *script.Runner) (int, error) {
 }
 
 // serviceClear has the failures of a package on this node forgotten.
-func serviceClear(_ context.Context, env *Env, packages []string) error {
+func serviceClear(ctx context.Context, env *Env, packages []string) error {
 	if len(packages) == 0 {
 		return errNoPackage
 	}
@@ -248,16 +254,30 @@ func serviceClear(_ context.Context, env *Env, packages []string) error {
 		return err
 	}
 	for _, name := range packages {
-		pid, err := managerOf(s.Home, name)
+		pid, err := manager.Home(s.Home).ManagerOf(name)
 		if err != nil {
 			return err
 		}
 		if pid == 0 {
 			return fmt.Errorf("back-to-work does not run package %s here", name)
 		}
-		if err := askManager(s.Home, name, pid, clearNote, ""); err != nil {
+		if err := s.ask(ctx, name, manager.Request{What: manager.Clear}); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// ask asks the package's manager on this node.
+func (s *site) ask(ctx context.Context, name string, q manager.Request) error {
+	a, err := manager.Home(s.Home).Ask(ctx, name, q)
+	switch {
+	case errors.Is(err, manager.ErrNobody):
+		return withHint(fmt.Errorf("the manager of package %s does not answer", name), "it may just be starting or ending: try again")
+	case err != nil:
+		return err
+	case a.Error != "":
+		return errors.New(a.Error)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"backtowork/internal/failover"
 	"backtowork/internal/lease"
+	"backtowork/internal/manager"
 	"backtowork/internal/script"
 	"backtowork/internal/watchdog"
 )
@@ -210,7 +211,7 @@ func takeWatchdogPID(home string) (_ *os.File, err error) {
 			_ = f.Close()
 		}
 	}()
-	locked := flockPatiently(f, briefly)
+	locked := manager.FlockPatiently(f, manager.Briefly)
 	said, err := io.ReadAll(f)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the state files: %w", err)

@@ -20,7 +20,7 @@ type Hands interface {
 	Begin(pkg string)                                     // starts an ordinary manager
 	Heard(w Word)                                         // what the manager said of a package
 	Update(o Origin)                                      // it has other parameters
-	LetGo(pkg string)                                     // another may act on it
+	LetGo(pkg string, free bool)                          // another may act on it; free says that nothing of it runs
 	Say(line string)                                      // to the admin
 }
 
@@ -218,7 +218,7 @@ func (d *Deadman) do(ctx context.Context, todo deed) {
 	case begin:
 		d.Begin(todo.pkg)
 	case letGo:
-		d.LetGo(todo.pkg)
+		d.LetGo(todo.pkg, !todo.runs)
 	case unguarded:
 		d.Say("no manager goes on.")
 	case end:

@@ -84,7 +84,7 @@ func TestKilledManager(t *testing.T) {
 		m = h.revived()
 		h.until(6)
 		got := m.adopts()
-		if len(got.Words) != 1 || got.Words["p"] != held("p", 10, 30) || got.Marks["p"] != "mark-p" || got.Version != "1.2" {
+		if len(got.Words) != 1 || got.Words["p"] != held("p", 10, 30) || got.Origins["p"].Mark != "mark-p" || got.Version != "1.2" {
 			t.Errorf("the revived manager is to go on with %+v", got)
 		}
 		h.until(9)
@@ -234,7 +234,7 @@ func TestStopsOneWhileAnotherGoesOn(t *testing.T) {
 		h.start("p", "q").says(held("p", 10, 30), held("q", 20, 40))
 		h.until(11)
 		m := h.revived()
-		if got := m.adopts(); len(got.Words) != 1 || got.Words["q"] != held("q", 20, 40) || len(got.Marks) != 1 {
+		if got := m.adopts(); len(got.Words) != 1 || got.Words["q"] != held("q", 20, 40) || len(got.Origins) != 1 {
 			t.Errorf("the revived manager is to go on with %+v", got)
 		}
 		m.says(held("q", 21, 41), free("p")) // p is not its own any more
@@ -274,7 +274,7 @@ func TestOtherParameters(t *testing.T) {
 			Origins: []Origin{{Package: "p", Mark: "other", Params: json.RawMessage("7")}},
 		})
 		m.dies()
-		if got := h.revived().adopts(); got.Marks["p"] != "other" {
+		if got := h.revived().adopts(); got.Origins["p"].Mark != "other" {
 			t.Errorf("the revived manager is to go on with %+v", got)
 		}
 		h.until(15.4)

@@ -81,8 +81,8 @@ func (h *host) Heard(w Word) {
 	h.heard = append(h.heard, w)
 }
 
-func (h *host) Update(o Origin)  { h.note("update %s %s", o.Package, o.Params) }
-func (h *host) LetGo(pkg string) { h.note("let go %s", pkg) }
+func (h *host) Update(o Origin)          { h.note("update %s %s", o.Package, o.Params) }
+func (h *host) LetGo(pkg string, _ bool) { h.note("let go %s", pkg) }
 
 func (h *host) Say(line string) {
 	h.mu.Lock()

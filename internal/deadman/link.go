@@ -66,12 +66,12 @@ func Attach(c io.ReadWriteCloser, killer func(pid int) (kill func()), hello Hell
 	if err != nil {
 		return nil, fmt.Errorf("the deadman of the earlier manager does not answer: %w", err)
 	}
-	at := &Attached{conn: w, raw: c, kill: killer(a.PID), Version: a.Version, Words: map[string]Word{}, Marks: map[string]string{}}
+	at := &Attached{conn: w, raw: c, kill: killer(a.PID), Version: a.Version, Words: map[string]Word{}, Origins: map[string]Origin{}}
 	for _, word := range a.Words {
 		at.Words[word.Package] = word
 	}
 	for _, o := range a.Origins {
-		at.Marks[o.Package] = o.Mark
+		at.Origins[o.Package] = o
 	}
 	return at, nil
 }
@@ -80,7 +80,7 @@ func Attach(c io.ReadWriteCloser, killer func(pid int) (kill func()), hello Hell
 type Attached struct {
 	Version string            // of the program that it runs
 	Words   map[string]Word   // how it stands with each package
-	Marks   map[string]string // what is in the environment of its processes
+	Origins map[string]Origin // what it knows of each
 	conn    *wire
 	raw     io.ReadWriteCloser
 	kill    func()
@@ -89,8 +89,9 @@ type Attached struct {
 // Dismiss ends the deadman of at; what runs is unguarded until there is another.
 func (at *Attached) Dismiss() {
 	var words []Word
-	for name := range at.Words {
-		words = append(words, Word{Package: name, Phase: Free, Over: true})
+	for _, w := range at.Words { // as they are: what runs goes on
+		w.Over = true
+		words = append(words, w)
 	}
 	_, _ = ask(at.conn, at.kill, question{Words: words})
 	_ = at.conn.Close()

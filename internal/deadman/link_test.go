@@ -188,7 +188,7 @@ func TestUse(t *testing.T) {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		if at.Words["p"] != held("p", 10, 30) || at.Marks["p"] != "mark-p" || at.Version != "1.2" {
+		if at.Words["p"] != held("p", 10, 30) || at.Origins["p"].Mark != "mark-p" || at.Version != "1.2" {
 			p.t.Errorf("Attach() = %+v", at)
 		}
 		p.link.Use(at)

@@ -91,6 +91,7 @@ type deed struct {
 	do      string
 	pkg     string
 	revives []string
+	runs    bool // letGo: it may run on, for another deadman
 }
 
 // What there is to do.
@@ -130,7 +131,7 @@ func (m *machine) said(w Word, now lease.Time) (deeds []deed) {
 	}
 	if w.Over {
 		delete(m.duties, w.Package)
-		deeds = append(deeds, deed{do: letGo, pkg: w.Package})
+		deeds = append(deeds, deed{do: letGo, pkg: w.Package, runs: w.Phase != Free})
 		return append(deeds, m.atEnd()...)
 	}
 	if w.Kill != d.Kill || w.Phase != d.Phase {

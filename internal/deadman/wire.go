@@ -15,11 +15,12 @@ type Hello struct {
 	Packages []Origin `json:"packages,omitempty"`
 }
 
-// An Origin is a package, what is in the environment of all its processes, and its parameters,
-// which mean nothing here.
+// An Origin is a package, what is in the environment of all its processes, the cgroup that they are in,
+// and its parameters, which mean nothing here.
 type Origin struct {
 	Package string          `json:"package"`
 	Mark    string          `json:"mark"`
+	Cgroup  string          `json:"cgroup,omitempty"`
 	Params  json.RawMessage `json:"params,omitempty"`
 }
 

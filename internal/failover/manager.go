@@ -125,6 +125,7 @@ type Manager struct {
 	paused *pause        // who waits until nothing is done
 	gate   chan struct{} // closed, unless the manager is paused
 	busy   atomic.Int32  // scripts that run
+	doing  atomic.Value  // the package's state, for who looks from outside
 
 	mu        sync.Mutex
 	launching []chan struct{} // each is closed when a script that was to be started was, or was not
@@ -337,8 +338,15 @@ func (m *Manager) sayState() {
 	}
 }
 
+// Doing is the package's state.
+func (m *Manager) Doing() PkgState {
+	doing, _ := m.doing.Load().(PkgState)
+	return doing
+}
+
 // note writes the state files.
 func (m *Manager) note() {
+	m.doing.Store(m.state.Pkg)
 	role := "stand-by"
 	if m.state.active() {
 		role = "active"

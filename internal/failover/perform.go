@@ -141,19 +141,24 @@ func (m *Manager) seek(ctx context.Context) {
 	})
 }
 
-// resume asks for the lock of an earlier manager, and kills what that had begun.
+// resume asks for the lock of an earlier manager. What that had begun is killed at once, and nothing else
+// begins before that is done, whether the lock is had or not: a start that nobody waits for would go on
+// beside the stop.
 func (m *Manager) resume(ctx context.Context) {
 	starting := m.From.Doing == Unknown || m.From.Doing == Starting
+	killed := make(chan error, 1)
+	go func() { killed <- m.Scripts.KillUnfinished(starting) }()
 	m.send(ctx, slotSeek, func(ctx context.Context) (posted, bool) {
 		l := m.Locker.Resume(ctx, m.Package, m.params.Pace)
 		if ctx.Err() != nil {
 			return posted{}, false
 		}
+		if err := <-killed; err != nil {
+			m.Say("error: " + err.Error())
+		}
 		kind := evResumed
 		if isClosed(l.Lost()) {
 			kind = evForfeited
-		} else if err := m.Scripts.KillUnfinished(starting); err != nil {
-			m.Say("error: " + err.Error())
 		}
 		return posted{event: event{kind: kind}, lock: l, settled: make(chan struct{})}, true
 	})
@@ -298,7 +303,7 @@ func (m *Manager) rest(ctx context.Context) {
 	m.cancel(slotBlock)
 	lost := m.state.lost
 	m.lock.Done()
-	m.lock = nil
+	m.lock, m.From = nil, nil // what an earlier manager left was of that lock alone
 	m.alarmed = false
 	m.Notes.Put("blocked", "")
 	if m.ran {

@@ -25,7 +25,10 @@ type Files struct {
 }
 
 // NewFiles keeps files in dir.
-func NewFiles(dir string) *Files { return &Files{notes: notes.In(dir), known: map[string]string{}} }
+func NewFiles(dir string) *Files { return FilesOn(notes.In(dir)) }
+
+// FilesOn keeps files as notes.
+func FilesOn(of *notes.Dir) *Files { return &Files{notes: of, known: map[string]string{}} }
 
 // Note writes how a lock is: its holder, term, seq and previous holder, and the seconds left.
 func (f *Files) Note(name string, l lock.Lock, left time.Duration) {

@@ -14,9 +14,15 @@ import (
 	"sync"
 )
 
+// Files is where notes stand: a directory, but for tests.
+type Files interface {
+	Write(name, text string) error
+	Read(name string) (string, error)
+}
+
 // A Dir is a directory of notes. It is made when the first is written.
 type Dir struct {
-	path string
+	Files
 
 	mu      sync.Mutex
 	pending map[string]string // file name to text
@@ -26,8 +32,11 @@ type Dir struct {
 }
 
 // In is the notes in the directory at path.
-func In(path string) *Dir {
-	d := &Dir{path: path, pending: map[string]string{}}
+func In(path string) *Dir { return On(disk(path)) }
+
+// On is the notes that files keeps.
+func On(files Files) *Dir {
+	d := &Dir{Files: files, pending: map[string]string{}}
 	d.idle = sync.NewCond(&d.mu)
 	return d
 }
@@ -71,13 +80,16 @@ func (d *Dir) Sync() error {
 	return d.failed
 }
 
+// A disk is a directory of real files.
+type disk string
+
 // Write writes a note now. It need not survive a crash of the host.
-func (d *Dir) Write(name, text string) error {
-	path := filepath.Join(d.path, name)
+func (d disk) Write(name, text string) error {
+	path := filepath.Join(string(d), name)
 	temp := fmt.Sprintf("%s.new%d", path, os.Getpid()) // short-lived commands may write the same note
 	err := os.WriteFile(temp, []byte(text), 0o644)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(d.path, 0o755); err == nil {
+		if err = os.MkdirAll(string(d), 0o755); err == nil {
 			err = os.WriteFile(temp, []byte(text), 0o644)
 		}
 	}
@@ -91,7 +103,7 @@ func (d *Dir) Write(name, text string) error {
 }
 
 // Read is the text of a note, without white space around it.
-func (d *Dir) Read(name string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(d.path, name))
+func (d disk) Read(name string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(string(d), name))
 	return strings.TrimSpace(string(b)), err
 }

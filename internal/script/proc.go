@@ -138,3 +138,12 @@ func (p proc) signal(sigs ...unix.Signal) {
 		}
 	}
 }
+
+// InWords is processes as a person is told of them.
+func InWords(of []Process) string {
+	var words []string
+	for _, p := range of {
+		words = append(words, fmt.Sprintf("%s (pid %d)", p.Command, p.PID))
+	}
+	return strings.Join(words, ", ")
+}

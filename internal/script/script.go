@@ -43,6 +43,7 @@ type Config struct {
 	Shell   string   // "" or "auto": what the script's first line names; else the path of a shell
 	Environ []string // environment that ours is added to; BTW_HOME is dropped
 	Cgroup  string   // "": the mounted cgroup2; "none": work without; else a cgroup2 directory
+	Also    []string // other cgroups that processes of the package may be in, from when this host had another name
 	Beside  bool     // another process runs the package: its cgroups are left as they are at the end
 }
 
@@ -122,8 +123,13 @@ func (r *Runner) Leave() error {
 	return r.Close()
 }
 
-// Log is the package's log, open for appending.
-func (r *Runner) Log() *os.File { return r.log }
+// Abandon is Close for a package that was not begun: an empty log goes too.
+func (r *Runner) Abandon() error {
+	if info, err := r.log.Stat(); err == nil && info.Size() == 0 {
+		_ = os.Remove(r.log.Name())
+	}
+	return r.Close()
+}
 
 // Logf adds a line to the package's log, in one write.
 func (r *Runner) Logf(format string, args ...any) {

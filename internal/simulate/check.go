@@ -172,3 +172,43 @@ func (p *Package) look() {
 	}
 	p.up = up
 }
+
+// sameTime sees that no two of start and stop run on a node at once. The caller holds s.mu.
+func (w *world) sameTime(a *action) {
+	for _, p := range w.procs {
+		other := p.action
+		if other == nil || other == a || other.main != p || p.dead || p.doomed || other.what == "status" || a.what == "status" {
+			continue
+		}
+		w.s.violateLocked(w.pkg, "%s: %s begins while %s runs", w.node.name, a.what, other.what)
+	}
+}
+
+// A grant is a lock as a node was told of it.
+type grant struct {
+	node     string
+	previous string
+}
+
+// granted notes one. The caller holds s.mu.
+func (p *Package) granted(node string, term uint64, previous string) {
+	if p.grants == nil {
+		p.grants = map[uint64]grant{}
+	}
+	p.grants[term] = grant{node, previous}
+}
+
+// knows sees that BTW_TERM and BTW_PREVIOUS of a start are those of the lock that the node has: the lock
+// that was granted, not one that was gone on with in an earlier term. The caller holds s.mu.
+func (s *Simulation) knows(a *action) {
+	g, ok := a.w.pkg.grants[a.term]
+	if a.what != "start" || !ok {
+		return
+	}
+	switch {
+	case g.node != a.w.node.name:
+		s.violateLocked(a.w.pkg, "%s: BTW_TERM is %d, which is %s's", a.w.node.name, a.term, g.node)
+	case g.previous != a.previous:
+		s.violateLocked(a.w.pkg, "%s: BTW_PREVIOUS is %q, and the lock was %q's before term %d", a.w.node.name, a.previous, g.previous, a.term)
+	}
+}

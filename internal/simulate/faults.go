@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"backtowork/internal/failover"
+	"backtowork/internal/manager"
 )
 
 // A fault is something that can go wrong.
@@ -44,6 +44,12 @@ var faults = map[string]fault{
 	"halt":           {4, true, "service stop, and service start a while after", (*Simulation).haltOne},
 	"bad-stop":       {3, false, "the stop script fails or hangs", (*Simulation).badStop},
 	changing:         {3, true, "timeout and stop_timeout are changed", (*Simulation).parameters},
+	"kill-in-start":  {3, true, "kill -9 of back-to-work while the start script runs; the node is cut off, now and then", (*Simulation).killInStart},
+	"rename":         {2, true, "a host gets another name, and back-to-work there, or its deadman, is killed or upgraded", (*Simulation).rename},
+	"upgrade":        {4, true, "service upgrade, to another version now and then", (*Simulation).upgrade},
+	"disk-full":      {2, true, "the disk of a node is full for a while", (*Simulation).diskFull},
+	"disk-hangs":     {2, true, "the disk of a node hangs for a while", (*Simulation).diskHangs},
+	changedBadly:     {2, true, "a parameter becomes bad, and back-to-work is killed or upgraded", (*Simulation).badParameters},
 	"clear":          {1, true, "service clear", (*Simulation).forget},
 	"look":           {1, true, "service unblock, without need", (*Simulation).lookAgain},
 }
@@ -51,14 +57,17 @@ var faults = map[string]fault{
 // BothKilled is the fault after which two may run: see [Plan].
 const BothKilled = "both-killed"
 
-// changing is the fault that changes parameters.
-const changing = "parameters"
+// changing is the fault that changes parameters, changedBadly the one that makes one bad.
+const (
+	changing     = "parameters"
+	changedBadly = "bad-parameters"
+)
 
 // Faults is all that can go wrong with fixed parameters, by name, in words.
 func Faults() map[string]string {
 	all := map[string]string{}
 	for name, f := range faults {
-		if name != changing {
+		if name != changing && name != changedBadly {
 			all[name] = f.what
 		}
 	}
@@ -68,7 +77,7 @@ func Faults() map[string]string {
 // weight is how often a fault is made.
 func (s *Simulation) weight(name string) int {
 	switch {
-	case name == changing && s.Fixed:
+	case (name == changing || name == changedBadly) && s.Fixed:
 		return 0
 	case s.Faults != nil:
 		return s.Faults[name]
@@ -134,12 +143,15 @@ func (s *Simulation) heal() {
 	close(s.healed)
 	s.healed = make(chan struct{})
 	for _, p := range s.packages {
-		p.armed, p.slow = false, false
+		p.armed, p.slow, p.killed, p.wrong = false, false, false, false
 		for _, w := range p.worlds {
 			w.bad = ""
 		}
 	}
 	s.mu.Unlock()
+	for _, n := range s.nodes {
+		n.setDisks(false, false)
+	}
 	time.Sleep(time.Millisecond)
 	s.net.Heal()
 	for _, v := range s.servers {
@@ -149,19 +161,15 @@ func (s *Simulation) heal() {
 		n.freeze(false)
 		n.start()
 		n.startAll()
-		s.each(n, func(m *manager) { m.order(failover.Forget) })
+		s.each(n, manager.Clear)
 	}
 	s.note(nil, "everything is healed")
 }
 
-// each does f for each manager of a node.
-func (s *Simulation) each(n *node, f func(*manager)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// each has each manager of a node asked for something.
+func (s *Simulation) each(n *node, what string) {
 	for _, p := range s.packages {
-		if m := n.jobs[p.Name].runs; m != nil && m.p.alive() {
-			f(m)
-		}
+		s.tell(n.jobs[p.Name], what, "")
 	}
 }
 
@@ -236,6 +244,12 @@ func (s *Simulation) starting(h hands) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j := h.node.jobs[h.pkg.Name]
+	if h.pkg.killed && j.pid == h.p && j.guard != nil && j.guard.alive() && !j.guard.paused() {
+		h.pkg.killed, h.long = false, true
+		j.since = time.Now()
+		s.later(50*time.Millisecond+time.Duration(h.rng.Int64N(int64(longStart))), func() { s.killNow(h) })
+		return
+	}
 	if !h.pkg.armed || j.pid != h.p || j.guard == nil || !j.guard.alive() || j.guard.paused() {
 		return
 	}
@@ -256,24 +270,25 @@ func (s *Simulation) killReleaser() {
 }
 
 // releasing is told of each release before it begins.
-func (s *Simulation) releasing(m *manager) {
+func (s *Simulation) releasing(l *locker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !m.pkg.slow || !m.job.whole() {
+	j := l.j
+	if !j.pkg.slow || !j.whole() {
 		return
 	}
-	m.pkg.slow = false
-	m.since = time.Now()
-	delay := time.Duration(500+m.rng.IntN(1000)) * time.Millisecond
-	s.noteLocked(m.pkg, "%s: the release is on its way for %v", m.node.name, delay)
+	j.pkg.slow = false
+	j.since = time.Now()
+	delay := time.Duration(500+j.rng.IntN(1000)) * time.Millisecond
+	s.noteLocked(j.pkg, "%s: the release is on its way for %v", j.node.name, delay)
 	servers := s.servers // those of now
 	for _, v := range servers {
-		s.net.SetSlow(m.node.name, v.entry, func() time.Duration { return delay })
+		s.net.SetSlow(j.node.name, v.entry, func() time.Duration { return delay })
 	}
-	s.later(20*time.Millisecond, m.p.kill)
+	s.later(20*time.Millisecond, l.p.kill)
 	s.later(20*time.Millisecond, func() {
 		for _, v := range servers {
-			s.net.SetSlow(m.node.name, v.entry, nil)
+			s.net.SetSlow(j.node.name, v.entry, nil)
 		}
 	})
 }
@@ -341,16 +356,19 @@ func (s *Simulation) parameters() {
 	p.Params.Timeout, p.Params.StopTimeout = params.Timeout, params.StopTimeout
 	s.noteLocked(p, "T is %v now, S %v", params.Timeout, params.StopTimeout)
 	for _, w := range p.worlds {
-		if m := w.node.jobs[p.Name].runs; m != nil && m.p.alive() {
-			m.signal(syscall.SIGUSR1)
+		if j := w.node.jobs[p.Name]; j.manages() {
+			select {
+			case j.pid.signals <- syscall.SIGUSR1:
+			default: // it has enough to do
+			}
 		}
 	}
 	s.mu.Unlock()
 }
 
-func (s *Simulation) forget() { s.each(s.some().node, func(m *manager) { m.order(failover.Forget) }) }
+func (s *Simulation) forget() { s.each(s.some().node, manager.Clear) }
 
-func (s *Simulation) lookAgain() { s.each(s.some().node, func(m *manager) { m.order(failover.Look) }) }
+func (s *Simulation) lookAgain() { s.each(s.some().node, manager.Unblock) }
 
 // badStop makes the stop script of a package fail, or hang, on a node, for a while.
 func (s *Simulation) badStop() {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"path/filepath"
 	"time"
 
 	"backtowork/internal/lease"
@@ -22,8 +21,9 @@ type node struct {
 	flow   chan struct{} // closed, unless the whole host stands still
 	thaw   time.Time     // when it last went on
 	tls    *tls.Config
-	locks  string          // the directory of what it knows of locks
+	locks  *disk           // what it knows of locks
 	jobs   map[string]*job // by package
+	called string          // what the host is called now; name is what the network knows
 	server *server         // nil for none
 
 	processes map[int]*process // that live, and some dead
@@ -35,6 +35,7 @@ func (n *node) process(name string) *process {
 	defer n.s.mu.Unlock()
 	n.s.pids++
 	p := newProcess(fmt.Sprintf("%s %d", name, n.s.pids), n.s.pids)
+	p.node = n.called
 	maps.DeleteFunc(n.processes, func(_ int, p *process) bool { return !p.alive() })
 	n.processes[p.pid] = p
 	if !isClosed(n.flow) {
@@ -43,17 +44,12 @@ func (n *node) process(name string) *process {
 	return p
 }
 
-// brokenDisk is where nothing can be written, and the kernel is not even asked.
-const brokenDisk = "/\x00/"
-
 func (s *Simulation) newNode(name string) *node {
-	n := &node{s: s, name: name, rate: s.rate(), flow: make(chan struct{}), jobs: map[string]*job{}, processes: map[int]*process{}}
-	close(n.flow)
-	dir := filepath.Join(s.dir, name)
-	if len(s.nodes) > 0 || s.Seed%3 != 0 { // its disk is broken, and nothing may depend on that: and it is much cheaper
-		dir = brokenDisk + name
+	n := &node{
+		s: s, name: name, called: name, rate: s.rate(), flow: make(chan struct{}), jobs: map[string]*job{}, processes: map[int]*process{},
+		locks: newDisk(),
 	}
-	n.locks = filepath.Join(dir, "locks")
+	close(n.flow)
 	config, err := s.key.Client(name, "http/1.1")
 	if err != nil {
 		s.violate(nil, "cannot make a certificate: %v", err)
@@ -61,7 +57,7 @@ func (s *Simulation) newNode(name string) *node {
 	n.tls = config
 	for i, p := range s.packages {
 		w := &world{s: s, node: n, pkg: p, changed: make(chan struct{}), rng: rand.New(rand.NewPCG(s.Seed, uint64(len(s.nodes)*100+i+7)))}
-		n.jobs[p.Name] = &job{world: w, dir: filepath.Join(dir, p.Name)}
+		n.jobs[p.Name] = &job{world: w, disk: newDisk()}
 		p.worlds = append(p.worlds, w)
 	}
 	return n
@@ -106,11 +102,11 @@ func (n *node) startAll() {
 		n.s.mu.Unlock()
 	}
 	if n.s.grouped && len(idle) > 0 {
-		n.startManager(n.process("manager"), idle, nil, 0)
+		n.startManager(n.process("manager"), begun{jobs: idle})
 		return
 	}
 	for _, j := range idle {
-		n.startManager(n.process("manager"), []*job{j}, nil, 0)
+		n.startManager(n.process("manager"), begun{jobs: []*job{j}})
 	}
 }
 
@@ -123,7 +119,8 @@ func (n *node) crash() {
 	}
 	clear(n.processes)
 	for _, j := range n.jobs {
-		j.pid, j.guard, j.runs = nil, nil, nil
+		j.pid, j.guard, j.ask = nil, nil, nil
+		j.disk.reboot()
 		j.crash()
 	}
 	if !isClosed(n.flow) {
@@ -174,3 +171,16 @@ func (n *node) thawed() <-chan struct{} {
 	defer n.s.mu.Unlock()
 	return n.flow
 }
+
+// bootID is what tells this run of the host from others.
+func (n *node) bootID() string {
+	n.s.mu.Lock()
+	defer n.s.mu.Unlock()
+	return fmt.Sprintf("%s %d", n.name, n.boot)
+}
+
+// isCalled says whether the host is called so, or was.
+func (n *node) isCalled(name string) bool { return n.name == name || name == n.name+renamed }
+
+// renamed ends the other name of a host.
+const renamed = "-new"

@@ -32,16 +32,16 @@ type same struct {
 // sameSession is a lock without an adoption.
 func (l *locker) sameSession(ctx context.Context, pace time.Duration) failover.Lock {
 	h := &same{
-		l: l, client: l.m.session.Client(), every: min(pace, l.Former.Times.Timeout/3), lost: make(chan struct{}), f: l.Former,
+		l: l, client: l.Session.Client(), every: min(pace, l.Former.Times.Timeout/3), lost: make(chan struct{}), f: l.Former,
 	}
-	l.m.s.wg.Go(func() { h.renew(ctx) })
+	l.j.s.wg.Go(func() { h.renew(ctx) })
 	return h
 }
 
 func (h *same) renew(ctx context.Context) {
 	for ctx.Err() == nil && !h.isOver() {
 		limited, cancel := context.WithTimeout(ctx, time.Second)
-		sent, err := h.client.RenewOnce(limited, h.f.Session, h.l.m.pkg.Name, h.f.Term)
+		sent, err := h.client.RenewOnce(limited, h.f.Session, h.l.j.pkg.Name, h.f.Term)
 		cancel()
 		h.mu.Lock()
 		if err == nil {
@@ -79,17 +79,17 @@ func (h *same) Lost() <-chan struct{} { return h.lost }
 func (h *same) Turn(doing failover.PkgState) {
 	end, kill := h.Ends()
 	w := deadman.Word{
-		Package: h.l.m.pkg.Name, Phase: deadman.Held, Doing: string(doing), Term: h.f.Term, Session: h.f.Session, End: end, Kill: kill,
+		Package: h.l.j.pkg.Name, Phase: deadman.Held, Doing: string(doing), Term: h.f.Term, Session: h.f.Session, End: end, Kill: kill,
 		Timeout: h.f.Times.Timeout, Stop: h.f.Times.Stop, Every: h.every,
 	}
 	if isClosed(h.lost) {
 		w.Phase = deadman.Stopping
 	}
-	h.l.m.link.Say(w)
+	h.l.Link.Say(w)
 }
 
 func (h *same) request() lock.ReleaseRequest {
-	return lock.ReleaseRequest{Name: h.l.m.pkg.Name, Term: h.f.Term, Session: h.f.Session}
+	return lock.ReleaseRequest{Name: h.l.j.pkg.Name, Term: h.f.Term, Session: h.f.Session}
 }
 
 func (h *same) Change(context.Context, lock.Times) error { return nil }
@@ -107,23 +107,23 @@ func (h *same) Block(ctx context.Context, reason string) error {
 	return nil
 }
 
-func (h *same) Done() { h.l.m.link.Say(deadman.Word{Package: h.l.m.pkg.Name, Phase: deadman.Free}) }
+func (h *same) Done() { h.l.Link.Say(deadman.Word{Package: h.l.j.pkg.Name, Phase: deadman.Free}) }
 
 // tellOnly has the servers know of smaller times, and nobody else.
 func (h *held) tellOnly(ctx context.Context, times lock.Times) {
 	term, _ := h.Terms()
 	q := lock.ChangeRequest{
-		ReleaseRequest: lock.ReleaseRequest{Name: h.m.pkg.Name, Term: term, Session: h.m.session.Owner.Session}, Times: times,
+		ReleaseRequest: lock.ReleaseRequest{Name: h.l.j.pkg.Name, Term: term, Session: h.l.Session.Owner.Session}, Times: times,
 	}
 	for q.Seq = 1; q.Seq < 6; q.Seq++ { // one of them is right
-		h.m.session.Client().Tell(ctx, "/v1/change", q)
+		h.l.Session.Client().Tell(ctx, "/v1/change", q)
 	}
 }
 
 // tellRelease gives the lock back, and the deadman hears nothing of it.
 func (h *held) tellRelease(ctx context.Context) error {
 	term, _ := h.Terms()
-	h.m.session.Client().Tell(ctx, "/v1/release", lock.ReleaseRequest{Name: h.m.pkg.Name, Term: term, Session: h.m.session.Owner.Session})
+	h.l.Session.Client().Tell(ctx, "/v1/release", lock.ReleaseRequest{Name: h.l.j.pkg.Name, Term: term, Session: h.l.Session.Owner.Session})
 	return ctx.Err()
 }
 

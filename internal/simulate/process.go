@@ -20,8 +20,13 @@ import (
 type process struct {
 	name string
 	pid  int
-	ctx  context.Context // ends with the process
-	end  context.CancelFunc
+	node string // what it calls its host
+	in   *world // in whose start it was begun, unless it has moved out; the simulation's mu guards it
+
+	signals chan os.Signal
+	adopted atomic.Bool     // it has gone on with a package, once
+	ctx     context.Context // ends with the process
+	end     context.CancelFunc
 
 	mu    sync.Mutex
 	dead  bool
@@ -33,7 +38,7 @@ type process struct {
 var errDead = errors.New("the process is dead")
 
 func newProcess(name string, pid int) *process {
-	p := &process{name: name, pid: pid, gate: make(chan struct{}), conns: map[*gated]bool{}}
+	p := &process{name: name, pid: pid, signals: make(chan os.Signal, 8), gate: make(chan struct{}), conns: map[*gated]bool{}}
 	p.ctx, p.end = context.WithCancel(context.Background())
 	close(p.gate)
 	return p
@@ -200,6 +205,16 @@ func (g *gated) Close() error {
 	return nil
 }
 
+// hand gives a connection of p to another process: what p still does with it has no effect.
+func (p *process) hand(g *gated, to *process) net.Conn {
+	p.mu.Lock()
+	delete(p.conns, g)
+	p.mu.Unlock()
+	s := g.Conn.(*socket).moved()
+	g.once.Do(func() { close(g.closed) })
+	return to.own(s)
+}
+
 func (g *gated) shut() {
 	g.once.Do(func() {
 		close(g.closed)
@@ -223,6 +238,18 @@ func socketPair() (a, b *socket) {
 	a, b = &socket{mu: &mu, wake: sync.NewCond(&mu)}, &socket{mu: &mu, wake: sync.NewCond(&mu)}
 	a.peer, b.peer = b, a
 	return a, b
+}
+
+// moved is the same end, in other hands: who reads from s, or writes to it, finds it closed.
+func (s *socket) moved() *socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to := &socket{mu: s.mu, wake: sync.NewCond(s.mu), peer: s.peer}
+	_, _ = to.in.Write(s.in.Bytes())
+	s.peer.peer = to
+	s.closed = true
+	s.wake.Broadcast()
+	return to
 }
 
 // Read reads what the other end wrote.

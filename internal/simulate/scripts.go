@@ -12,7 +12,57 @@ import (
 type hands struct {
 	*world
 	p *process
+	reach
 }
+
+// A reach is what of a package a process can find: what has its mark in the environment, and what is in
+// its cgroups. Those have a name made of what the host was called.
+type reach struct {
+	mark   string
+	groups []string
+}
+
+// reach is that of a process of n: what it starts goes to the first of its groups.
+func (n *node) reach(p *process, mark string, also []string) reach {
+	r := reach{mark: mark, groups: []string{p.node}}
+	if !n.s.Off.Name {
+		r.groups = append(r.groups, also...)
+	}
+	return r
+}
+
+func (r reach) sees(p *proc) bool { return p.mark == r.mark || slices.Contains(r.groups, p.group) }
+
+// seen is what of the package the process can find. The caller holds s.mu.
+func (h hands) seen() (all []*proc) {
+	for _, p := range h.procs {
+		if h.sees(p) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// Cgroup is what its processes are in.
+func (h hands) Cgroup() string { return h.groups[0] }
+
+// SetUnits has nothing to do: there is no systemd.
+func (h hands) SetUnits([]string) {}
+
+// Fence has a node powered off.
+func (h hands) Fence(ctx context.Context, node string) error { return h.powerOff(ctx, node) }
+
+// TakeAway has nothing to do: a package has neither addresses nor mounts.
+func (h hands) TakeAway(failover.Standing) []string { return nil }
+
+// Close has nothing to do, as the others.
+func (h hands) Close() error { return nil }
+
+// Leave has nothing to do.
+func (h hands) Leave() error { return nil }
+
+// Abandon has nothing to do.
+func (h hands) Abandon() error { return nil }
 
 // afterKill is how long what was sent SIGKILL is waited for.
 const afterKill = time.Second
@@ -24,11 +74,14 @@ func (h hands) Echo(_ context.Context, name string) (string, error) {
 	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
+	if name == "pace" && h.pkg.wrong {
+		return "1s", nil
+	}
 	return h.pkg.Params.Values()[name], nil
 }
 
 // Start begins a script.
-func (h hands) Start(what string, _ uint64, _ string) (failover.Action, error) {
+func (h hands) Start(what string, term uint64, previous string) (failover.Action, error) {
 	if !h.p.acts() {
 		return nil, errDead
 	}
@@ -38,9 +91,12 @@ func (h hands) Start(what string, _ uint64, _ string) (failover.Action, error) {
 			return nil, errDead
 		}
 	}
+	if h.s.Off.Previous && h.p.adopted.Load() {
+		previous = h.p.node
+	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	return deed{h.begin(what, h.p.name), h}, nil
+	return deed{h.begin(what, call{h.p.name, term, previous, h.reach}), h}, nil
 }
 
 // Settle makes what a start left running the service.
@@ -50,7 +106,7 @@ func (h hands) Settle() error {
 	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	for _, p := range h.procs {
+	for _, p := range h.seen() {
 		if p.action == nil || p.action.main != p {
 			p.action = nil
 		}
@@ -69,7 +125,7 @@ func (h hands) KillAll(grace time.Duration) (string, error) {
 // sweep sends TERM to some, and KILL after grace, and says what is alive of them for all that.
 func (h hands) sweep(grace time.Duration, which func(*proc) bool) (string, error) {
 	left := func() []*proc {
-		return slices.DeleteFunc(slices.Clone(h.procs), func(p *proc) bool { return !which(p) })
+		return slices.DeleteFunc(h.seen(), func(p *proc) bool { return !which(p) })
 	}
 	for _, kill := range []bool{false, true} {
 		limit := grace
@@ -86,6 +142,7 @@ func (h hands) sweep(grace time.Duration, which func(*proc) bool) (string, error
 		for _, p := range left() {
 			h.signal(p, kill)
 		}
+		h.killWithin(kill)
 		h.s.mu.Unlock()
 		if !h.await(limit, func() bool { return len(left()) == 0 }) {
 			continue
@@ -125,21 +182,50 @@ func (h hands) Alive() (string, error) {
 	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	return words(h.procs), nil
+	return words(h.seen()), nil
 }
 
 // KillUnfinished kills what no start has left for good.
 func (h hands) KillUnfinished(bool) error {
+	if h.s.Off.Unkilled {
+		return nil
+	}
 	_, err := h.sweep(0, func(p *proc) bool { return p.action != nil })
 	return err
 }
 
-// reset is self_fence=reboot.
-func (h hands) reset() {
-	if h.p.acts() {
-		h.s.wg.Go(func() { h.s.resetNode(h.node) })
-		<-h.p.ctx.Done()
+// killWithin kills the managers and deadmen that are in the package's cgroup, since its start has started
+// them. The caller holds s.mu.
+func (h hands) killWithin(kill bool) {
+	for _, p := range h.node.processes {
+		if kill && p.in == h.world {
+			p.kill()
+		}
 	}
+}
+
+// reset is self_fence=reboot.
+func (n *node) reset(p *process) {
+	if p.acts() {
+		n.s.wg.Go(func() { n.s.resetNode(n) })
+		<-p.ctx.Done()
+	}
+}
+
+// aside is a process that moves out of the cgroup in which it was started.
+func (s *Simulation) aside(p *process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.Off.Aside {
+		p.in = nil
+	}
+}
+
+// inherit has a process be in the cgroup of the one that starts it.
+func (s *Simulation) inherit(from, to *process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to.in = from.in
 }
 
 // A deed is an action as the process that began it sees it.

@@ -20,7 +20,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"backtowork/internal/clusterkey"
@@ -28,6 +27,7 @@ import (
 	"backtowork/internal/lease"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/lockserver"
+	"backtowork/internal/manager"
 	"backtowork/internal/memnet"
 )
 
@@ -61,6 +61,10 @@ type Off struct {
 	Release  bool // rule 17: the lock is given back, and the deadman hears of it afterwards
 	Word     bool // rule 17: nobody waits until the deadman knows of the lock
 	Smaller  bool // rule 20: a smaller T binds when the servers know it, not before
+	Name     bool // rule 4: who goes on with a package goes by what the host is called now
+	Unkilled bool // rule 18: what an earlier manager has begun goes on
+	Previous bool // rule 18: who has gone on with a package once goes by its own node as the one before
+	Aside    bool // rule 17: managers and deadmen stay in the cgroup of who started them
 }
 
 // A Package is one that the cluster runs. The simulation's mu guards it.
@@ -74,11 +78,16 @@ type Package struct {
 	fault   string // the last that there was
 	cause   string // why it is down
 	since   time.Time
-	longest time.Duration // that it was up nowhere, since a fault that comes alone
-	blocked bool          // since then its lock was
-	told    uint64        // the highest term of which a deadman told
-	armed   bool          // the next that starts is to be stopped
-	slow    bool          // the next release is to be slow, and its manager killed
+	longest time.Duration    // that it was up nowhere, since a fault that comes alone
+	blocked bool             // since then its lock was
+	told    uint64           // the highest term of which a deadman told
+	armed   bool             // the next that starts is to be stopped
+	slow    bool             // the next release is to be slow, and its manager killed
+	killed  bool             // the manager of the next start is to be killed while the script runs
+	wrong   bool             // a parameter cannot be used now
+	bare    bool             // its service has nothing of ours in its environment
+	child   *Package         // that its start starts; nil for none
+	grants  map[uint64]grant // that were not adoptions, by term
 }
 
 // A Simulation is one run.
@@ -148,7 +157,10 @@ func (s *Simulation) build() {
 		if i == 0 && s.Name != "" {
 			name = s.Name
 		}
-		s.packages = append(s.packages, &Package{Name: name, Params: params, s: s, since: time.Now()})
+		s.packages = append(s.packages, &Package{Name: name, Params: params, s: s, since: time.Now(), bare: s.rng.IntN(3) == 0})
+	}
+	if len(s.packages) > 1 && !s.grouped {
+		s.packages[0].child = s.packages[1]
 	}
 	for i := range s.Nodes {
 		s.nodes = append(s.nodes, s.newNode(fmt.Sprintf("n%d", i+1)))
@@ -221,17 +233,17 @@ func (s *Simulation) unblock() {
 	for _, p := range s.packages {
 		k := locks[p.Name].Lock
 		for _, n := range s.nodes {
-			if k.Blocked == "" || n.name != k.Node {
+			if k.Blocked == "" || !n.isCalled(k.Node) {
 				continue
 			}
 			j := n.jobs[p.Name]
 			s.mu.Lock()
 			j.clean()
-			m := j.runs
+			its := j.manages() && j.session == k.Session
 			s.noteLocked(p, "the admin unblocks %s", n.name)
 			s.mu.Unlock()
-			if m != nil && m.p.alive() && m.session.Owner.Session == k.Session {
-				m.order(failover.Look)
+			if its {
+				s.tell(j, manager.Unblock, "")
 				continue
 			}
 			_, _ = s.admin.Unblock(context.Background(), p.Name, k.Term, k.Session, "admin") // else the next time
@@ -289,13 +301,7 @@ func (s *Simulation) running() (n int) {
 // halt is service stop.
 func (s *Simulation) halt(j *job) {
 	s.mu.Lock()
-	m := j.runs
-	j.adopted = false
-	if m != nil {
-		m.halted = true
-	}
+	j.adopted, j.halted = false, true
 	s.mu.Unlock()
-	if m != nil && m.p.alive() {
-		m.signal(syscall.SIGTERM)
-	}
+	s.tell(j, manager.Halt, "")
 }

@@ -21,6 +21,7 @@ type world struct {
 	begun   int           // services, ever
 	changed chan struct{} // closed, and made anew, when something changes
 	bad     string        // what its stop script does for now: "fails" or "hangs"; "" for nothing of it
+	long    bool          // its next start takes long
 
 	lease    *held       // the last that the node had
 	released bool        // and gave back
@@ -41,17 +42,27 @@ type proc struct {
 	dead    bool
 	ended   chan struct{}
 	service int       // the how manieth
+	mark    string    // in its environment; "" for none of ours
+	group   string    // its cgroup
 	counts  time.Time // from when on it matters: what a status leaves may live as long as that needs to be seen
 }
 
 // An action is one run of the package script.
 type action struct {
-	w      *world
-	what   string
-	main   *proc
-	code   int
-	done   chan struct{}
-	called string // by whom
+	w    *world
+	what string
+	main *proc
+	code int
+	done chan struct{}
+	call
+}
+
+// A call is by whom an action was begun, and with what.
+type call struct {
+	by       string
+	term     uint64
+	previous string
+	reach
 }
 
 // An act is what an action does.
@@ -82,6 +93,10 @@ func (p *Package) scripts() time.Duration {
 // draw is what a script does this time.
 func (w *world) draw(what string) act {
 	a := w.usual(what)
+	if what == "start" && w.long {
+		w.long, a.takes = false, longStart
+		return a
+	}
 	odds := w.s.odds
 	if what == "status" {
 		odds /= 25
@@ -122,13 +137,15 @@ func (w *world) draw(what string) act {
 }
 
 // begin begins an action. The caller holds s.mu.
-func (w *world) begin(what, by string) *action {
+func (w *world) begin(what string, by call) *action {
 	does := w.draw(what)
-	a := &action{w: w, what: what, done: make(chan struct{}), called: by}
+	a := &action{w: w, what: what, done: make(chan struct{}), call: by}
 	a.main = w.spawn(what, a, does)
 	if what != "status" {
-		w.s.noteLocked(w.pkg, "%s: %s begins, by %s", w.node.name, what, by)
+		w.s.noteLocked(w.pkg, "%s: %s begins, by %s", w.node.name, what, by.by)
 	}
+	w.sameTime(a)
+	w.s.knows(a)
 	switch {
 	case what == "start" && w.up():
 		w.s.violateLocked(w.pkg, "%s: start begins while the package is up there", w.node.name)
@@ -142,7 +159,10 @@ func (w *world) begin(what, by string) *action {
 
 // spawn makes a process. The caller holds s.mu.
 func (w *world) spawn(what string, a *action, does act) *proc {
-	p := &proc{what: what, action: a, deaf: does.deaf, tough: does.tough, ended: make(chan struct{})}
+	p := &proc{what: what, action: a, deaf: does.deaf, tough: does.tough, ended: make(chan struct{}), mark: a.mark, group: a.groups[0]}
+	if what == "service" && w.pkg.bare {
+		p.mark = ""
+	}
 	w.procs = append(w.procs, p)
 	return p
 }
@@ -206,6 +226,7 @@ func (a *action) acts(does act) {
 		w.begun++
 		p := w.spawn("service", a, does)
 		p.service = w.begun
+		w.startChild()
 	case a.what == "stop" && !does.lies && !does.hangs:
 		for _, p := range slices.Clone(w.procs) {
 			if p.what == "service" {
@@ -221,6 +242,23 @@ func (a *action) acts(does act) {
 		}
 	}
 	w.change()
+}
+
+// startChild is a start script that starts another package. The caller holds s.mu.
+func (w *world) startChild() {
+	if w.pkg.child == nil {
+		return
+	}
+	j := w.node.jobs[w.pkg.child.Name]
+	if (j.pid == nil || !j.pid.alive()) && (j.guard == nil || !j.guard.alive()) {
+		w.s.wg.Go(func() {
+			p := w.node.process("manager, of a start")
+			w.s.mu.Lock()
+			p.in = w
+			w.s.mu.Unlock()
+			w.node.startManager(p, begun{jobs: []*job{j}})
+		})
+	}
 }
 
 // result is the exit status. The caller holds s.mu.

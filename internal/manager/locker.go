@@ -1,6 +1,4 @@
-// Package guarded joins the three that a manager of packages needs: the locks of its session, its
-// deadman, who must know of each lock before anything is done under it, and the failover machine.
-package guarded
+package manager
 
 import (
 	"context"
@@ -20,6 +18,7 @@ type Locker struct {
 	Session *lockclient.Session
 	Link    *deadman.Link
 	Former  lockclient.Former      // of an earlier manager; zero for none
+	Doing   failover.PkgState      // what that did
 	Wish    func(*lockclient.Wish) // what else is wished of the lock: fencing; may be nil
 	Note    func(deadman.Word)     // is told each word too, for who comes after both; may be nil
 }

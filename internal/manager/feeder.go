@@ -1,4 +1,4 @@
-package cli
+package manager
 
 import (
 	"sync"
@@ -7,6 +7,13 @@ import (
 	"backtowork/internal/lease"
 	"backtowork/internal/watchdog"
 )
+
+// A Watchdog is told until when something of a package may run on this node. Nobody waits for it.
+type Watchdog interface {
+	Hold(name string, kill lease.Time, span time.Duration) // until the kill end; span is T + S
+	Clear(name string)                                     // nothing of it is left
+	Flush(limit time.Duration)                             // waits until all was heard, for that long
+}
 
 // A feeder tells the watchdog process of this node what the deadman knows, again and again until
 // it has heard it.
@@ -28,7 +35,8 @@ type until struct {
 	clear bool
 }
 
-func newFeeder(path string, say func(string)) *feeder {
+// Feed is a Watchdog that tells the watchdog process that listens at path.
+func Feed(path string, say func(string)) Watchdog {
 	f := &feeder{
 		path: path, say: say, unsaid: map[string]until{}, held: map[string]until{},
 		wake: make(chan struct{}, 1), idle: make(chan struct{}),
@@ -36,6 +44,14 @@ func newFeeder(path string, say func(string)) *feeder {
 	go f.run() // for as long as the process lives
 	return f
 }
+
+// Hold says until when something of a package may run.
+func (f *feeder) Hold(name string, kill lease.Time, span time.Duration) {
+	f.put(name, until{kill: kill, span: span})
+}
+
+// Clear says that nothing of a package is left.
+func (f *feeder) Clear(name string) { f.put(name, until{clear: true}) }
 
 // put has it said soon.
 func (f *feeder) put(pkg string, u until) {
@@ -48,8 +64,8 @@ func (f *feeder) put(pkg string, u until) {
 	}
 }
 
-// flush waits until all is said, for a moment.
-func (f *feeder) flush(limit time.Duration) {
+// Flush waits until all is said, for a moment.
+func (f *feeder) Flush(limit time.Duration) {
 	f.mu.Lock()
 	done, idle := len(f.unsaid) == 0, f.idle
 	f.mu.Unlock()

@@ -1,4 +1,4 @@
-package guarded
+package manager
 
 import (
 	"testing"

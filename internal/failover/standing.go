@@ -1,0 +1,38 @@
+package failover
+
+import "slices"
+
+// A Standing is what a start may have set up outside of the package's processes, and what is in
+// nobody's cgroup but systemd's: it is to be taken away by what it was set up with, whatever
+// the script says later.
+type Standing struct {
+	VIPs   []string `json:"vips,omitempty"`   // addresses
+	Mounts []string `json:"mounts,omitempty"` // mount points that may be unmounted by force
+	Units  []string `json:"units,omitempty"`  // of systemd
+}
+
+// Standing is what a start by these parameters may set up.
+func (p Params) Standing() Standing {
+	s := Standing{VIPs: p.VIPs, Units: p.KillUnits}
+	if p.ForceUmount {
+		s.Mounts = p.Mounts
+	}
+	return s
+}
+
+// And is what is in either of the two.
+func (s Standing) And(o Standing) Standing {
+	both := func(a, b []string) []string {
+		all := slices.Clone(a)
+		for _, word := range b {
+			if !slices.Contains(all, word) {
+				all = append(all, word)
+			}
+		}
+		return all
+	}
+	return Standing{VIPs: both(s.VIPs, o.VIPs), Mounts: both(s.Mounts, o.Mounts), Units: both(s.Units, o.Units)}
+}
+
+// Empty says whether there is nothing.
+func (s Standing) Empty() bool { return len(s.VIPs)+len(s.Mounts)+len(s.Units) == 0 }

@@ -1,0 +1,153 @@
+package manager
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"backtowork/internal/failover"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Request is what a user asks of a manager, of one package of those that it may run. It goes
+// over a socket, since a request must do on a disk that is full, read-only, or hangs, and must leave nothing
+// behind where it fails.
+type Request struct {
+	What string `json:"what"`
+	Text string `json:"text,omitempty"`
+}
+
+// What a manager can be asked for.
+const (
+	Halt    = "halt"
+	Unblock = string(failover.Look)
+	Clear   = string(failover.Forget)
+	Upgrade = "upgrade" // Text is the program to become; an answer says why not
+	State   = "state"
+)
+
+// An Answer is what a manager says to a request.
+type Answer struct {
+	Error   string `json:"error,omitempty"` // why not
+	Version string `json:"version"`         // of its program
+	Node    string `json:"node"`            // that it goes by
+	Doing   string `json:"doing"`           // the state of the package
+}
+
+// ErrNobody is why a request was not answered: there is no manager now, or it ended before it answered.
+var ErrNobody = errors.New("no manager answers")
+
+const askFile = "ask"
+
+// listen listens for requests about the package whose directory is dir. Where that cannot be written
+// the socket has a name that stands on no disk.
+func listen(dir, home, name string) (net.Listener, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	_ = os.Remove(filepath.Join(dir, askFile)) // of a manager that is dead
+	l, err := net.Listen("unix", within(d))
+	if err != nil {
+		return net.Listen("unix", nowhere(home, name))
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // the directory goes as a whole, or to the next manager
+	return l, os.Chmod(filepath.Join(dir, askFile), 0o600)
+}
+
+// within is the path of the socket in the directory d: the kernel takes no long ones.
+func within(d *os.File) string { return fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), askFile) }
+
+// nowhere is the name of a package's socket that stands on no disk.
+func nowhere(home, name string) string {
+	sum := sha256.Sum256([]byte(home + "\x00" + name))
+	return "@back-to-work/" + hex.EncodeToString(sum[:16])
+}
+
+// askLimit is how long who asks may take to say what.
+const askLimit = 5 * time.Second
+
+func serve(l net.Listener, answer func(Request) Answer) {
+	for {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // no descriptor is left: it is tried again
+			time.Sleep(askLimit / 10)
+			continue
+		}
+		go func() {
+			defer c.Close()
+			var q Request
+			if !trusted(c) || c.SetReadDeadline(time.Now().Add(askLimit)) != nil || json.NewDecoder(c).Decode(&q) != nil {
+				return
+			}
+			_ = json.NewEncoder(c).Encode(answer(q)) // who asked may be gone
+		}()
+	}
+}
+
+// trusted says whether the other end of c is a process of root, or of the user that this one runs as.
+func trusted(c net.Conn) bool {
+	raw, err := c.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	ok := false
+	err = raw.Control(func(fd uintptr) {
+		peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		ok = err == nil && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid())
+	})
+	return ok && err == nil
+}
+
+// Ask asks the package's manager on this node. The error is [ErrNobody] where nobody answered; an answer
+// that says why not is none.
+func (h Home) Ask(ctx context.Context, name string, q Request) (a Answer, err error) {
+	c, err := h.dial(ctx, name)
+	if err != nil {
+		return a, err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Now()) })()
+	if json.NewEncoder(c).Encode(q) != nil || json.NewDecoder(c).Decode(&a) != nil {
+		if ctx.Err() != nil {
+			return a, ctx.Err()
+		}
+		return a, ErrNobody
+	}
+	return a, nil
+}
+
+func (h Home) dial(ctx context.Context, name string) (net.Conn, error) {
+	var dialer net.Dialer
+	var c net.Conn
+	d, err := os.Open(h.Path(name))
+	if err == nil {
+		defer d.Close()
+		c, err = dialer.DialContext(ctx, "unix", within(d))
+	}
+	if err != nil && !errors.Is(err, os.ErrPermission) {
+		c, err = dialer.DialContext(ctx, "unix", nowhere(string(h), name))
+	}
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("cannot ask the manager of package %s: %w", name, os.ErrPermission)
+	case err != nil:
+		return nil, ErrNobody
+	case !trusted(c):
+		_ = c.Close()
+		return nil, ErrNobody
+	}
+	return c, nil
+}

@@ -1,0 +1,118 @@
+package manager
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"backtowork/internal/deadman"
+	"backtowork/internal/failover"
+	"backtowork/internal/lockclient"
+	"backtowork/internal/notes"
+)
+
+// recordNote is the note in lockdir_P that says what there is to go on with, or to stop, where
+// manager and deadman were killed at once.
+const recordNote = "record"
+
+// A Record is that note.
+type Record struct {
+	Boot   string          `json:"boot"` // of this host: its clocks count from then
+	Node   string          `json:"node"`
+	Mark   string          `json:"mark"` // in the environment of all processes of the package
+	Cgroup string          `json:"cgroup,omitempty"`
+	Lived  json.RawMessage `json:"lived,omitempty"` // see lived
+	Word   deadman.Word    `json:"word"`
+}
+
+// ReadRecord is what an earlier manager has left; the zero Record if nothing, or nothing of this boot.
+func ReadRecord(of *notes.Dir, boot string) (r Record, err error) {
+	text, err := of.Read(recordNote)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Record{}, nil
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("cannot read what an earlier back-to-work has left: %w", err)
+	}
+	if json.Unmarshal([]byte(text), &r) != nil || r.Boot != boot {
+		return Record{}, nil // what ran is gone with the boot; a note cut short is of a host that crashed
+	}
+	return r, nil
+}
+
+// note is r as it stands on the disk.
+func (r Record) note() string {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // it is words and numbers
+	}
+	return string(b) + "\n"
+}
+
+// A former is an earlier manager of a package on this node, which may still have had the lock when it died.
+type former struct {
+	lockclient.Former
+	word deadman.Word // its last
+}
+
+// findFormer finds out what there is to go on with: from the deadman, or from the note that a
+// manager left which was killed together with its deadman.
+func (g *Group) findFormer(m *member) error {
+	r, err := ReadRecord(m.dir.Notes(), g.Boot)
+	if err != nil {
+		return err
+	}
+	if g.earlier != nil {
+		origin := g.earlier.Origins[m.name]
+		r.Mark, r.Cgroup, r.Lived, r.Word = origin.Mark, origin.Cgroup, origin.Params, g.earlier.Words[m.name]
+	}
+	m.mark = r.Mark
+	if r.Cgroup != "" {
+		m.also = []string{r.Cgroup}
+	}
+	m.lived = livedBy(r.Lived)
+	f, ok, past := FormerOf(r.Word, g.Clock.Now())
+	if m.clear = past; ok {
+		m.former = &former{f, r.Word}
+		if g.earlier == nil && !g.AfterDeadman && (r.Word.Doing == string(failover.Halting) || r.Word.Doing == string(failover.Halted)) {
+			m.former.word.Doing = string(failover.Failing) // it is to be stopped, but who starts it by hand wants it
+		}
+	}
+	if m.last = r.Word; r.Word.Package == "" {
+		m.last = deadman.Word{Package: m.name, Phase: deadman.Free}
+	}
+	if m.mark == "" { // known before anything can have it: a daemon that is overlooked is known by it
+		m.mark = lockclient.NewID()
+		m.dir.Notes().Put(recordNote, Record{Boot: g.Boot, Node: g.Node, Mark: m.mark, Word: m.last}.note())
+	}
+	return nil
+}
+
+// A lived is what a manager lives by, and what was set up by it or by what it lived by before: what a
+// start has set up is taken away by what it was set up with.
+type lived struct {
+	failover.Params
+	Before failover.Standing `json:"before,omitzero"`
+}
+
+// livedBy is the lived that text says; nil for none.
+func livedBy(text json.RawMessage) *lived {
+	var l lived
+	if len(text) == 0 || json.Unmarshal(text, &l) != nil {
+		return nil
+	}
+	return &l
+}
+
+// standing is all that may have been set up.
+func (l lived) standing() failover.Standing { return l.Before.And(l.Params.Standing()) }
+
+// text is l, for who comes after this process.
+func (l lived) text() json.RawMessage {
+	b, err := json.Marshal(l)
+	if err != nil {
+		panic(err) // it is numbers and words
+	}
+	return b
+}

@@ -1,0 +1,272 @@
+// Package manager is a process of back-to-work: packages that share a session at the lock servers
+// and a deadman, and the deadman's process, which acts on them when the first dies or hangs.
+//
+//	Group (back-to-work)                        Deadman (its second process)
+//	  member: failover machine, Locker ---.       Deadman loop of package deadman
+//	  member: ...                         |       the stop ladder: failover machine of its own
+//	  session of lockclient               '-- socket --'
+//	  Dir: lockdir_P, locked by pid               the same, locked by its own
+//
+// What the two act on comes in by a [Config]: clocks, files, scripts, other processes. So the
+// simulation of a cluster runs this very code; it stands for the world, and decides nothing.
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"backtowork/internal/deadman"
+	"backtowork/internal/failover"
+	"backtowork/internal/lease"
+	"backtowork/internal/lockclient"
+)
+
+// A Common is what both processes act on.
+type Common struct {
+	Node    string // that is what who began with the packages called it, for who goes on with them
+	Version string // of the program
+	PID     int
+	Boot    string // of this host's run: its clocks count from then
+	Clock   lease.Clock
+	Log     *slog.Logger
+	Say     func(line string) // to the admin
+	Dirs    Dirs
+	// Scripts runs the actions of a package, whose processes have mark in their environment, or are in one of
+	// the cgroups called also. beside says that this process is not its manager.
+	Scripts func(name, mark string, also []string, beside bool) (Scripts, error)
+	// Reset prepares a reset of this host, with nothing synced and nobody asked.
+	Reset func() (now func(), err error)
+	// Aside moves this process out of the cgroup of who started it: that may be a package's.
+	Aside func() error
+	// Killer is what kills process pid, and no other that has its number later.
+	Killer func(pid int) (kill func())
+}
+
+// A Config is what a manager process acts on.
+type Config struct {
+	Common
+	// Earlier is the connection with the deadman of a manager that this one goes on for; nil for none.
+	Earlier io.ReadWriteCloser
+	// AfterDeadman says that a deadman has started this process, as the next ordinary manager.
+	AfterDeadman bool
+	Spawn        deadman.Spawn // starts a deadman for this process
+	// Ready sees to what must be there before a lock is asked for: this host's lock server, the hardware
+	// watchdog. goesOn says that packages run already.
+	Ready   func(ctx context.Context, goesOn bool) error
+	Session func() (*lockclient.Session, error)
+	// Output is where what is said of a package of several goes, and what ends that. Nil is Say.
+	Output func(name string) (say func(line string), end func(), err error)
+	// Begun is told the parameters of each package before it is begun. It may be nil.
+	Begun func(name string, p failover.Params)
+	// Doubts are what else is to be said of the parameters of a package when it begins. It may be nil.
+	Doubts func(p failover.Params) []string
+	// Beside runs beside the packages until ctx ends. It may be nil.
+	Beside func(ctx context.Context, c *lockclient.Client, g *Group)
+	// Become looks whether this process can become the program at path. What it returns does so, and
+	// returns only where that failed in spite of it; the program goes on with packages by to, the connection with their deadman.
+	Become func(path string) (now func(to io.ReadWriteCloser, packages []string) error, err error)
+
+	Seen Seen
+}
+
+// Seen is for tests and simulations, which look at what a manager does, or switch a rule off.
+type Seen struct {
+	Locker func(name string, l *Locker) failover.Locker // stands for l
+}
+
+// A Group is the packages of one manager process. They share a session, and so renew their
+// locks in one request.
+type Group struct {
+	Config
+	session *lockclient.Session
+	members []*member
+	link    *deadman.Link     // with the deadman
+	earlier *deadman.Attached // the deadman of a manager that this one goes on for; nil if there was none
+
+	upgrading sync.Mutex
+}
+
+// New takes hold of packages, with everything checked that can be before a lock is asked for.
+func New(ctx context.Context, cfg Config, packages []string) (_ *Group, err error) {
+	g := &Group{Config: cfg}
+	if err := g.Aside(); err != nil {
+		g.Log.Debug("the manager stays in this cgroup", "reason", err)
+	}
+	if g.Earlier != nil {
+		if g.earlier, err = deadman.Attach(g.Earlier, g.Killer, deadman.Hello{PID: g.PID, Version: g.Version}); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			g.undo()
+		}
+	}()
+	for _, name := range g.wanted(packages) {
+		m, err := g.newMember(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		g.members = append(g.members, m)
+	}
+	if len(g.members) == 0 {
+		return nil, errors.New("the deadman stops the packages itself")
+	}
+	if err := g.Ready(ctx, g.earlier != nil); err != nil {
+		return nil, err
+	}
+	if g.session, err = g.Session(); err != nil {
+		return nil, err
+	}
+	if err := g.openLink(); err != nil {
+		return nil, err
+	}
+	for _, m := range g.members {
+		if err := g.begin(m); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// wanted is the packages of this manager: those that it was told, without what the deadman that it
+// goes on with stops itself.
+func (g *Group) wanted(packages []string) []string {
+	if g.earlier == nil {
+		return packages
+	}
+	return slices.DeleteFunc(slices.Clone(packages), func(name string) bool {
+		_, ok := g.earlier.Words[name]
+		return !ok
+	})
+}
+
+// begin is the last before a member runs.
+func (g *Group) begin(m *member) (err error) {
+	if len(g.members) > 1 && g.Output != nil {
+		if m.say, m.silent, err = g.Output(m.name); err != nil {
+			return err
+		}
+	}
+	if g.Begun != nil {
+		g.Begun(m.name, m.parameters())
+	}
+	return nil
+}
+
+// takeDir is Dirs.Take, once no deadman of an earlier manager is at work on the package.
+func (g *Group) takeDir(ctx context.Context, name string) (Dir, error) {
+	for told := false; ; told = true {
+		dir, err := g.Dirs.Take(name, g.earlier != nil)
+		if err != nil || g.earlier != nil || !g.Dirs.Guarded(name) {
+			return dir, err
+		}
+		dir.Leave()
+		if !told {
+			g.Say(fmt.Sprintf("the deadman of an earlier back-to-work is at work on package %s: waiting for it.", name))
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("given up while the deadman of an earlier back-to-work is at work on package %s", name)
+		}
+	}
+}
+
+// openLink starts the deadman, or goes on with the one that there is, unless it is of another version.
+func (g *Group) openLink() error {
+	hello := deadman.Hello{PID: g.PID, Version: g.Version}
+	for _, m := range g.members {
+		hello.Packages = append(hello.Packages, m.origin())
+	}
+	g.link = deadman.NewLink(hello, g.Spawn, g.Say, g.halt)
+	switch {
+	case g.earlier == nil:
+	case g.earlier.Version == g.Version:
+		g.link.Use(g.earlier)
+		return nil
+	default: // its deadman is of another version: it knows an older stop ladder
+		g.earlier.Dismiss()
+		g.link.Tell(g.earlier.Words)
+		if err := g.link.Open(); err != nil { // it is tried again, and if that is of no use the packages are halted
+			g.Say("error: " + err.Error())
+		}
+		return nil
+	}
+	for _, m := range g.members {
+		if m.former != nil {
+			g.link.Say(Inherited(m.former.word, g.Clock.Now()))
+		}
+	}
+	return g.link.Open()
+}
+
+// halt halts all packages.
+func (g *Group) halt() {
+	for _, m := range g.members {
+		m.signal(syscall.SIGTERM)
+	}
+}
+
+// Run runs all packages until each has ended. A signal is for all of them.
+func (g *Group) Run(ctx context.Context, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { g.link.Run(ctx) })
+	beside.Go(func() { g.session.Run(ctx) })
+	beside.Go(func() { g.share(ctx, signals) })
+	if g.Beside != nil {
+		beside.Go(func() { g.Config.Beside(ctx, g.session.Client(), g) })
+	}
+	errs := make([]error, len(g.members))
+	var members sync.WaitGroup
+	for i, m := range g.members {
+		members.Go(func() { errs[i] = m.run(ctx) })
+	}
+	members.Wait()
+	cancel()
+	beside.Wait()
+	return errors.Join(errs...)
+}
+
+// share gives each signal to every member.
+func (g *Group) share(ctx context.Context, signals <-chan os.Signal) {
+	for {
+		select {
+		case sig := <-signals:
+			for _, m := range g.members {
+				m.signal(sig)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Params is what each package is run by now.
+func (g *Group) Params() map[string]failover.Params {
+	all := map[string]failover.Params{}
+	for _, m := range g.members {
+		all[m.name] = m.parameters()
+	}
+	return all
+}
+
+// undo ends a group that was not begun.
+func (g *Group) undo() {
+	if g.link != nil && g.earlier == nil { // else the deadman is to know that nobody goes on
+		g.link.Close()
+	}
+	g.link = nil
+	for _, m := range g.members {
+		m.undo()
+	}
+}

@@ -1,0 +1,351 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"backtowork/internal/deadman"
+	"backtowork/internal/failover"
+	"backtowork/internal/lockclient"
+)
+
+// A member is one package of a group.
+type member struct {
+	*Group
+	name    string
+	scripts Scripts
+	dir     Dir
+	say     func(line string)
+	silent  func() // ends say
+	closing sync.Once
+	signals chan os.Signal
+	orders  chan failover.Order
+
+	mu    sync.Mutex
+	lived *lived       // by what the package is run; set before anything is begun
+	free  bool         // nothing of the package is set up
+	reset func()       // of this host; nil where that was never asked for
+	last  deadman.Word // that was noted
+
+	mark    string   // of the package's processes
+	also    []string // cgroups that they may be in too
+	former  *former  // an earlier manager that may still have had the lock
+	clear   bool     // processes are left of nobody knows when
+	leaves  bool     // what there is of an earlier manager is left to others, if this one does not begin
+	manager atomic.Pointer[failover.Manager]
+	closed  chan struct{} // when it has ended, and the deadman knows
+}
+
+// newMember takes hold of a package on this node, and asks it for its parameters.
+func (g *Group) newMember(ctx context.Context, name string) (_ *member, err error) {
+	m := &member{
+		Group: g, name: name, say: g.Say, signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8),
+		closed: make(chan struct{}), leaves: g.earlier != nil, free: true,
+	}
+	if m.dir, err = g.takeDir(ctx, name); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			m.undo()
+		}
+	}()
+	if err := g.findFormer(m); err != nil {
+		return nil, err
+	}
+	m.leaves = m.leaves || m.former != nil || m.clear
+	if m.scripts, err = g.Scripts(name, m.mark, m.also, false); err != nil {
+		return nil, err
+	}
+	params, err := m.read(ctx)
+	if err != nil {
+		return nil, AboutPackage(name, err)
+	}
+	if m.lived != nil && (m.former != nil || m.clear) { // its processes count as alive
+		m.free = false
+		m.scripts.SetUnits(m.lived.standing().And(params.Standing()).Units)
+	} else {
+		m.lived = nil
+		m.scripts.SetUnits(params.KillUnits)
+	}
+	left, err := m.scripts.Alive()
+	if err != nil {
+		return nil, err
+	}
+	if m.former == nil && left != "" {
+		m.clear, m.leaves = true, true
+	}
+	if params.SelfFence {
+		if m.reset, err = g.Reset(); err != nil && m.former == nil {
+			return nil, err
+		}
+	}
+	m.take(params)
+	m.keepRecord(m.last)
+	return m, nil
+}
+
+// read asks the package for its parameters. What runs is not stopped because they became bad: it is gone on
+// with by what the last manager lived by.
+func (m *member) read(ctx context.Context) (failover.Params, error) {
+	p, err := failover.ReadParams(ctx, m.scripts, m.Node)
+	if err == nil || m.lived == nil || m.former == nil || ctx.Err() != nil {
+		return p, err
+	}
+	m.say("error: " + oneLine(err) + ". going on with the parameters of before.")
+	return m.lived.Params, nil
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+func (m *member) parameters() failover.Params {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lived.Params
+}
+
+// standing is what a start may have set up.
+func (m *member) standing() failover.Standing {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lived.standing()
+}
+
+// take makes params those of the package.
+func (m *member) take(params failover.Params) {
+	m.mu.Lock()
+	now := &lived{Params: params}
+	if !m.free && m.lived != nil {
+		now.Before = m.lived.standing()
+	}
+	m.lived = now
+	wants := params.SelfFence && m.reset == nil // it may be asked for only now
+	m.mu.Unlock()
+	m.scripts.SetUnits(now.standing().Units)
+	if wants {
+		reset, err := m.Reset()
+		if err != nil {
+			m.say("error: " + err.Error())
+		}
+		m.mu.Lock()
+		m.reset = reset
+		m.mu.Unlock()
+	}
+	m.tell()
+}
+
+// tell has the deadman, and who comes after both, know what the package is run by.
+func (m *member) tell() {
+	if m.link != nil {
+		m.link.Update(m.origin())
+		m.mu.Lock()
+		last := m.last
+		m.mu.Unlock()
+		m.keepRecord(last)
+	}
+}
+
+// settled is that nothing is set up, or that something is from now on.
+func (m *member) settled(free bool) {
+	m.mu.Lock()
+	was := m.free
+	m.free = free
+	stale := free && m.lived != nil && !m.lived.Before.Empty()
+	if stale {
+		m.lived = &lived{Params: m.lived.Params}
+	}
+	units := m.lived.standing().Units
+	m.mu.Unlock()
+	if was != free && stale {
+		m.scripts.SetUnits(units)
+		m.link.Update(m.origin())
+	}
+}
+
+// remember keeps a word for a manager that may have to go on with the package, and the mark: a
+// daemon that was overlooked is known by it.
+func (m *member) remember(w deadman.Word) {
+	m.settled(w.Phase == deadman.Free)
+	m.keepRecord(w)
+}
+
+func (m *member) keepRecord(w deadman.Word) {
+	m.mu.Lock()
+	m.last = w
+	r := Record{m.Boot, m.Node, m.mark, m.scripts.Cgroup(), m.lived.text(), w}
+	m.mu.Unlock()
+	m.dir.Notes().Put(recordNote, r.note())
+}
+
+// locker gets the lock of a member.
+func (m *member) locker() failover.Locker {
+	l := &Locker{Session: m.session, Link: m.link, Note: m.remember}
+	if m.former != nil {
+		l.Former, l.Doing = m.former.Former, failover.PkgState(m.former.word.Doing)
+	}
+	l.Wish = func(w *lockclient.Wish) {
+		if p := m.parameters(); p.Fence != "" {
+			w.Fence, w.FenceLimit, w.FenceRequired = m.fence, p.FenceTimeout, p.FenceRequired
+		}
+	}
+	if m.Seen.Locker != nil {
+		return m.Seen.Locker(m.name, l)
+	}
+	return l
+}
+
+// fence powers off a node that had the package, and says so.
+func (m *member) fence(ctx context.Context, node string) error {
+	m.say(fmt.Sprintf("%s is silent: fencing it.", node))
+	err := m.scripts.Fence(ctx, node)
+	if err != nil {
+		m.say("error: " + err.Error())
+		return err
+	}
+	m.say(node + " is off.")
+	return nil
+}
+
+// resetNow resets this host, if that could be prepared.
+func (m *member) resetNow() {
+	m.mu.Lock()
+	reset := m.reset
+	m.mu.Unlock()
+	if reset != nil {
+		reset()
+	}
+}
+
+// origin is what the deadman is to know of the package.
+func (m *member) origin() deadman.Origin {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return deadman.Origin{Package: m.name, Mark: m.mark, Cgroup: m.scripts.Cgroup(), Params: m.lived.text()}
+}
+
+// AboutPackage names the package in every line of err.
+func AboutPackage(name string, err error) error {
+	about := fmt.Sprintf("package %q", name)
+	var faults []error
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSuffix(line, "\n"); !strings.Contains(line, about) {
+			line = about + ": " + line
+		}
+		faults = append(faults, errors.New(line))
+	}
+	return errors.Join(faults...)
+}
+
+func (m *member) close() { m.closing.Do(m.closeNow) }
+
+func (m *member) closeNow() {
+	if m.link != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // longer than it takes to replace it
+		defer cancel()
+		_ = m.link.Sure(ctx, deadman.Word{Package: m.name, Phase: deadman.Free, Over: true}) // else it finds out
+	}
+	if m.scripts != nil {
+		_ = m.scripts.Close() // nothing is left to do about it
+	}
+	if m.silent != nil {
+		m.silent()
+	}
+	m.dir.Remove()
+	close(m.closed)
+}
+
+// undo is close for a package that was not begun. Where there was an earlier manager all stays: its
+// deadman needs it, or the next manager.
+func (m *member) undo() {
+	switch {
+	case m.leaves:
+		if m.scripts != nil {
+			_ = m.scripts.Leave()
+		}
+		m.dir.Leave()
+		return
+	case m.scripts != nil:
+		_ = m.scripts.Abandon()
+		m.scripts = nil
+	}
+	m.close()
+}
+
+// signal gives the member a signal.
+func (m *member) signal(sig os.Signal) {
+	select {
+	case m.signals <- sig:
+	default: // it has enough to do, or has ended
+	}
+}
+
+func (m *member) order(o failover.Order) {
+	select {
+	case m.orders <- o:
+	default: // it has enough to do, or has ended
+	}
+}
+
+// answer does what a user asks of the package's manager.
+func (m *member) answer(ctx context.Context, q Request) Answer {
+	a := Answer{Version: m.Version, Node: m.Node}
+	switch q.What {
+	case Halt:
+		m.signal(syscall.SIGTERM)
+	case Unblock, Clear:
+		m.order(failover.Order(q.What))
+	case Upgrade:
+		a.Error = m.upgrade(ctx, q.Text).Error()
+	case State:
+	default:
+		a.Error = fmt.Sprintf("it does not know how to %s", q.What)
+	}
+	if manager := m.manager.Load(); manager != nil {
+		a.Doing = string(manager.Doing())
+	}
+	return a
+}
+
+// run runs the package until its machine ends.
+func (m *member) run(ctx context.Context) error {
+	defer m.close()
+	params := m.parameters()
+	for _, w := range params.Warnings() {
+		m.say(w)
+	}
+	if m.Doubts != nil {
+		for _, w := range m.Doubts(params) {
+			m.say(w)
+		}
+	}
+	cfg := failover.Config{
+		Package: m.name, Node: m.Node, Scripts: hands{m.scripts, m.standing, m.say}, Locker: m.locker(),
+		Clock: m.Clock, Notes: m.dir.Notes(), Say: m.say, Signals: m.signals, Orders: m.orders, Reset: m.resetNow, Clear: m.clear,
+		Changed: m.take,
+	}
+	if m.former != nil {
+		cfg.From = &failover.Former{Doing: failover.PkgState(m.former.word.Doing)}
+	}
+	manager := failover.New(cfg, params)
+	m.manager.Store(manager)
+	m.dir.Notes().Put(versionNote, m.Version+"\n")
+	m.dir.Serve(func(q Request) Answer { return m.answer(ctx, q) })
+	status, err := manager.Run(ctx)
+	if err == nil && status != 0 {
+		err = ErrStopFailed
+	}
+	return errors.Join(err, m.dir.Notes().Sync())
+}
+
+// ErrStopFailed is of a group in which the stop of a package failed.
+var ErrStopFailed = errors.New("a stop has failed")
+
+// versionNote is what a manager writes when it begins: the version of its program.
+const versionNote = "version"

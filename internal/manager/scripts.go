@@ -1,0 +1,84 @@
+package manager
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"backtowork/internal/failover"
+	"backtowork/internal/netif"
+	"backtowork/internal/script"
+)
+
+// Scripts runs the actions of a package, and is what else of it a process has in hand.
+type Scripts interface {
+	failover.Scripts
+	SetUnits(names []string)                      // units of systemd that belong to the package too
+	Fence(ctx context.Context, node string) error // has another node powered off
+	TakeAway(s failover.Standing) (said []string) // addresses and mounts that a stop has left, natively
+	Cgroup() string                               // that the processes are in; "" for none
+	Close() error                                 // processes are left alone
+	Leave() error                                 // is Close, but that all stays that another process needs
+	Abandon() error                               // is Close for a package that was not begun: an empty log goes too
+}
+
+// OnHost is the scripts of this host that r runs.
+func OnHost(r *script.Runner) Scripts { return onHost{r} }
+
+type onHost struct{ *script.Runner }
+
+// Start starts an action.
+func (h onHost) Start(action string, term uint64, previous string) (failover.Action, error) {
+	a, err := h.Runner.Start(action, term, previous)
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// KillAll kills what there is of the package.
+func (h onHost) KillAll(grace time.Duration) (string, error) {
+	left, err := h.Runner.KillAll(grace)
+	return script.InWords(left), err
+}
+
+// Alive is what there is of the package.
+func (h onHost) Alive() (string, error) {
+	left, err := h.Runner.Alive()
+	return script.InWords(left), err
+}
+
+// TakeAway takes away the addresses and the mounts of s.
+func (h onHost) TakeAway(s failover.Standing) (said []string) {
+	for _, vip := range s.VIPs {
+		devices, err := netif.Remove(net.ParseIP(vip))
+		if len(devices) > 0 {
+			said = append(said, fmt.Sprintf("took the address %s off %s: stop had left it.", vip, strings.Join(devices, ", ")))
+		}
+		if err != nil {
+			said = append(said, "error: "+err.Error())
+		}
+	}
+	script.DetachMounts(s.Mounts)
+	return said
+}
+
+// hands are the scripts of a package as the failover machine wants them: with what is killed goes what
+// the package has set up.
+type hands struct {
+	Scripts
+	standing func() failover.Standing
+	say      func(string)
+}
+
+// KillAll kills what there is of the package, and takes away the addresses, and the mounts where
+// that was asked for, that its stop has left.
+func (h hands) KillAll(grace time.Duration) (string, error) {
+	left, err := h.Scripts.KillAll(grace)
+	for _, line := range h.TakeAway(h.standing()) {
+		h.say(line)
+	}
+	return left, err
+}

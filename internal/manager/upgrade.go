@@ -1,0 +1,112 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"backtowork/internal/failover"
+)
+
+// UpgradeLimit is how long a manager waits until nothing is being done about its packages.
+const UpgradeLimit = 30 * time.Second
+
+// upgrade makes this process the program at path, which goes on with the packages: the deadman
+// tells it what there is. Nothing of the packages notices. It returns only where it fails.
+func (g *Group) upgrade(ctx context.Context, path string) error {
+	if !g.upgrading.TryLock() {
+		return errors.New("an upgrade is under way")
+	}
+	defer g.upgrading.Unlock()
+	err := g.tryUpgrade(ctx, path)
+	g.Say("error: not upgraded: " + oneLine(err))
+	return err
+}
+
+func (g *Group) tryUpgrade(ctx context.Context, path string) error {
+	now, err := g.Become(path)
+	if err != nil {
+		return err
+	}
+	for _, m := range g.members {
+		if err := m.readAnew(ctx); err != nil {
+			return AboutPackage(m.name, err)
+		}
+	}
+	resume, err := g.standStill(ctx)
+	defer resume()
+	if err != nil {
+		return err
+	}
+	g.Say("becoming " + path + ".")
+	return g.become(ctx, now)
+}
+
+// standStill pauses all packages; resume lets those go on that stand still.
+func (g *Group) standStill(ctx context.Context) (resume func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, UpgradeLimit)
+	defer cancel()
+	resumes, errs := make([]func(), len(g.members)), make([]error, len(g.members))
+	var all sync.WaitGroup
+	for i, m := range g.members {
+		all.Go(func() {
+			manager, ok := m.manager.Load(), false
+			if manager != nil {
+				resumes[i], ok = manager.Pause(ctx)
+			}
+			if !ok {
+				errs[i] = fmt.Errorf("package %s is just being started or stopped", m.name)
+			}
+		})
+	}
+	all.Wait()
+	return func() {
+		for i, resume := range resumes {
+			if errs[i] == nil {
+				resume()
+			}
+		}
+	}, errors.Join(errs...)
+}
+
+// become is upgrade, while the packages stand still.
+func (g *Group) become(ctx context.Context, now func(to io.ReadWriteCloser, packages []string) error) error {
+	left := g.left()
+	if len(left) == 0 {
+		return errors.New("all packages have ended")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	to := g.link.Detach(ctx)
+	if to == nil {
+		return errors.New("the deadman does not answer")
+	}
+	return now(to, left)
+}
+
+// left is the packages that have not ended. Of those that have, the deadman knows.
+func (g *Group) left() (names []string) {
+	for _, m := range g.members {
+		select {
+		case <-m.manager.Load().Ended():
+			<-m.closed
+		default:
+			names = append(names, m.name)
+		}
+	}
+	return names
+}
+
+// readAnew asks the package for its parameters as the next program will, which would live by those of
+// before where they are bad.
+func (m *member) readAnew(ctx context.Context) error {
+	beside, err := m.Scripts(m.name, m.mark, m.also, true)
+	if err != nil {
+		return err
+	}
+	_, err = failover.ReadParams(ctx, beside, m.Node)
+	return errors.Join(err, beside.Close())
+}
