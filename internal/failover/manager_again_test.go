@@ -297,3 +297,37 @@ func TestPreviousAfterResume(t *testing.T) {
 		}
 	})
 }
+
+// What an earlier manager has begun is killed at once, not when it is known whether the lock is had: else a
+// start that nobody waits for would go on, and end beside the stop that begins when the lease is over.
+func TestResumeKillsFirst(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.scripts.acts["start"] = act{takes: hang}
+		n.run(dummy)
+		n.until(10)
+		n.locker.setCut(true)
+		n.resume(15, dummy, Starting)
+		n.until(60)
+		n.want([]string{"unfinished", "< start", "lock lost", "> stop"},
+			"15 < start 143", "16 kill unfinished, starting: true", "46 error: lock lost. failing package.", "46 > stop")
+	})
+}
+
+// What was gone on with was one lock: of a later one the node before is who had it in between.
+func TestPreviousAfterAdoption(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.run(dummy)
+		n.resume(10, dummy, Running)
+		n.until(12)
+		n.scripts.set(func() { n.scripts.up = false })
+		n.until(18)
+		n.locker.servers.mu.Lock()
+		n.locker.servers.node = "h2" // while this node rests
+		n.locker.servers.mu.Unlock()
+		n.until(40)
+		n.has("11 resumed in term 2", "23 package state changes to running.")
+		if got := n.manager.previous; got != "h2" {
+			n.t.Errorf("the node before is %q, want h2", got)
+		}
+	})
+}
