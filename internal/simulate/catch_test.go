@@ -19,6 +19,7 @@ var catches = map[string]Plan{
 	"rule 18 unkilled": {Off: Off{Unkilled: true}, Faults: map[string]int{"kill-in-start": 1}},
 	"rule 18 previous": {Off: Off{Previous: true}, Faults: map[string]int{"manager-kill": 1, "halt": 1}},
 	"rule 7 open":      {Off: Off{Servers: lockserver.Off{Open: true}}, Faults: map[string]int{"to-and-fro": 1}},
+	"rule 15 standing": {Off: Off{Standing: true}, Faults: map[string]int{"parameters": 2, "halt": 1, "manager-kill": 1}},
 	"rule 15 release":  {Off: Off{LetLive: true}, Faults: map[string]int{"halt": 1}},
 	"rule 17 deadman":  {Off: Off{Deadman: true}, Faults: map[string]int{"manager-kill": 1}},
 	"rule 17 silence":  {Off: Off{Silence: true}, Faults: map[string]int{"manager-pause": 1}},

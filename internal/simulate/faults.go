@@ -43,7 +43,7 @@ var faults = map[string]fault{
 	"kill-releaser":  {2, true, "kill -9 of back-to-work while it gives the lock back", (*Simulation).killReleaser},
 	"halt":           {4, true, "service stop, and service start a while after", (*Simulation).haltOne},
 	"bad-stop":       {3, false, "the stop script fails or hangs", (*Simulation).badStop},
-	changing:         {3, true, "timeout and stop_timeout are changed", (*Simulation).parameters},
+	changing:         {3, true, "timeout, stop_timeout and the address are changed", (*Simulation).parameters},
 	"kill-in-start":  {3, true, "kill -9 of back-to-work while the start script runs; the node is cut off, now and then", (*Simulation).killInStart},
 	"rename":         {2, true, "a host gets another name, and back-to-work there, or its deadman, is killed or upgraded", (*Simulation).rename},
 	"upgrade":        {4, true, "service upgrade, to another version now and then", (*Simulation).upgrade},
@@ -354,7 +354,8 @@ func (s *Simulation) parameters() {
 	params := s.someParams()
 	s.mu.Lock()
 	p.Params.Timeout, p.Params.StopTimeout = params.Timeout, params.StopTimeout
-	s.noteLocked(p, "T is %v now, S %v", params.Timeout, params.StopTimeout)
+	p.vip = addresses[s.pids%len(addresses)]
+	s.noteLocked(p, "T is %v now, S %v, its address %s", params.Timeout, params.StopTimeout, p.vip)
 	for _, w := range p.worlds {
 		if j := w.node.jobs[p.Name]; j.manages() {
 			select {

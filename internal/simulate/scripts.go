@@ -52,8 +52,22 @@ func (h hands) SetUnits([]string) {}
 // Fence has a node powered off.
 func (h hands) Fence(ctx context.Context, node string) error { return h.powerOff(ctx, node) }
 
-// TakeAway has nothing to do: a package has neither addresses nor mounts.
-func (h hands) TakeAway(failover.Standing) []string { return nil }
+// TakeAway takes away the addresses of the package.
+func (h hands) TakeAway(of failover.Standing) []string {
+	if !h.p.acts() {
+		return nil
+	}
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	vips := of.VIPs
+	if h.s.Off.Standing {
+		vips = []string{h.pkg.vip}
+	}
+	for _, vip := range vips {
+		h.drop(vip)
+	}
+	return nil
+}
 
 // Close has nothing to do, as the others.
 func (h hands) Close() error { return nil }
@@ -74,8 +88,11 @@ func (h hands) Echo(_ context.Context, name string) (string, error) {
 	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	if name == "pace" && h.pkg.wrong {
+	switch {
+	case name == "pace" && h.pkg.wrong:
 		return "1s", nil
+	case name == "vip_ip_0":
+		return h.pkg.vip, nil
 	}
 	return h.pkg.Params.Values()[name], nil
 }

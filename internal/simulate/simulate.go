@@ -64,6 +64,7 @@ type Off struct {
 	Name     bool // rule 4: who goes on with a package goes by what the host is called now
 	Unkilled bool // rule 18: what an earlier manager has begun goes on
 	Previous bool // rule 18: who has gone on with a package once goes by its own node as the one before
+	Standing bool // rule 15: what was set up by former parameters is left
 	Aside    bool // rule 17: managers and deadmen stay in the cgroup of who started them
 }
 
@@ -86,6 +87,7 @@ type Package struct {
 	killed  bool             // the manager of the next start is to be killed while the script runs
 	wrong   bool             // a parameter cannot be used now
 	bare    bool             // its service has nothing of ours in its environment
+	vip     string           // its address
 	child   *Package         // that its start starts; nil for none
 	grants  map[uint64]grant // that were not adoptions, by term
 }
@@ -157,7 +159,7 @@ func (s *Simulation) build() {
 		if i == 0 && s.Name != "" {
 			name = s.Name
 		}
-		s.packages = append(s.packages, &Package{Name: name, Params: params, s: s, since: time.Now(), bare: s.rng.IntN(3) == 0})
+		s.packages = append(s.packages, &Package{Name: name, Params: params, s: s, since: time.Now(), bare: s.rng.IntN(3) == 0, vip: addresses[0]})
 	}
 	if len(s.packages) > 1 && !s.grouped {
 		s.packages[0].child = s.packages[1]

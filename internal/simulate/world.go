@@ -22,6 +22,7 @@ type world struct {
 	changed chan struct{} // closed, and made anew, when something changes
 	bad     string        // what its stop script does for now: "fails" or "hangs"; "" for nothing of it
 	long    bool          // its next start takes long
+	vips    []string      // addresses of the package that this node has
 
 	lease    *held       // the last that the node had
 	released bool        // and gave back
@@ -226,8 +227,10 @@ func (a *action) acts(does act) {
 		w.begun++
 		p := w.spawn("service", a, does)
 		p.service = w.begun
+		w.vips = append(w.vips, w.pkg.vip)
 		w.startChild()
 	case a.what == "stop" && !does.lies && !does.hangs:
+		w.drop(w.pkg.vip)
 		for _, p := range slices.Clone(w.procs) {
 			if p.what == "service" {
 				w.die(p)
@@ -354,7 +357,18 @@ func (w *world) busy() (alive, tough []string) {
 			tough = append(tough, p.what)
 		}
 	}
+	if len(w.vips) > 0 {
+		alive = append(alive, "address "+strings.Join(w.vips, ", "))
+	}
 	return alive, tough
+}
+
+// addresses are what a package can have.
+var addresses = []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}
+
+// drop takes an address away from the node. The caller holds s.mu.
+func (w *world) drop(vip string) {
+	w.vips = slices.DeleteFunc(w.vips, func(o string) bool { return o == vip })
 }
 
 // words is what is alive, as a manager is told. The caller holds s.mu.
@@ -371,12 +385,12 @@ func (w *world) crash() {
 	for _, p := range slices.Clone(w.procs) {
 		w.die(p)
 	}
-	w.lease, w.bad = nil, ""
+	w.lease, w.bad, w.vips = nil, "", nil
 }
 
 // clean is an admin that ends what is left, by whatever means. The caller holds s.mu.
 func (w *world) clean() {
-	w.bad = ""
+	w.bad, w.vips = "", nil
 	for _, p := range slices.Clone(w.procs) {
 		if p.what == "leftover" || p.what == "service" {
 			w.die(p)
