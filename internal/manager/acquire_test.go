@@ -126,8 +126,14 @@ func TestAcquireWaitsForTheDeadman(t *testing.T) {
 		}
 		had <- err
 	}()
+	var text string
+	select {
+	case text = <-heard:
+	case err := <-had:
+		t.Fatalf("the lock is had, and the deadman was told nothing: %v", err)
+	}
 	var said struct{ Words []deadman.Word }
-	if err := json.Unmarshal([]byte(<-heard), &said); err != nil || len(said.Words) != 1 {
+	if err := json.Unmarshal([]byte(text), &said); err != nil || len(said.Words) != 1 {
 		t.Fatalf("the deadman was told %+v, %v", said, err)
 	}
 	if w := said.Words[0]; w.Phase != deadman.Held || w.Term != 7 || w.Session != session.Owner.Session || w.Stop != time.Second {
