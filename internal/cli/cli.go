@@ -104,6 +104,9 @@ func Main() int {
 	if find(name) == nil && len(args) > 0 { // bin/btw NAME ...
 		name, args = args[0], args[1:]
 	}
+	if slices.Contains(standing, name) && os.Getenv(script.AsideMark) == "" {
+		standAside(name)
+	}
 	callMe(name)
 	ctx := context.Background()
 	if !slices.Contains(unheeding, name) {

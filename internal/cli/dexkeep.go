@@ -203,7 +203,7 @@ func (k *keeper) environ(id string) []string {
 	}
 	return append(slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return name == keeperID || slices.ContainsFunc(ours, func(o string) bool { return strings.HasPrefix(o, name+"=") })
+		return name == keeperID || name == script.AsideMark || slices.ContainsFunc(ours, func(o string) bool { return strings.HasPrefix(o, name+"=") })
 	}), ours...)
 }
 

@@ -176,7 +176,7 @@ func (s *site) self(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Args[0] = name
 	cmd.Dir = s.Home
-	cmd.Env = append(environ(), "BTW_HOME="+s.Home)
+	cmd.Env = append(environ(), "BTW_HOME="+s.Home, script.AsideMark+"="+name)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd

@@ -10,10 +10,13 @@ import (
 	"strconv"
 )
 
+// sitesDir is the directory, below a cgroup2 mount, for all that is ours.
+const sitesDir = "back-to-work"
+
 // siteDir is the directory, below a cgroup2 mount, for all that belongs to one home on one node.
 func siteDir(home, node string) string {
 	sum := sha256.Sum256([]byte(home + "\x00" + node))
-	return filepath.Join("back-to-work", hex.EncodeToString(sum[:8]))
+	return filepath.Join(sitesDir, hex.EncodeToString(sum[:8]))
 }
 
 // Aside moves a process into a cgroup of its own called name, so that who ends the cgroup of
@@ -43,7 +46,7 @@ func Aside(home, node, name string, pid int) error {
 
 // tidyAside removes what earlier processes of that name left: cgroups in which nothing runs.
 func tidyAside(base, name string) {
-	dirs, err := filepath.Glob(filepath.Join(base, "back-to-work", "*", name))
+	dirs, err := filepath.Glob(filepath.Join(base, sitesDir, "*", name))
 	if err != nil {
 		return
 	}

@@ -260,6 +260,12 @@ func (r *Runner) Settle() error {
 			if _, ok := busy[pid]; ok {
 				continue
 			}
+			if other, err := aside(pid, r.marks); other || err != nil {
+				if err != nil {
+					return err
+				}
+				continue // it leaves by itself
+			}
 			left++
 			if err := r.tree.svc.add(pid); err != nil && !errors.Is(err, unix.ESRCH) {
 				failed = err

@@ -158,7 +158,7 @@ func (g *Guard) look() (map[int]proc, error) {
 	}
 	g.r.mu.Unlock()
 	for pid, p := range procs {
-		if p.ppid == os.Getpid() {
+		if p.ppid == os.Getpid() && !(pid != g.pid && fosters(pid)) {
 			t.known[pid] = p.start
 		}
 	}

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"slices"
@@ -55,7 +56,8 @@ func (a *Action) target() target {
 	return t
 }
 
-// find looks for all that belongs to t and is alive, descendants included.
+// find looks for all that belongs to t and is alive, descendants included. It stops at what runs
+// beside packages: a manager that a package's script has started is not the package's.
 func (r *Runner) find(t target) (map[int]proc, error) {
 	procs, err := processes()
 	if err != nil {
@@ -66,9 +68,14 @@ func (r *Runner) find(t target) (map[int]proc, error) {
 		kids[p.ppid] = append(kids[p.ppid], pid)
 	}
 	found := make(map[int]proc)
+	var fault error
 	var add func(p proc)
 	add = func(p proc) {
 		if _, ok := found[p.pid]; ok || p.zombie || p.pid == os.Getpid() || p.pid == 1 {
+			return
+		}
+		if other, err := aside(p.pid, t.marks); other || err != nil {
+			fault = cmp.Or(fault, err)
 			return
 		}
 		found[p.pid] = p
@@ -100,6 +107,9 @@ func (r *Runner) find(t target) (map[int]proc, error) {
 		if ok {
 			add(p)
 		}
+	}
+	if fault != nil {
+		return nil, fault
 	}
 	r.mu.Lock()
 	r.remember(found, procs)

@@ -12,7 +12,14 @@
 // NAME/svc, and cgroup.kill kills faster than anything can fork. Without it (and always besides) a
 // process belongs to the package if it has our BTW_SESSION and BTW_LOCK in its environment, is in
 // the group of a running script, descends from one that belongs, or was seen to belong before.
-// This process is then the subreaper of what scripts leave behind; see orphan.go.
+//
+// The search stops at what runs beside packages, and says so in its environment (AsideMark): a
+// manager that a package's script has started, with its deadman and all that they start, is not the
+// package's, though it descends from it. It leaves the package's cgroup before it starts anything,
+// or it would be killed with that. A dex-exec is no such process: its command runs for the script
+// that called it, and ends with that. Nor is what its own manager's end has made our child.
+//
+// This process is the subreaper of what scripts leave behind; see orphan.go.
 //
 // Scripts are started with stdin /dev/null and the package's log as stdout and stderr, a real file,
 // so that a daemon may keep it. Signals that this process ignores may be ignored by the script
@@ -183,7 +190,7 @@ func validName(name string) bool {
 // replaced are the variables that scripts do not inherit.
 var replaced = []string{
 	"BTW_HOME", "BTW_SESSION", "BTW_LOCK", "BTW_NODE", "BTW_TERM", "BTW_PREVIOUS", "BTW_ACTION",
-	"PWD", "OLDPWD",
+	AsideMark, "PWD", "OLDPWD",
 }
 
 // environment is what all scripts of the package get.
