@@ -99,30 +99,42 @@ func (r *Runner) launch(args []string, stdout *os.File, env ...string) (*Action,
 
 // exec starts argv, in the cgroup if that can be.
 func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
-	if r.inTree() {
-		dir, err := r.tree.act.enter()
-		if err != nil { // somebody has removed it: better outside than not at all
-			attr.Sys = &syscall.SysProcAttr{Setpgid: true}
-			return startChild(argv, attr)
-		}
-		defer dir.Close()
-		attr.Sys = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
-		proc, err := startChild(argv, attr)
-		if err == nil || !refused(err) {
-			return proc, err
-		}
-		// Either clone or exec refused; exec will do it again.
-		attr.Sys = &syscall.SysProcAttr{Setpgid: true}
-		if proc, err = startChild(argv, attr); err == nil {
-			r.mu.Lock()
-			r.forkIn = false
-			r.mu.Unlock()
-			r.Logf("back-to-work: cannot start scripts inside a cgroup here; moving them there afterwards")
-			return proc, becomeReaper()
-		}
-		return proc, err
+	plain := &syscall.SysProcAttr{Setpgid: true}
+	attr.Sys = plain
+	if !r.inTree() {
+		return startChild(argv, attr)
 	}
-	attr.Sys = &syscall.SysProcAttr{Setpgid: true}
+	proc, err := r.tree.act.exec(argv, attr)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) { // somebody has removed it in this moment
+		proc, err = r.tree.act.exec(argv, attr)
+	}
+	if err == nil {
+		return proc, nil
+	}
+	again := !refused(err)
+	attr.Sys = plain
+	if proc, err = startChild(argv, attr); err == nil {
+		if again { // better late than never: its children follow it
+			_ = r.tree.act.add(proc.Pid)
+			return proc, nil
+		}
+		r.mu.Lock()
+		r.forkIn = false
+		r.mu.Unlock()
+		r.Logf("back-to-work: cannot start scripts inside a cgroup here; moving them there afterwards")
+		return proc, becomeReaper()
+	}
+	return proc, err
+}
+
+// exec starts argv in c.
+func (c *cgroup) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
+	dir, err := c.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	attr.Sys = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 	return startChild(argv, attr)
 }
 

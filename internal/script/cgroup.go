@@ -24,14 +24,21 @@ type tree struct {
 }
 
 type cgroup struct {
-	root *os.Root
-	kill *os.File // nil before Linux 5.14
+	path string
+	held atomic.Pointer[held]
 
 	killed  atomic.Bool // since entry was made
 	mu      sync.Mutex
-	entries *os.Root // root, but for a test
+	entries *os.Root // nil, but for a test: where entry is instead
 	entry   string   // where scripts are started: ".", or a cgroup below it
 	made    int      // entries
+}
+
+// held is what is open of a cgroup.
+type held struct {
+	root *os.Root
+	kill *os.File // nil before Linux 5.14
+	info fs.FileInfo
 }
 
 // findTree makes the package's cgroups; nil where there can be none.
@@ -104,41 +111,66 @@ func openTree(base, path string) (_ *tree, err error) {
 }
 
 func openCgroup(path string) (*cgroup, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
+	c := &cgroup{path: path}
+	return c, c.open()
+}
+
+// open makes the cgroup, if it is not there, and opens it.
+func (c *cgroup) open() error {
+	if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
+		return err
 	}
-	err := os.Mkdir(path, 0o755)
+	err := os.Mkdir(c.path, 0o755)
 	fresh := err == nil
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
+		return err
 	}
-	root, err := os.OpenRoot(path)
+	h := &held{}
+	if h.root, err = os.OpenRoot(c.path); err != nil {
+		return err
+	}
+	procs, err := h.root.OpenFile("cgroup.procs", os.O_RDWR, 0)
+	if err == nil {
+		procs.Close()
+		h.info, err = h.root.Stat(".")
+	}
 	if err != nil {
-		return nil, err
+		h.root.Close()
+		return err
 	}
-	c := &cgroup{root: root, entries: root, entry: "."}
+	h.kill, _ = h.root.OpenFile("cgroup.kill", os.O_WRONLY, 0)
+	c.entry = "."
 	c.killed.Store(!fresh) // by an earlier manager, perhaps
-	procs, err := root.OpenFile("cgroup.procs", os.O_RDWR, 0)
-	if err != nil {
-		c.close()
-		return nil, err
+	c.held.Store(h)
+	return nil
+}
+
+// now is what is open of c. Where somebody has removed it (it was empty then) it is what another
+// process has made in its place, or, if it is to be made, this one.
+func (c *cgroup) now(toBeMade bool) *held {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.held.Load()
+	info, err := os.Stat(c.path) // opens nothing: the file table may be full
+	gone := errors.Is(err, fs.ErrNotExist)
+	if gone && toBeMade || err == nil && !os.SameFile(info, h.info) {
+		_ = c.open() // what was open others may still use: it is closed when nobody does
 	}
-	procs.Close()
-	c.kill, _ = root.OpenFile("cgroup.kill", os.O_WRONLY, 0)
-	return c, nil
+	return c.held.Load()
 }
 
 // pids is every process in c and in the cgroups that its processes have made below it.
 func (c *cgroup) pids() ([]int, error) {
 	var pids []int
-	err := fs.WalkDir(c.root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+	root := c.now(false).root
+	err := fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case exhausted(err):
 			return err
 		case err != nil || !d.IsDir():
 			return nil // gone
 		}
-		data, err := c.root.ReadFile(filepath.Join(path, "cgroup.procs"))
+		data, err := root.ReadFile(filepath.Join(path, "cgroup.procs"))
 		if exhausted(err) {
 			return err
 		}
@@ -166,7 +198,7 @@ func (t *tree) pids() ([]int, error) {
 }
 
 func (c *cgroup) add(pid int) error {
-	return c.root.WriteFile("cgroup.procs", []byte(strconv.Itoa(pid)), 0)
+	return c.now(true).root.WriteFile("cgroup.procs", []byte(strconv.Itoa(pid)), 0)
 }
 
 // enter opens the directory that a script is to be started in. Since Linux 6.14 a process that is
@@ -174,50 +206,59 @@ func (c *cgroup) add(pid int) error {
 // cgroup's count of kills with that of the parent's cgroup). So after each kill it is a new
 // cgroup below c: every look at c and every kill of c covers it.
 func (c *cgroup) enter() (*os.File, error) {
+	root := c.now(true).root
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.killed.Swap(false) {
-		c.tidy()
-		c.made++
-		c.entry = fmt.Sprintf("entry-%d-%d", os.Getpid(), c.made)
-		if err := c.entries.Mkdir(c.entry, 0o755); err != nil {
-			c.killed.Store(true)
-			return nil, err
+	if c.entries != nil {
+		root = c.entries
+	}
+	if !c.killed.Load() {
+		if dir, err := root.Open(c.entry); err == nil {
+			return dir, nil
 		}
 	}
-	return c.entries.Open(c.entry)
+	c.tidy(root)
+	c.made++
+	c.entry = fmt.Sprintf("entry-%d-%d", os.Getpid(), c.made)
+	c.killed.Store(false)
+	if err := root.Mkdir(c.entry, 0o755); err != nil {
+		c.killed.Store(true)
+		return nil, err
+	}
+	return root.Open(c.entry)
 }
 
-// tidy removes the entries that are empty.
-func (c *cgroup) tidy() {
-	dirs, _ := fs.Glob(c.root.FS(), "entry-*")
+// tidy removes the entries below root that are empty.
+func (c *cgroup) tidy(root *os.Root) {
+	dirs, _ := fs.Glob(root.FS(), "entry-*")
 	for _, dir := range dirs {
-		_ = c.root.Remove(dir)
+		_ = root.Remove(dir)
 	}
 }
 
 // killAll sends SIGKILL to all in c and below at once; nothing can fork itself out of it.
 func (c *cgroup) killAll() {
-	if c.kill != nil {
+	if kill := c.now(false).kill; kill != nil {
 		c.killed.Store(true)
-		_, _ = c.kill.WriteAt([]byte("1"), 0)
+		_, _ = kill.WriteAt([]byte("1"), 0)
 		c.killed.Store(true) // of an entry that was made in between too
 	}
 }
 
 func (c *cgroup) close() {
-	if c == nil {
+	if c == nil || c.held.Load() == nil {
 		return
 	}
-	c.tidy()
+	c.tidy(c.held.Load().root)
 	c.shut()
 }
 
 // shut closes what is open of c.
 func (c *cgroup) shut() {
-	c.root.Close()
-	if c.kill != nil {
-		c.kill.Close()
+	h := c.held.Load()
+	h.root.Close()
+	if h.kill != nil {
+		h.kill.Close()
 	}
 }
 

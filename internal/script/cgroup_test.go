@@ -92,6 +92,52 @@ func TestCloneIntoCgroupRefused(t *testing.T) {
 	}
 }
 
+// Cgroups that somebody has removed while they were empty are made anew: for the next script, for
+// what a start leaves, and for who else acts on the package.
+func TestCgroupsAreMadeAnew(t *testing.T) {
+	t.Parallel()
+	needCgroup(t)
+	for name, gone := range map[string][]string{
+		"all": {"act/entry-*", "act", "svc", "."}, "act": {"act/entry-*", "act"}, "svc": {"svc"}, "entry": {"act/entry-*"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "", `case $1 in start) env -i setsid sleep 60 & echo $! >>pids ;; *) exit 3 ;; esac`)
+			beside := s.beside()
+			defer beside.Close()
+			if _, err := s.KillAll(0); err != nil { // so that there is an entry
+				t.Fatal(err)
+			}
+			s.run("status")
+			for _, dir := range gone {
+				paths, err := filepath.Glob(filepath.Join(s.Cgroup(), dir))
+				if err != nil || len(paths) == 0 {
+					t.Fatalf("no %s: %v", dir, err)
+				}
+				for _, path := range paths {
+					s.eventually("removed", func() bool { return os.Remove(path) == nil })
+				}
+			}
+			if got := s.run("status"); got != 3 {
+				t.Errorf("status = %d, want 3", got)
+			}
+			s.run("start")
+			daemon := s.pid("pids")
+			if got := cgroupPIDs(t, s.tree.act); !slices.Equal(got, []int{daemon}) {
+				t.Errorf("act = %v, want %d", got, daemon)
+			}
+			if err := s.Settle(); err != nil || !slices.Equal(cgroupPIDs(t, s.tree.svc), []int{daemon}) {
+				t.Errorf("Settle: %v; svc = %v, want %d", err, cgroupPIDs(t, s.tree.svc), daemon)
+			}
+			if !s.inTree() || s.logText() != "" {
+				t.Errorf("in the tree: %v, log: %q", s.inTree(), s.logText())
+			}
+			if left, err := beside.KillAll(0); len(left) > 0 || err != nil || lives(daemon) {
+				t.Errorf("KillAll of another = %v, %v; lives: %v", left, err, lives(daemon))
+			}
+		})
+	}
+}
+
 func cgroupPIDs(t *testing.T, c *cgroup) []int {
 	t.Helper()
 	pids, err := c.pids()
