@@ -122,7 +122,7 @@ func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 		r.forkIn = false
 		r.mu.Unlock()
 		r.Logf("back-to-work: cannot start scripts inside a cgroup here; moving them there afterwards")
-		return proc, becomeReaper()
+		return proc, nil
 	}
 	return proc, err
 }
@@ -169,47 +169,42 @@ func (a *Action) wait() {
 	a.r.mu.Unlock()
 	close(a.done)
 	a.r.mu.Lock()
-	orphans := a.reap()
+	a.reap()
 	a.r.mu.Unlock()
-	if orphans {
-		a.r.reapOrphans()
-	}
+	expected.reapOrphans()
 }
 
-// reap lets the leader go if nobody needs it any more; r.mu is held. It says whether there are
-// zombies that this process may have inherited.
-func (a *Action) reap() bool {
+// reap lets the leader go if nobody needs it any more; r.mu is held.
+func (a *Action) reap() {
 	if !a.ended || a.kills > 0 || a.reaped {
-		return false
+		return
 	}
-	orphans := !a.r.forkIn && a.noteLeft()
+	if !a.r.forkIn {
+		a.noteLeft()
+	}
 	expected.reap(a.proc)
 	a.reaped = true
 	delete(a.r.running, a)
-	return orphans
 }
 
 // noteLeft remembers what the script left behind, while it still stands in the script's group or
-// has an environment that tells whose it is. It says whether other children are zombies.
-func (a *Action) noteLeft() (zombies bool) {
+// has an environment that tells whose it is.
+func (a *Action) noteLeft() {
 	procs, err := processes()
 	if err != nil {
-		return true
+		return
 	}
 	left := make(map[int]proc)
 	for pid, p := range procs {
-		child := p.ppid == os.Getpid()
-		switch {
-		case pid == a.pid:
-		case p.zombie:
-			zombies = zombies || child
-		case p.pgrp == a.pid, child && a.marked(pid):
+		if pid == a.pid || p.zombie {
+			continue
+		}
+		if p.pgrp == a.pid || p.ppid == os.Getpid() && a.marked(pid) {
 			left[pid] = p
 			a.known[pid] = p.start
 		}
 	}
 	a.r.remember(left, procs)
-	return zombies
 }
 
 // marked says whether process pid comes from this action by its environment.

@@ -159,9 +159,7 @@ func (r *Runner) Alive() ([]Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !r.inTree() {
-		r.reapOrphans()
-	}
+	expected.reapOrphans()
 	return list(found), nil
 }
 
@@ -306,17 +304,13 @@ func (r *Runner) hold(actions ...*Action) func() {
 		a.kills++
 	}
 	return func() {
-		orphans := false
 		r.mu.Lock()
 		for _, a := range actions {
 			a.kills--
-			orphans = a.reap() || orphans
+			a.reap()
 		}
-		orphans = orphans || !r.forkIn
 		r.mu.Unlock()
-		if orphans {
-			r.reapOrphans()
-		}
+		expected.reapOrphans()
 	}
 }
 

@@ -3,16 +3,23 @@ package script
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Without a cgroup this process is the subreaper: what scripts leave behind becomes its child, so
-// that it stays in reach, and has to be reaped here. Children that other code of this process
+// This process is the subreaper: what scripts leave behind becomes its child, so that it stays in
+// reach, and has to be reaped here. It is not left to process 1, which may be a program that waits
+// for nobody: for kill -0, and for a status that uses it, the dead are up until they are reaped. A
+// stop script may look for that itself, so it is done as soon as the kernel tells. Children that other code of this process
 // waits for must not be: they are told apart by what only their parent has. os.StartProcess
 // (so os/exec too) keeps a pidfd of each child until it was waited for or let go, and
 // opens it in the same system call that makes the child. A zombie child that no pidfd of this process
@@ -23,7 +30,7 @@ import (
 
 // expected is the children that this package has started and waits for: one list for the whole
 // process, because orphans and children belong to the process, not to a Runner.
-var expected = children{pids: make(map[int]struct{})}
+var expected = children{pids: make(map[int]struct{}), runners: make(map[*Runner]struct{})}
 
 type children struct {
 	mu       sync.Mutex
@@ -31,7 +38,59 @@ type children struct {
 	starting int  // being started: their pids are not known yet
 	handles  bool // os.Process has pidfds
 
-	reaping sync.Mutex
+	reaping sync.Mutex // one at a time
+
+	joining sync.Mutex
+	runners map[*Runner]struct{} // guarded by mu
+	leave   func()               // ends follow; guarded by joining
+}
+
+// join has orphans reaped until r is gone again.
+func (c *children) join(r *Runner) {
+	c.joining.Lock()
+	defer c.joining.Unlock()
+	c.mu.Lock()
+	c.runners[r] = struct{}{}
+	c.mu.Unlock()
+	if c.leave == nil {
+		c.leave = c.follow()
+	}
+}
+
+// part is the end of join.
+func (c *children) part(r *Runner) {
+	c.joining.Lock()
+	defer c.joining.Unlock()
+	c.mu.Lock()
+	delete(c.runners, r)
+	last := len(c.runners) == 0
+	c.mu.Unlock()
+	if last && c.leave != nil {
+		c.leave()
+		c.leave = nil
+	}
+}
+
+// follow reaps orphans whenever a child has ended, until the function that it returns is called.
+func (c *children) follow() (leave func()) {
+	signals, over, done := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, unix.SIGCHLD)
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-signals:
+				c.reapOrphans()
+			case <-over:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(over)
+		<-done
+	}
 }
 
 func (c *children) begin() {
@@ -66,29 +125,74 @@ func becomeReaper() error {
 	return nil
 }
 
-// reapOrphans takes away the zombies among the processes that this process inherited.
-func (r *Runner) reapOrphans() {
-	expected.reaping.Lock()
-	defer expected.reaping.Unlock()
-	procs, err := processes()
-	if err != nil {
-		return
+// reapOrphans takes away the zombies among the processes that this process inherited. Where there
+// is no zombie at all that is one system call.
+func (c *children) reapOrphans() {
+	c.reaping.Lock()
+	defer c.reaping.Unlock()
+	for range 3 { // while one is reaped, others end, and the kernel's list of children may miss some
+		if !hasZombie() {
+			return
+		}
+		zombies := zombieChildren()
+		orphans := c.orphans(slices.Collect(maps.Keys(zombies)), c.known(zombies))
+		for _, pid := range orphans {
+			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		}
+		if len(orphans) == 0 {
+			return
+		}
 	}
-	r.mu.Lock()
-	var zombies, ours []int
+}
+
+// hasZombie says whether any child has ended and was not waited for.
+func hasZombie() bool {
+	var info siginfo
+	err := unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.child.pid != 0
+}
+
+// zombieChildren is those children of this process, by pid. Each thread has a list of its own,
+// where the kernel has such lists.
+func zombieChildren() map[int]proc {
+	zombies := make(map[int]proc)
+	lists, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, list := range lists {
+		data, _ := os.ReadFile(list)
+		for field := range strings.FieldsSeq(string(data)) {
+			pid, _ := strconv.Atoi(field)
+			if p, err := readProc(pid); err == nil && p.zombie {
+				zombies[pid] = p
+			}
+		}
+	}
+	if len(lists) > 0 {
+		return zombies
+	}
+	procs, _ := processes()
 	for pid, p := range procs {
-		if !p.zombie || p.ppid != os.Getpid() {
-			continue
-		}
-		zombies = append(zombies, pid)
-		if start, ok := r.seen[pid]; ok && start == p.start {
-			ours = append(ours, pid)
+		if p.zombie && p.ppid == os.Getpid() {
+			zombies[pid] = p
 		}
 	}
-	r.mu.Unlock()
-	for _, pid := range expected.orphans(zombies, ours) {
-		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	return zombies
+}
+
+// known is which of zombies a runner saw alive as its package's.
+func (c *children) known(zombies map[int]proc) (pids []int) {
+	c.mu.Lock()
+	runners := slices.Collect(maps.Keys(c.runners))
+	c.mu.Unlock()
+	for _, r := range runners {
+		r.mu.Lock()
+		for pid, p := range zombies {
+			if start, ok := r.seen[pid]; ok && start == p.start {
+				pids = append(pids, pid)
+			}
+		}
+		r.mu.Unlock()
 	}
+	return pids
 }
 
 // orphans picks from the zombie children those that nobody in this process waits for.

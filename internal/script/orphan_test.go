@@ -23,13 +23,10 @@ func TestZombiesDoNotCount(t *testing.T) {
 			t.Errorf("Alive = %v, want %d", got, a.pid)
 		}
 		a.Kill(0)
-		if mode == "none" {
-			s.eventually("the zombie, now an orphan, reaped", func() bool {
-				_, err := readProc(zombie)
-				s.Runner.reapOrphans()
-				return err != nil
-			})
-		}
+		s.eventually("the zombie, now an orphan, reaped", func() bool {
+			_, err := readProc(zombie)
+			return err != nil
+		})
 	})
 }
 
@@ -69,13 +66,40 @@ func TestReapSparesOthers(t *testing.T) {
 	s.run("start")
 	orphan := s.pid("pids")
 	s.eventually("the orphan reaped", func() bool {
-		s.Runner.reapOrphans()
 		_, err := readProc(orphan)
 		return err != nil
 	})
 	if err := cmd.Wait(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 9 {
 		t.Errorf("Wait: %v, %v; want exit status 9", err, cmd.ProcessState)
 	}
+}
+
+// What a script leaves is reaped here, as soon as it has ended: process 1 may be one that does not
+// reap. So a stop script finds gone what it has killed, however it looks for it.
+func TestReapsAtOnce(t *testing.T) {
+	eachMode(t, func(t *testing.T, mode string) {
+		s := newSite(t, mode, `case $1 in
+start) setsid sleep 60 & echo $! >>pids ;;
+stop) p=$(cat pids); ps -o ppid= -p $p >parent; kill -9 $p; sleep 0.3; ! kill -0 $p ;;
+status) sleep 0.05 & echo $! >>left ;;
+esac`)
+		s.run("start")
+		if err := s.Settle(); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			s.run("status")
+		}
+		if got := s.run("stop"); got != 0 {
+			t.Errorf("stop = %d: what it killed was not reaped", got)
+		}
+		if got := s.pid("parent"); got != os.Getpid() {
+			t.Errorf("the daemon's parent is %d, not this process, which reaps", got)
+		}
+		s.eventually("no zombies", func() bool {
+			return !slices.ContainsFunc(s.pids("left", 3), func(pid int) bool { _, err := readProc(pid); return err == nil })
+		})
+	})
 }
 
 // Without pidfds only those are taken that were seen, and never while a child is being started.

@@ -72,8 +72,8 @@ type Runner struct {
 	answers answers
 }
 
-// New opens log/NAME.log and makes the package's cgroups. Where that cannot be, this process
-// becomes the reaper of what its scripts leave behind.
+// New opens log/NAME.log and makes the package's cgroups, where that can be. This process becomes
+// the reaper of what its scripts leave behind.
 func New(cfg Config) (*Runner, error) {
 	switch {
 	case !filepath.IsAbs(cfg.Home):
@@ -101,18 +101,18 @@ func New(cfg Config) (*Runner, error) {
 	}
 	r.tree = findTree(cfg)
 	r.forkIn = r.tree != nil
-	if r.tree == nil {
-		if err := becomeReaper(); err != nil {
-			r.log.Close()
-			r.null.Close()
-			return nil, err
-		}
+	if err := becomeReaper(); err != nil {
+		r.log.Close()
+		r.null.Close()
+		return nil, err
 	}
+	expected.join(r)
 	return r, nil
 }
 
 // Close closes the log and removes the cgroups that are empty. Processes are left alone.
 func (r *Runner) Close() error {
+	expected.part(r)
 	switch {
 	case r.tree == nil:
 	case r.cfg.Beside:
