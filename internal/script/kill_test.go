@@ -76,6 +76,23 @@ echo $$ >>pids; while :; do wait; done`)
 	})
 }
 
+// A script that was stopped, as by a debugger, hears SIGTERM too.
+func TestKillWakesTheStopped(t *testing.T) {
+	eachMode(t, func(t *testing.T, mode string) {
+		s := newSite(t, mode, `trap 'exit 7' TERM; echo $$ >>pids; kill -STOP $$; while :; do sleep 0.02; done`)
+		a := s.start("start")
+		pid := s.pid("pids")
+		s.eventually("the stop", func() bool {
+			data, _ := os.ReadFile("/proc/" + itoa(pid) + "/status")
+			return strings.Contains(string(data), "T (stopped)")
+		})
+		a.Kill(5 * time.Second)
+		if got := s.end(a); got != 7 {
+			t.Errorf("status = %d, want the trap's 7", got)
+		}
+	})
+}
+
 func itoa(n int) string { return strconv.Itoa(n) }
 
 func TestKillWhileForking(t *testing.T) {
