@@ -104,6 +104,9 @@ func Main() int {
 	if find(name) == nil && len(args) > 0 { // bin/btw NAME ...
 		name, args = args[0], args[1:]
 	}
+	if name != "deadman" {
+		script.TakeOOMScore()
+	}
 	if slices.Contains(standing, name) && os.Getenv(script.AsideMark) == "" {
 		standAside(name)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -177,6 +178,9 @@ func (s *site) self(name string, args ...string) *exec.Cmd {
 	cmd.Args[0] = name
 	cmd.Dir = s.Home
 	cmd.Env = append(environ(), "BTW_HOME="+s.Home, script.AsideMark+"="+name)
+	if score, err := os.ReadFile("/proc/self/oom_score_adj"); err == nil && name == "deadman" {
+		cmd.Env = append(cmd.Env, script.OOMScore+"="+string(bytes.TrimSpace(score))) // it changes its own
+	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd
@@ -189,10 +193,12 @@ func give(cmd *exec.Cmd, f *os.File, variable string) {
 	cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 }
 
-// environ is the environment without what is ours in it. A process that is started from a
+// environ is the environment without what is ours in it, but for what children need at once. A process that is started from a
 // package script must not pass for one of the package's, which are killed with it.
 func environ() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "BTW_") })
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "BTW_") && !strings.HasPrefix(v, script.OOMScore+"=")
+	})
 }
 
 // openLog opens a log for appending.

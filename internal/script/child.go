@@ -22,12 +22,26 @@ func startChild(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	return os.StartProcess("/proc/self/exe", append([]string{"btw", ChildVerb}, argv...), attr)
 }
 
+// OOMScore is set in the environment of who has, for itself, another place in the order in which
+// processes are killed where memory is short: the place that its children are to have.
+const OOMScore = "BTW_OOM_SCORE_ADJ"
+
+// TakeOOMScore gives this process the place that OOMScore names, if it does, and forgets that. It
+// is done by the child: there is no moment in which its own children could inherit the other.
+func TakeOOMScore() {
+	if score, ok := os.LookupEnv(OOMScore); ok {
+		_ = os.WriteFile("/proc/self/oom_score_adj", []byte(score), 0) // it never asks for more than it has
+		_ = os.Unsetenv(OOMScore)
+	}
+}
+
 // RunChild makes this process the script that args names: the directory to be in, and the
 // command. It returns only where that fails: the exit status, as a shell's.
 func RunChild(args []string) int {
 	if len(args) < 2 {
 		return notFound
 	}
+	TakeOOMScore()
 	err := os.Chdir(args[0])
 	if err == nil {
 		err = becomePatiently(args[1:])

@@ -205,3 +205,15 @@ func TestLogIsAppended(t *testing.T) {
 		t.Errorf("log = %q", got)
 	}
 }
+
+// Where its manager, or a deadman, has a place of its own in the order of out-of-memory kills, the
+// script has the one that is meant for it, and hears nothing of that.
+func TestOOMScore(t *testing.T) {
+	eachMode(t, func(t *testing.T, mode string) {
+		s := newSite(t, mode, `cat /proc/self/oom_score_adj; env | grep BTW_OOM`, func(c *Config) { c.Environ = append(c.Environ, OOMScore+"=700") })
+		s.run("start")
+		if got := s.logText(); got != "700\n" {
+			t.Errorf("log = %q, want 700", got)
+		}
+	})
+}
