@@ -233,7 +233,7 @@ func statusOf(ctx context.Context, runner *script.Runner) (int, error) {
 	}
 	select {
 	case <-a.Done():
-		return a.Status(), nil
+		return a.Status(), a.Err()
 	case <-time.After(limit):
 	case <-ctx.Done():
 	}

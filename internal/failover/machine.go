@@ -72,6 +72,7 @@ type state struct {
 	lost       bool // the lock is lost: there is nothing to release, and a kill end
 	tried      bool // a start was tried, or status said up or degraded: something may be left
 	stopFailed bool
+	unstopped  bool // the stop script could not be run
 	degraded   bool
 	adopts     bool     // the package may run already, from before: found up, it is gone on with
 	ends       PkgState // failing or halting: what is to be gone on with, once it is known whether the lock is still ours
@@ -119,7 +120,7 @@ var events = []eventKind{
 // An event is one, with what the machine needs to know of it.
 type event struct {
 	kind   eventKind
-	code   int    // evStatus, evStarted, evStopped, evChecked: exit status; evChecked: statusHangs
+	code   int    // evStatus, evStarted, evStopped, evChecked: exit status, or notRun; evChecked: or hangs
 	signal string // evTerm: its name
 	alive  string // evChecked, evCleared: what of the package is still alive; "" for nothing
 	letGo  bool   // evChecked: the lock is not to be kept for it (stop_failure=release)
@@ -131,6 +132,7 @@ const (
 	down     = 1
 	degraded = 2
 	hangs    = -1 // no exit status at all
+	notRun   = -2 // nor that: it could not be run
 )
 
 // A do is something for the loop to do. Those that end in an event say so.
@@ -170,6 +172,7 @@ func (s step) tell(line string) step    { s.say = append(s.say, line); return s 
 func (s step) enter(p PkgState) step    { s.Pkg = p; return s }
 func (s step) in(p phase) step          { s.phase = p; return s }
 func (s step) begin(p PkgState) step    { return s.enter(p).in(stopping).and(doWell, doStop) }
+func (s step) stop() step               { s.unstopped = false; return s.in(stopping).and(doStop) }
 func (s step) stopWasBad(l string) step { s.stopFailed = true; s.Pkg = Halting; return s.tell(l) }
 
 // next says what follows e in s. An event that a state does not wait for changes nothing.
@@ -263,6 +266,9 @@ func inStarting(s step, e event) step {
 		return s
 	case e.code == 0:
 		return s.enter(Running).and(doSettle, doStatus)
+	case e.code == notRun:
+		s.tried = false // it was down a moment ago
+		return s.tell("start script could not be run.").begin(Failing)
 	}
 	return s.tell("start script exited with error.").begin(Failing)
 }
@@ -300,6 +306,9 @@ func inEnding(s step, e event) step {
 		return s.in(checking).and(doCheck)
 	case e.kind == evStopped && s.phase == stopping && e.code == 0:
 		return s.in(checking).and(doCheck)
+	case e.kind == evStopped && s.phase == stopping && e.code == notRun:
+		s.unstopped = true
+		return s.tell("stop script could not be run.").in(checking).and(doCheck)
 	case e.kind == evStopped && s.phase == stopping:
 		return s.stopWasBad("stop script exited with error.").in(checking).and(doCheck)
 	case e.kind == evStopTimeout && s.phase == stopping:
@@ -315,9 +324,11 @@ func inEnding(s step, e event) step {
 // afraid of (rule 16).
 func afterCheck(s step, e event) step {
 	s.tried = s.tried || e.code == up || e.code == degraded
-	cannotWork := e.code > degraded || e.code == hangs
+	cannotWork := e.code > degraded || e.code < 0
 	isDown := e.code == down || cannotWork && !s.tried
 	switch {
+	case s.unstopped && s.tried && !s.lost && e.code >= 0:
+		return s.tell("scripts can be run again.").stop()
 	case isDown && e.alive == "":
 	case e.letGo && !s.lost: // a lock that is lost is not let go of: all is to be down by the kill end
 		s = s.tell("error: the package cannot be shown to be down (" + whyNotDown(e) + "). stop_failure=release: letting go all the same.")
@@ -341,6 +352,8 @@ func whyNotDown(e event) string {
 		return keptAlive(e)
 	case e.code == hangs:
 		return "its status hangs"
+	case e.code == notRun:
+		return "its status cannot be run"
 	}
 	return fmt.Sprintf("its status is %d, not 1", e.code)
 }
@@ -393,7 +406,7 @@ func onSignal(s step, e event) step {
 		}
 		s = s.enter(Halting)
 		if again {
-			return s.in(stopping).and(doStop)
+			return s.stop()
 		}
 	case Failed:
 		s = s.tell(fmt.Sprintf(line, e.signal))

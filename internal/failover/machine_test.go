@@ -15,6 +15,9 @@ func variants() map[string]event {
 		"checked 1 alive":  {kind: evChecked, code: down, alive: "sleep (pid 7)"},
 		"checked 3 alive":  {kind: evChecked, code: 3, alive: "sleep (pid 7)"},
 		"checked hangs":    {kind: evChecked, code: hangs},
+		"checked not run":  {kind: evChecked, code: notRun},
+		"start not run":    {kind: evStarted, code: notRun},
+		"stop not run":     {kind: evStopped, code: notRun},
 		"checked 0 let go": {kind: evChecked, code: up, letGo: true},
 		"cleared alive":    {kind: evCleared, alive: "sleep (pid 7)"},
 	}
@@ -86,6 +89,7 @@ func upRows() []row {
 		{unknown, "TERM", state{Pkg: Halting, phase: stopping}, stop, haltLine},
 
 		{starting, "start ended 0", running, "settle status", ""},
+		{starting, "start not run", state{Pkg: Failing, phase: stopping}, stop, "start script could not be run."},
 		{starting, "start ended 1", failing, stop, "start script exited with error."},
 		{starting, "start timeout", failing, stop, "timeout waiting for package to start."},
 		{starting, "lock lost", lost, arm, lostLine},
@@ -150,6 +154,8 @@ func endingRows(p PkgState) []row {
 	}
 	lost := func(s state) state { s.lost = true; return s }
 	halting := func(s state) state { s.Pkg = Halting; return s }
+	unstopped := func(s state) state { s.unstopped = true; return s }
+	const runs = "checked 0, checked 1, checked 2, checked 3, checked 127, checked 1 alive, checked 3 alive, checked 0 let go"
 	kept := func(s state) []row {
 		return []row{
 			{s, "checked 0", keeps, "alarm later", keepLineOf("its status is 0, not 1")},
@@ -157,6 +163,7 @@ func endingRows(p PkgState) []row {
 			{s, "checked 3", keeps, "alarm later", keepLineOf("its status is 3, not 1")},
 			{s, "checked 127", keeps, "alarm later", keepLineOf("its status is 127, not 1")},
 			{s, "checked hangs", keeps, "alarm later", keepLineOf("its status hangs")},
+			{s, "checked not run", keeps, "alarm later", keepLineOf("its status cannot be run")},
 			{s, "checked 1 alive, checked 3 alive", keeps, "alarm later", keepLineOf("still alive: sleep (pid 7)")},
 		}
 	}
@@ -169,6 +176,12 @@ func endingRows(p PkgState) []row {
 		{stops, "stop ended 0", checks, "check", ""},
 		{stops, "stop ended 1", bad, "check", stopBad},
 		{stops, "stop timeout", bad, "check", stopLate},
+		{stops, "stop not run", unstopped(checks), "check", "stop script could not be run."},
+		{unstopped(checks), runs, stops, "stop", "scripts can be run again."},
+		{unstopped(keeps), runs, stops, "stop", "scripts can be run again."},
+		{unstopped(checks), "checked not run", unstopped(keeps), "alarm later", keepLineOf("its status cannot be run")},
+		{lost(unstopped(checks)), "checked 1", lost(unstopped(release)), "release", ""}, // no script begins any more
+		{unstopped(keeps), "TERM", state{Pkg: Halting, phase: stopping, tried: true}, "stop", haltLine},
 		{stops, "kill time", cut, "check", stopLate},
 		{stops, "lock lost", lost(stops), "arm", "error: lock lost."},
 		{stops, "TERM", halting(stops), "", haltLineHere},
@@ -198,7 +211,7 @@ func freshRows(p PkgState) []row {
 	tried.tried = true
 	return []row{
 		{checks, "checked 0 let go", tried, "release", letGoLine},
-		{checks, "checked 1, checked 3, checked 127, checked hangs", release, "release", ""},
+		{checks, "checked 1, checked 3, checked 127, checked hangs, checked not run", release, "release", ""},
 		{checks, "checked 3 alive", state{Pkg: p, phase: keeping}, "alarm later", keepLineOf("still alive: sleep (pid 7)")},
 		// It ran, whoever started it: from now on critical is not down.
 		{checks, "checked 0", state{Pkg: p, phase: keeping, tried: true}, "alarm later", keepLineOf("its status is 0, not 1")},
@@ -247,17 +260,17 @@ func (s state) place() place {
 
 // quiet is the events that change nothing in a place, and say nothing.
 var quiet = map[place]string{
-	{phase: clearing}: "lock taken, lock lost, status *, unhealthy, start ended 0, start ended 1, start timeout, " +
-		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, look",
-	{Unknown, resuming}: "lock taken, lock lost, status *, unhealthy, start ended 0, start ended 1, start timeout, " +
-		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, " + quietNew,
-	{}: "lock lost, status 0, status 1, status 2, status 3, status 127, status hangs, unhealthy, start ended 0, start ended 1, start timeout, " +
-		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
-	{pkg: Unknown}: "lock taken, unhealthy, start ended 0, start ended 1, start timeout, " +
-		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
-	{pkg: Starting}: "lock taken, status *, unhealthy, stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
-	{pkg: Running}: "lock taken, start ended 0, start ended 1, start timeout, " +
-		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
+	{phase: clearing}: "lock taken, lock lost, status *, unhealthy, start *, " +
+		"stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, look",
+	{Unknown, resuming}: "lock taken, lock lost, status *, unhealthy, start *, " +
+		"stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, " + quietNew,
+	{}: "lock lost, status 0, status 1, status 2, status 3, status 127, status hangs, unhealthy, start *, " +
+		"stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
+	{pkg: Unknown}: "lock taken, unhealthy, start *, " +
+		"stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
+	{pkg: Starting}: "lock taken, status *, unhealthy, stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
+	{pkg: Running}: "lock taken, start *, " +
+		"stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
 	{Failing, stopping}: quietStopping,
 	{Halting, stopping}: quietStopping,
 	{Failing, checking}: quietChecking + ", kill time, look",
@@ -271,11 +284,11 @@ var quiet = map[place]string{
 }
 
 const (
-	quietUp       = "lock taken, status *, unhealthy, start ended 0, start ended 1, start timeout, lock released, rested, lock resumed, forfeited, cleared*"
+	quietUp       = "lock taken, status *, unhealthy, start *, lock released, rested, lock resumed, forfeited, cleared*"
 	quietStopping = quietUp + ", checked *, look"
-	quietChecking = quietUp + ", stop ended 0, stop ended 1, stop timeout"
-	quietEnded    = "lock taken, status *, unhealthy, start ended 0, start ended 1, start timeout, " +
-		"stop ended 0, stop ended 1, stop timeout, kill time, checked *, lock resumed, forfeited, " + quietNew
+	quietChecking = quietUp + ", stop ended *, stop not run, stop timeout"
+	quietEnded    = "lock taken, status *, unhealthy, start *, " +
+		"stop ended *, stop not run, stop timeout, kill time, checked *, lock resumed, forfeited, " + quietNew
 	quietNew = "cleared*, look"
 )
 
@@ -380,9 +393,12 @@ func TestNextIsSafe(t *testing.T) {
 			to := next(s, e)
 			has := func(d do) bool { return slices.Contains(to.do, d) }
 			fail := func(why string) { t.Errorf("next(%+v, %s) = %+v: %s", s, on, to, why) }
-			shownDown := e.kind == evChecked && e.alive == "" && (e.code == down || (e.code > degraded || e.code == hangs) && !s.tried)
+			shownDown := e.kind == evChecked && e.alive == "" && (e.code == down || (e.code > degraded || e.code < 0) && !s.tried)
 			if has(doRelease) && !shownDown && !e.letGo {
 				fail("it lets go of a package that is not shown to be down")
+			}
+			if has(doRelease) && s.unstopped && s.tried && !s.lost && !e.letGo {
+				fail("it lets go of a package whose stop was never run")
 			}
 			if (to.phase == resting || has(doExit)) && s.active() {
 				fail("it ends without releasing")
@@ -393,7 +409,8 @@ func TestNextIsSafe(t *testing.T) {
 			if has(doStart) && (s.Pkg != Unknown || e.kind != evStatus || e.code != down) {
 				fail("it starts what is not down")
 			}
-			if s.tried && !to.tried && to.Pkg != StandBy {
+			neverBegan := s.Pkg == Starting && e.kind == evStarted && e.code == notRun
+			if s.tried && !to.tried && to.Pkg != StandBy && !neverBegan {
 				fail("it forgets that something may be left")
 			}
 			if e.kind == evLost && s.active() && !s.lost && s.phase != resuming && !has(doKillEnd) {

@@ -40,8 +40,8 @@ type Lock interface {
 // Scripts runs the actions of the package script.
 type Scripts interface {
 	Teller
-	Start(action string, term uint64, previous string) (Action, error)
-	Settle() error // what a start left running is the service
+	Start(action string, term uint64, previous string) (Action, error) // the error: it cannot be run now
+	Settle() error                                                     // what a start left running is the service
 	// KillAll ends every process of the package: TERM, and KILL after grace. It returns what
 	// is alive for all that, in words.
 	KillAll(grace time.Duration) (alive string, err error)
@@ -54,7 +54,7 @@ type Scripts interface {
 // An Action is one run of the package script.
 type Action interface {
 	Done() <-chan struct{} // closed when the script has ended
-	Status() int           // its exit status, after that
+	Status() int           // its exit status, after that; less than 0 if it says nothing: an Err() error of it says why
 	Kill(grace time.Duration)
 	Drop() // kills it, and leaves alone what else there is: another action may have begun
 }
@@ -128,6 +128,7 @@ type Manager struct {
 	doing  atomic.Value  // the package's state, for who looks from outside
 
 	mu        sync.Mutex
+	notRunFor string          // why scripts could not be run, as was said
 	launching []chan struct{} // each is closed when a script that was to be started was, or was not
 	tasks     sync.WaitGroup
 	began     time.Time // when status was last started

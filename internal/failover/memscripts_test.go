@@ -2,6 +2,8 @@ package failover
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,10 +30,11 @@ type memScripts struct {
 	acts    map[string]act
 	running *memAction
 	up      bool
-	deaf    bool          // what is up ends by KILL only
-	sticky  bool          // status says up though nothing is left to kill
-	tough   string        // what cannot be killed
-	frozen  chan struct{} // while it is open no script can be started: the disk hangs
+	deaf    bool              // what is up ends by KILL only
+	sticky  bool              // status says up though nothing is left to kill
+	tough   string            // what cannot be killed
+	broken  map[string]string // why an action cannot be run; "late: why" shows only when it was begun
+	frozen  chan struct{}     // while it is open no script can be started: the disk hangs
 }
 
 // set changes how the package behaves.
@@ -70,6 +73,16 @@ func (s *memScripts) Start(action string, _ uint64, _ string) (Action, error) {
 	defer s.mu.Unlock()
 	if s.running != nil {
 		s.t.Errorf("%s: %s begins while %s runs", s.node, action, s.running.action)
+	}
+	why, late := strings.CutPrefix(s.broken[action], "late: ")
+	switch {
+	case why != "" && late:
+		a := &memAction{s: s, action: action, done: make(chan struct{}), err: errors.New(why)}
+		a.end(-1)
+		return a, nil
+	case why != "":
+		s.add("no %s", action)
+		return nil, errors.New(why)
 	}
 	s.add("> %s", action)
 	a := &memAction{s: s, action: action, act: s.acts[action], done: make(chan struct{})}
@@ -140,6 +153,7 @@ type memAction struct {
 	done   chan struct{}
 	ended  bool
 	status int
+	err    error
 }
 
 // result is the exit status at the action's own end. The caller holds s.mu.
@@ -172,6 +186,7 @@ func (a *memAction) Drop() {
 
 func (a *memAction) Done() <-chan struct{} { return a.done }
 func (a *memAction) Status() int           { return a.status }
+func (a *memAction) Err() error            { return a.err }
 
 // Kill ends the action: at once, or after grace if it is deaf.
 func (a *memAction) Kill(grace time.Duration) {

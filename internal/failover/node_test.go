@@ -74,7 +74,9 @@ func (n *node) run(p Params) {
 func (n *node) end() {
 	n.locker.setCut(false)
 	n.thaw()
-	n.scripts.set(func() { n.scripts.acts, n.scripts.sticky, n.scripts.tough = map[string]act{}, false, "" })
+	n.scripts.set(func() {
+		n.scripts.acts, n.scripts.broken, n.scripts.sticky, n.scripts.tough = map[string]act{}, nil, false, ""
+	})
 	for range 200 {
 		select {
 		case <-n.ended:

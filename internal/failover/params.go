@@ -20,7 +20,7 @@ import (
 // Params are what a package script says of itself (echo VAR). A number is whole seconds.
 type Params struct {
 	Pace         time.Duration // between two looks at the package; default 4 s
-	Timeout      time.Duration // T: the lease, and how long status may hang or be degraded; default 30 s
+	Timeout      time.Duration // T: the lease, and how long status may hang, be degraded, or not be able to run; default 30 s
 	StartTimeout time.Duration // default 30 s
 	StopTimeout  time.Duration // S: default 30 s
 	Priority     time.Duration // how long this node leaves a free lock to others; 0 if not given

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +18,7 @@ type launched struct {
 }
 
 // script runs an action of the package script, at most for limit. It returns its exit status,
-// or hangs where it had to be killed. ok is false where ctx ended it. Starting it may hang too,
+// hangs where it had to be killed, or notRun. ok is false where ctx ended it. Starting it may hang too,
 // on a disk that does: then what it starts in the end is killed at once.
 func (m *Manager) script(ctx context.Context, action string, limit time.Duration) (code int, ok bool) {
 	if ctx.Err() != nil {
@@ -35,8 +36,8 @@ func (m *Manager) script(ctx context.Context, action string, limit time.Duration
 			return 0, false
 		}
 		if l.err != nil {
-			m.Say("error: " + l.err.Error())
-			return 127, true
+			m.couldNotRun(action, l.err)
+			return notRun, true
 		}
 		a = l.action
 	case <-over.C:
@@ -48,13 +49,64 @@ func (m *Manager) script(ctx context.Context, action string, limit time.Duration
 	}
 	select {
 	case <-a.Done():
-		return a.Status(), true
+		return m.statusAfter(action, a), true
 	case <-over.C:
 		a.Kill(scriptGrace)
 		return hangs, true
 	case <-ctx.Done():
 		a.Kill(scriptGrace)
 		return 0, false
+	}
+}
+
+// statusAfter is what an action that has ended ended with.
+func (m *Manager) statusAfter(action string, a Action) int {
+	code := a.Status()
+	if code >= 0 {
+		m.couldNotRun(action, nil)
+		return code
+	}
+	why, ok := a.(interface{ Err() error })
+	if !ok {
+		m.couldNotRun(action, errNotRun)
+	} else {
+		m.couldNotRun(action, why.Err())
+	}
+	return notRun
+}
+
+var errNotRun = errors.New("it says nothing of itself")
+
+// couldNotRun tells why a script could not be run, once until one can (nil).
+func (m *Manager) couldNotRun(action string, err error) {
+	m.mu.Lock()
+	was := m.notRunFor
+	m.notRunFor = ""
+	if err != nil {
+		m.notRunFor = err.Error()
+	}
+	now := m.notRunFor
+	m.mu.Unlock()
+	if now != "" && now != was {
+		m.Say("error: the " + action + " script could not be run: " + now)
+	}
+}
+
+// persist is script, tried again while the script cannot be run, for limit in all. A start is not: it has
+// begun nothing, and another node may be able to.
+func (m *Manager) persist(ctx context.Context, action string, pace, limit time.Duration) (code int, ok bool) {
+	for end := time.Now().Add(limit); ; {
+		if action == "status" && !m.passGate(ctx) {
+			return 0, false
+		}
+		code, ok = m.script(ctx, action, limit)
+		rest := time.Until(end)
+		if !ok || code != notRun || action == "start" || rest <= 0 {
+			return code, ok
+		}
+		if !sleep(ctx, min(pace, limit/4, rest)) {
+			return 0, false
+		}
 	}
 }
 
@@ -129,7 +181,7 @@ func isClosed[C chan struct{} | <-chan struct{}](c C) bool {
 // run posts how an action ended: as ended with its code, or as hung. What a start left running
 // is made the service first.
 func (m *Manager) run(ctx context.Context, action string, wait, limit time.Duration, ended, hung eventKind) {
-	settle, kill, grace, l := m.unsettled, m.killFirst, m.params.killGrace(), m.lock
+	settle, kill, grace, pace, l := m.unsettled, m.killFirst, m.params.killGrace(), m.params.Pace, m.lock
 	m.unsettled, m.killFirst = false, false
 	if settle {
 		m.busy.Add(1) // what is not the service yet would be killed by whoever goes on
@@ -147,14 +199,14 @@ func (m *Manager) run(ctx context.Context, action string, wait, limit time.Durat
 				return event{kind: hung}, true
 			}
 		}
-		if !sleep(ctx, wait) || action == "status" && !m.passGate(ctx) {
+		if !sleep(ctx, wait) {
 			return event{}, false
 		}
 		if end, _ := l.Ends(); action == "start" && end.Left(m.Clock.Now()) <= 0 {
 			return event{}, false // this process stood still: that the lock is lost is on its way
 		}
-		code, ok := m.script(ctx, action, limit)
-		if code == hangs {
+		code, ok := m.persist(ctx, action, pace, limit)
+		if code == hangs || code == notRun && action == "status" {
 			return event{kind: hung}, ok
 		}
 		return event{kind: ended, code: code}, ok
@@ -193,10 +245,10 @@ func (m *Manager) what(ctx context.Context, spare bool, grace time.Duration) str
 const killed = 128 + 9
 
 // statusOf asks for the status. One that was killed says nothing, and is asked again: the deadman
-// kills at the kill end whatever there is.
+// kills at the kill end whatever there is. So is one that could not be run: for a moment, perhaps.
 func (m *Manager) statusOf(ctx context.Context, limit time.Duration) (code int, ok bool) {
 	for range 3 {
-		if code, ok = m.script(ctx, "status", limit); code != killed {
+		if code, ok = m.script(ctx, "status", limit); code != killed && code != notRun {
 			break
 		}
 	}

@@ -14,11 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exit statuses of a script that never ran, as shells have them.
-const (
-	notExecutable = 126
-	notFound      = 127
-)
+// NotRun is the status of an action that never ran, or whose answer does not count: see Err. It says
+// nothing of the package.
+const NotRun = -1
 
 // Action is one run of the script.
 type Action struct {
@@ -27,8 +25,14 @@ type Action struct {
 	pid  int
 	mark []byte // in the environment of every process of this action
 
+	told   *os.File // what the child says that could not become the script
+	asks   bool     // it is a status, or a stop: it can be run again
+	stops  bool     // it is a stop
+	silent bool     // it does not write to the log
+
 	done   chan struct{}
-	status int // valid when done is closed
+	status int   // valid when done is closed
+	err    error // as status: why that is NotRun
 
 	// guarded by r.mu
 	ended  bool
@@ -37,56 +41,53 @@ type Action struct {
 	known  map[int]uint64 // start times, by pid, of what is known to belong to it
 }
 
-// Start runs `packages/NAME action`. A script that cannot be executed gives an Action that has
-// ended with 126 or 127, and a line in the log; an error means that nothing can be started now.
+// Start runs `packages/NAME action`. An error means that nothing can be started now, by no fault of
+// the package: also where its script is not there, or cannot be executed. What shows only
+// in the child makes an Action that ends with NotRun. The log says why, once.
 func (r *Runner) Start(action string, term uint64, previous string) (*Action, error) {
-	a, err := r.launch([]string{action}, r.log,
+	return r.launch([]string{action}, nil,
 		"BTW_TERM="+strconv.FormatUint(term, 10), "BTW_PREVIOUS="+previous)
-	if status := statusOf(err); status != 0 {
-		r.Logf("back-to-work: %v", err)
-		a = &Action{r: r, done: make(chan struct{}), status: status, ended: true, reaped: true}
-		close(a.done)
-		return a, nil
-	}
-	return a, err
 }
 
-// statusOf is the exit status that a shell would make of a failed exec; 0 if it is another failure.
-func statusOf(err error) int {
-	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
-		return notFound
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOEXEC),
-		errors.Is(err, unix.EISDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ETXTBSY):
-		return notExecutable
-	}
-	return 0
-}
-
-// launch starts the script with args; env is added to the environment that all actions have.
-func (r *Runner) launch(args []string, stdout *os.File, env ...string) (*Action, error) {
+// launch starts the script with args; env is added to the environment that all actions have. Where
+// no stdout is given it is the log.
+func (r *Runner) launch(args []string, stdout *os.File, env ...string) (_ *Action, err error) {
 	id := rand.Text()
 	a := &Action{r: r, mark: mark("BTW_ACTION", id), done: make(chan struct{}), known: make(map[int]uint64)}
+	a.stops = args[0] == "stop"
+	a.asks = a.stops || args[0] == "status"
 	path := "packages/" + r.cfg.Name
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("cannot run %s: %w", path, err)
+			r.complain(err)
+		}
+	}()
 	argv := append([]string{path}, args...)
 	if sh := r.cfg.Shell; sh != "" && sh != "auto" {
 		// A shell's own status for a script that it cannot read may be 2, which means degraded.
 		if err := runnable(filepath.Join(r.cfg.Home, path)); err != nil {
-			return nil, fmt.Errorf("cannot run %s: %w", path, err)
+			return nil, err
 		}
 		argv = append([]string{sh}, argv...)
 	}
+	told, tell, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer tell.Close()
 	attr := &os.ProcAttr{
 		Env:   append(slices.Clone(r.env), append(env, "BTW_ACTION="+id)...),
-		Files: []*os.File{r.null, stdout, r.log},
+		Files: append(r.files(a, stdout), tell),
 	}
 	expected.begin()
 	proc, err := r.exec(append([]string{r.cfg.Home}, argv...), attr)
 	expected.end(proc)
 	if err != nil {
-		return nil, fmt.Errorf("cannot run %s: %w", path, err)
+		told.Close()
+		return nil, err
 	}
-	a.proc, a.pid = proc, proc.Pid
+	a.proc, a.pid, a.told = proc, proc.Pid, told
 	if r.tree != nil && !r.inTree() {
 		_ = r.tree.act.add(a.pid) // late, but better than not: its children follow it
 	}
@@ -102,7 +103,7 @@ func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	plain := &syscall.SysProcAttr{Setpgid: true}
 	attr.Sys = plain
 	if !r.inTree() {
-		return startChild(argv, attr)
+		return startChild(argv, attr, true)
 	}
 	proc, err := r.tree.act.exec(argv, attr)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) { // somebody has removed it in this moment
@@ -113,7 +114,7 @@ func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	}
 	again := !refused(err)
 	attr.Sys = plain
-	if proc, err = startChild(argv, attr); err == nil {
+	if proc, err = startChild(argv, attr, true); err == nil {
 		if again { // better late than never: its children follow it
 			_ = r.tree.act.add(proc.Pid)
 			return proc, nil
@@ -135,7 +136,7 @@ func (c *cgroup) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	}
 	defer dir.Close()
 	attr.Sys = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
-	return startChild(argv, attr)
+	return startChild(argv, attr, true)
 }
 
 func (r *Runner) inTree() bool {
@@ -155,12 +156,16 @@ func refused(err error) bool {
 // Done is closed when the script's own process has ended.
 func (a *Action) Done() <-chan struct{} { return a.done }
 
-// Status is the exit status after Done; 128 + n if signal n ended it.
+// Status is the exit status after Done; 128 + n if signal n ended it, NotRun if it says nothing.
 func (a *Action) Status() int { return a.status }
+
+// Err is why the status is NotRun, after Done.
+func (a *Action) Err() error { return a.err }
 
 // wait learns of the script's end without reaping it, then reaps it unless a kill needs its number.
 func (a *Action) wait() {
 	a.status = awaitEnd(a.pid)
+	a.judge()
 	a.r.mu.Lock()
 	if a.status == 128+int(unix.SIGKILL) && a.kills == 0 && a.r.tree != nil {
 		a.r.tree.act.killed.Store(true) // by another process, which may have killed all of the cgroup

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -18,8 +19,14 @@ const ChildVerb = "run-script"
 // this program again, because a process that does both on a disk that hangs, between fork and
 // exec, stops the whole Go program that started it: the runtime waits for it. /proc/self/exe is
 // in memory. So a script that cannot be begun is a child like any other, and can be killed.
-func startChild(argv []string, attr *os.ProcAttr) (*os.Process, error) {
-	return os.StartProcess("/proc/self/exe", append([]string{"btw", ChildVerb}, argv...), attr)
+// The file called told, if there is one, must be the last of attr.Files: it is told why the child
+// could not become argv[1:], and nothing where it could; a script of its own may end with any status.
+func startChild(argv []string, attr *os.ProcAttr, told bool) (*os.Process, error) {
+	fd := "-"
+	if told {
+		fd = strconv.Itoa(len(attr.Files) - 1)
+	}
+	return os.StartProcess("/proc/self/exe", append([]string{"btw", ChildVerb, fd}, argv...), attr)
 }
 
 // OOMScore is set in the environment of who has, for itself, another place in the order in which
@@ -35,25 +42,37 @@ func TakeOOMScore() {
 	}
 }
 
-// RunChild makes this process the script that args names: the directory to be in, and the
-// command. It returns only where that fails: the exit status, as a shell's.
+// Exit statuses of a child that could not become what it was to be, as shells have them.
+const (
+	notExecutable = 126
+	notFound      = 127
+)
+
+// RunChild makes this process the script that args names: the file that is told of a failure (its
+// number, or "-": then it goes to stderr), the directory to be in, and the command. It returns only
+// where that fails: the exit status, as a shell's.
 func RunChild(args []string) int {
-	if len(args) < 2 {
+	if len(args) < 3 {
 		return notFound
 	}
 	TakeOOMScore()
-	err := os.Chdir(args[0])
+	told, who := os.Stderr, "back-to-work: "
+	if fd, err := strconv.Atoi(args[0]); err == nil {
+		syscall.CloseOnExec(fd)
+		told, who = os.NewFile(uintptr(fd), "told"), ""
+	}
+	err := os.Chdir(args[1])
 	if err == nil {
-		err = becomePatiently(args[1:])
+		err = becomePatiently(args[2:])
 	}
 	if errors.Is(err, unix.ENOENT) {
-		if _, e := os.Stat(args[1]); e == nil {
+		if _, e := os.Stat(args[2]); e == nil {
 			err = fmt.Errorf("the interpreter that is to run it is missing: %w", err)
 		}
 	}
-	fmt.Fprintf(os.Stderr, "back-to-work: cannot run %s: %v\n", strings.Join(args[1:], " "), err)
-	if status := statusOf(err); status != 0 {
-		return status
+	fmt.Fprintf(told, "%scannot run %s: %v\n", who, strings.Join(args[2:], " "), err)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return notFound
 	}
 	return notExecutable
 }

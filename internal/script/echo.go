@@ -46,7 +46,7 @@ func (r *Runner) Echo(ctx context.Context, name string) (string, error) {
 	if !variable(name) {
 		return "", fmt.Errorf("cannot ask package %q for %q: not a parameter's name", r.cfg.Name, name)
 	}
-	files, err := r.files()
+	files, err := r.version()
 	if err != nil {
 		return "", fmt.Errorf("cannot ask package %q for %q: %w", r.cfg.Name, name, err)
 	}
@@ -133,6 +133,9 @@ func (r *Runner) output(ctx context.Context, grace time.Duration, args ...string
 	// Something that it left running may keep the pipe open.
 	_ = pr.SetReadDeadline(time.Now().Add(lastWords))
 	<-read
+	if a.Err() != nil {
+		return nil, 0, a.Err()
+	}
 	return out, a.Status(), nil
 }
 
@@ -140,8 +143,8 @@ func (r *Runner) output(ctx context.Context, grace time.Duration, args ...string
 // with any status after it has answered.
 const syntaxError = 2
 
-// files tells the script and its modules from later versions of them.
-func (r *Runner) files() (string, error) {
+// version tells the script and its modules from later versions of them.
+func (r *Runner) version() (string, error) {
 	packages := filepath.Join(r.cfg.Home, "packages")
 	modules, _ := filepath.Glob(filepath.Join(escape.Replace(packages), "modules", "*"))
 	var sum strings.Builder

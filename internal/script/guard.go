@@ -84,7 +84,7 @@ func (g *Guard) exec(argv []string, attr *os.ProcAttr, group int) (*os.Process, 
 	plain := syscall.SysProcAttr{Setpgid: true, Pgid: group, Pdeathsig: syscall.SIGKILL}
 	attr.Sys = &plain
 	if g.r.tree == nil {
-		return startChild(argv, attr)
+		return startChild(argv, attr, false)
 	}
 	dir, err := g.r.tree.act.enter()
 	if err != nil {
@@ -94,12 +94,12 @@ func (g *Guard) exec(argv []string, attr *os.ProcAttr, group int) (*os.Process, 
 	inside := plain
 	inside.UseCgroupFD, inside.CgroupFD = true, int(dir.Fd())
 	attr.Sys = &inside
-	proc, err := startChild(argv, attr)
+	proc, err := startChild(argv, attr, false)
 	if err == nil || !refused(err) {
 		return proc, err
 	}
 	attr.Sys = &plain
-	if proc, err = startChild(argv, attr); err == nil {
+	if proc, err = startChild(argv, attr, false); err == nil {
 		_ = g.r.tree.act.add(proc.Pid) // late, but better than not: its children follow it
 	}
 	return proc, err

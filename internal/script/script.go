@@ -69,6 +69,10 @@ type Runner struct {
 	seen    map[int]uint64       // start times, by pid, of what belonged at the last look
 	units   []string             // of systemd, that belong to the package too
 
+	complaint string // why no script can be run, as the log says
+	doubted   bool   // the log could not be written
+	looking   sync.Mutex
+
 	answers answers
 }
 
@@ -95,7 +99,7 @@ func New(cfg Config) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the log of package %q: %w", cfg.Name, err)
 	}
-	if r.null, err = os.Open(os.DevNull); err != nil {
+	if r.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
 		r.log.Close()
 		return nil, fmt.Errorf("cannot run package %q: %w", cfg.Name, err)
 	}

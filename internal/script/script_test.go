@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,41 +19,6 @@ func TestStatus(t *testing.T) {
 			if got := s.run(action); got != want {
 				t.Errorf("%s: status = %d, want %d", action, got, want)
 			}
-		}
-	})
-}
-
-func TestStatusOfWhatCannotRun(t *testing.T) {
-	eachMode(t, func(t *testing.T, mode string) {
-		for name, test := range map[string]struct {
-			prepare func(path string) error
-			shell   string
-			want    int
-		}{
-			"missing":             {os.Remove, "", 127},
-			"missing, by shell":   {os.Remove, "/bin/sh", 127},
-			"not executable":      {func(p string) error { return os.Chmod(p, 0o644) }, "", 126},
-			"not executable here": {func(p string) error { return os.Chmod(p, 0o644) }, "/bin/sh", 126},
-			"no interpreter":      {func(p string) error { return os.WriteFile(p, []byte("#!/no/such/sh\n"), 0o755) }, "", 127},
-			"no shell":            {func(string) error { return nil }, "/no/such/sh", 127},
-			"no first line":       {func(p string) error { return os.WriteFile(p, []byte("exit 5\n"), 0o755) }, "", 5},
-			"a directory": {func(p string) error {
-				_ = os.Remove(p)
-				return os.Mkdir(p, 0o755)
-			}, "/bin/sh", 126},
-		} {
-			s := newSite(t, mode, "exit 0\n", func(c *Config) { c.Shell = test.shell })
-			if err := test.prepare(filepath.Join(s.home, "packages/pkg")); err != nil {
-				t.Fatal(err)
-			}
-			a := s.start("status")
-			if got := s.end(a); got != test.want {
-				t.Errorf("%s: status = %d, want %d", name, got, test.want)
-			}
-			if logged := strings.Contains(s.logText(), "cannot run "); logged != (test.want != 5) {
-				t.Errorf("%s: the log says %q", name, s.logText())
-			}
-			a.Kill(time.Second) // must be harmless
 		}
 	})
 }
