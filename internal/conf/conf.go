@@ -25,11 +25,6 @@ type Site struct {
 	Node    string // what this host is called in the cluster: conf/node_name, or its host name up to the first dot
 }
 
-// errNoLockDir is said in the original's words.
-//
-//lint:ignore ST1005 the original's words
-var errNoLockDir = errors.New("back-to-work need dex-lock to run. install it and configure its location.")
-
 // Load reads where things are. host is the host's name.
 func Load(home, host string) (Site, error) {
 	s := Site{Home: home}
@@ -37,12 +32,8 @@ func Load(home, host string) (Site, error) {
 	if err != nil {
 		return s, err
 	}
-	s.LockDir = findLockDir(home, lockDir)
-	switch {
-	case s.LockDir == "" && lockDir != "":
-		return s, fmt.Errorf("%w (conf/lock_path names %q, which is no directory)", errNoLockDir, lockDir)
-	case s.LockDir == "":
-		return s, errNoLockDir
+	if s.LockDir, err = findLockDir(home, lockDir); err != nil {
+		return s, err
 	}
 	name, err := firstLine(filepath.Join(home, "conf/node_name"))
 	if err != nil {
@@ -65,26 +56,6 @@ func nodeName(s string) bool {
 		return r == '/' || r == '\\' || unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar
 	}
 	return s != "" && s[0] != '.' && s[0] != '-' && !strings.ContainsFunc(s, bad)
-}
-
-// findLockDir is the directory that conf/lock_path names, or ./dex-lock, or ../dex-lock (the
-// original's place), whichever is there first.
-func findLockDir(home, named string) string {
-	if named != "" {
-		if !filepath.IsAbs(named) {
-			named = filepath.Join(home, named)
-		}
-		if isDir(named) {
-			return named
-		}
-		return ""
-	}
-	for _, dir := range []string{filepath.Join(home, "dex-lock"), filepath.Join(home, "../dex-lock")} {
-		if isDir(dir) {
-			return dir
-		}
-	}
-	return ""
 }
 
 // ClusterNodes is the hosts of the cluster by conf/cluster_nodes: none if there is no such file.
@@ -238,9 +209,4 @@ func firstLine(path string) (string, error) {
 		return "", fmt.Errorf("%s: one word is wanted there, not %d", path, len(all))
 	}
 	return all[0], nil
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }

@@ -185,58 +185,6 @@ func TestNodeName(t *testing.T) {
 	}
 }
 
-// dex-lock is where conf/lock_path says, or in the home, or beside it; the first that is there.
-func TestLockDir(t *testing.T) {
-	t.Parallel()
-	elsewhere := t.TempDir()
-	for name, row := range map[string]struct {
-		lockPath string
-		dirs     []string
-		want     string // below the directory of the home; "" for none
-	}{
-		"in the home":            {"", []string{"home/dex-lock", "dex-lock"}, "home/dex-lock"},
-		"beside it":              {"", []string{"dex-lock"}, "dex-lock"},
-		"nowhere":                {"", nil, ""},
-		"empty lock_path":        {"\n", []string{"home/dex-lock"}, "home/dex-lock"},
-		"lock_path wins":         {"../other\n", []string{"home/dex-lock", "dex-lock", "other"}, "other"},
-		"lock_path is wrong":     {"../other\n", []string{"home/dex-lock"}, ""},
-		"lock_path has two":      {"a b\n", []string{"home/dex-lock"}, ""},
-		"lock_path is absolute":  {elsewhere, []string{"home/dex-lock"}, elsewhere},
-		"lock_path to no place":  {"/nowhere/at/all", []string{"home/dex-lock"}, ""},
-		"lock_path is commented": {"# /x\n", []string{"home/dex-lock"}, "home/dex-lock"},
-	} {
-		top := t.TempDir()
-		home := filepath.Join(top, "home")
-		write(t, home, map[string]string{"conf/lock_path": row.lockPath})
-		for _, dir := range row.dirs {
-			if err := os.MkdirAll(filepath.Join(top, dir), 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want := row.want
-		if want != "" && !filepath.IsAbs(want) {
-			want = filepath.Join(top, want)
-		}
-		s, err := Load(home, "h1")
-		if got := s.LockDir; (err == nil) != (want != "") || err == nil && filepath.Clean(got) != want {
-			t.Errorf("%s: LockDir = %q, %v, want %q", name, got, err, want)
-		}
-	}
-	if _, err := Load(filepath.Join(t.TempDir(), "home"), "h1"); err == nil ||
-		err.Error() != "back-to-work need dex-lock to run. install it and configure its location." {
-		t.Errorf("Load without dex-lock: %v", err)
-	}
-}
-
-func TestLockDirThatIsAFile(t *testing.T) {
-	t.Parallel()
-	home := t.TempDir()
-	write(t, home, map[string]string{"dex-lock": ""})
-	if s, err := Load(home, "h1"); err == nil {
-		t.Errorf("LockDir = %q, which is a file", s.LockDir)
-	}
-}
-
 func TestShell(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
