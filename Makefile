@@ -17,18 +17,28 @@ lint:
 	.ci/lint
 
 # An installed tree: the links point at the binary itself. What is there in conf/,
-# dex-lock/conf/ and packages/ is the site's own, and stays.
+# dex-lock/conf/ and packages/ is the site's own, and stays. The dex commands are in bin/, which is
+# first in the PATH of scripts, and in the lock directory, if that is ours.
 install: build
-	mkdir -p $(HOME_DIR)/bin $(HOME_DIR)/conf $(HOME_DIR)/log $(HOME_DIR)/modules $(HOME_DIR)/packages $(HOME_DIR)/utils $(HOME_DIR)/dex-lock/conf
+	mkdir -p $(HOME_DIR)/bin $(HOME_DIR)/conf $(HOME_DIR)/log $(HOME_DIR)/modules $(HOME_DIR)/packages $(HOME_DIR)/utils
 	cp bin/btw $(HOME_DIR)/bin/btw.new && mv -f $(HOME_DIR)/bin/btw.new $(HOME_DIR)/bin/btw
 	for c in $(COMMANDS) ; do ln -sfn bin/btw $(HOME_DIR)/$$c || exit 1 ; done
-	for c in $(DEX) ; do ln -sfn ../bin/btw $(HOME_DIR)/dex-lock/$$c || exit 1 ; done
+	for c in $(DEX) ; do ln -sfn btw $(HOME_DIR)/bin/$$c || exit 1 ; done
 	for c in $(UTILS) ; do ln -sfn ../bin/btw $(HOME_DIR)/utils/$$c || exit 1 ; done
 	cp utils/cidr2mask utils/cidr2hexmask utils/lab $(HOME_DIR)/utils/
 	cp modules/* $(HOME_DIR)/modules/
 	ln -sfn ../modules $(HOME_DIR)/packages/modules
 	for p in packages/* ; do \
 	   [ -d $$p ] || [ -e $(HOME_DIR)/$$p ] || cp $$p $(HOME_DIR)/packages/ || exit 1 ; done
+	if [ -d $(HOME_DIR)/../dex-lock ] ; then $(BESIDE) ; else $(WITHIN) ; fi
+
+# A lock directory beside the home is the site's, and left alone: one of ours would be another, with
+# other locks.
+BESIDE = echo "install: $(PREFIX)/../dex-lock is there, and left as it is; our dex commands are in $(PREFIX)/bin" ; \
+	[ ! -d $(HOME_DIR)/dex-lock ] || [ -L $(HOME_DIR)/dex-lock ] || \
+	   echo "install: $(PREFIX)/dex-lock is there too: it counts if it is configured, or was run; if not, remove it"
+WITHIN = mkdir -p $(HOME_DIR)/dex-lock/conf || exit 1 ; \
+	for c in $(DEX) ; do ln -sfn ../bin/btw $(HOME_DIR)/dex-lock/$$c || exit 1 ; done ; \
 	[ -e $(HOME_DIR)/dex-lock/conf/lock_servers ] || cp dex-lock/conf/lock_servers $(HOME_DIR)/dex-lock/conf/
 
 demo:

@@ -100,7 +100,7 @@ func dexInit(ctx context.Context, env *Env) error {
 	line := "Lock initialization done."
 	switch n := len(s.servers); {
 	case n == 1:
-		line = "Warning: with one not fault tolerant lock server you introduce a single point of failure."
+		line = oneServer
 	case n%2 == 0:
 		line = fmt.Sprintf("Warning: an even number of lock servers (%d) tolerates no more failures than one fewer.", n)
 	}

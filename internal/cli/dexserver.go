@@ -145,9 +145,9 @@ func (s *site) forceNewCluster(ctx context.Context, self conf.Server) (err error
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.env.Stdout, "cluster: %s\nnext: dex-lock/dex-server-init", cluster)
+	fmt.Fprintf(s.env.Stdout, "cluster: %s\nnext: %s", cluster, s.dexCommand("dex-server-init"))
 	if len(others) > 0 {
-		fmt.Fprintf(s.env.Stdout, " here, then dex-lock/dex-server-init --join on %s", strings.Join(others, ", "))
+		fmt.Fprintf(s.env.Stdout, " here, then %s --join on %s", s.dexCommand("dex-server-init"), strings.Join(others, ", "))
 	}
 	fmt.Fprintln(s.env.Stdout)
 	return nil

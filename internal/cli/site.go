@@ -118,7 +118,7 @@ func (s *site) key() (*clusterkey.Key, error) {
 	}
 	err = fmt.Errorf("there is no cluster key: %s is missing", s.KeyFile())
 	if s.sole() {
-		return nil, withHint(err, "start this host's lock server, which makes one: dex-lock/dex-server-init")
+		return nil, withHint(err, "start this host's lock server, which makes one: %s", s.dexCommand("dex-server-init"))
 	}
 	return nil, withHint(err, "make one with utils/keygen on one host, and copy the file to all hosts")
 }

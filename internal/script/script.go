@@ -45,7 +45,7 @@ type Config struct {
 	Name    string   // package; its script is packages/Name in Home
 	Node    string   // BTW_NODE
 	Lock    string   // BTW_LOCK
-	LockDir string   // directory of the dex-lock commands: first in PATH
+	LockDir string   // the lock directory: its commands come after the home's in PATH
 	Session string   // BTW_SESSION: random, one per manager
 	Shell   string   // "" or "auto": what the script's first line names; else the path of a shell
 	Environ []string // environment that ours is added to; BTW_HOME is dropped
@@ -213,6 +213,8 @@ func environment(cfg Config) []string {
 	if cfg.LockDir != "" {
 		path = cfg.LockDir + ":" + path
 	}
+	// Ours come first: those in a lock directory that the original has made know other locks.
+	path = filepath.Join(cfg.Home, "bin") + ":" + filepath.Join(cfg.Home, "dex-lock") + ":" + path
 	return append(env,
 		"PATH="+path,
 		"PWD="+cfg.Home,

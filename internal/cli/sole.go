@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// oneServer is what the original says of a list of one.
+const oneServer = "Warning: with one not fault tolerant lock server you introduce a single point of failure."
+
+// soleServerWarning is oneServer where several nodes depend on one lock server; else "".
+func (s *site) soleServerWarning() string {
+	nodes, err := s.ClusterNodes()
+	host, _ := os.Hostname()
+	if err != nil || len(s.servers) != 1 ||
+		!slices.ContainsFunc(nodes, func(n string) bool { return n != s.Node && n != host && n != "localhost" }) {
+		return ""
+	}
+	return oneServer
+}
+
+// dexCommand is where, seen from the home, one of the dex commands is: where the lock directory is
+// beside the home, `make install` makes no dex-lock in it.
+func (s *site) dexCommand(name string) string {
+	if _, err := os.Lstat(filepath.Join(s.Home, "dex-lock", name)); err != nil {
+		if _, err := os.Lstat(filepath.Join(s.Home, "bin", name)); err == nil {
+			return "bin/" + name
+		}
+	}
+	return "dex-lock/" + name
+}
