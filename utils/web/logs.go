@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,9 +19,10 @@ import (
 //	faults            what was done when: TIME WORD [HOST [PACKAGE]], WORD one of the words below or
 //	                  the name of a fault
 //	hN/opt/P.run      the notes of package P on host N
+//	hN/opt/P.acts     the notes of the package's scripts: see acts.go
 //	hN/bg/client.log  the answers that a client had: TIME HOST
 const (
-	begins    = "begin"     // and the seed
+	begins    = "begin"     // and the seed, and the faults that were asked for by name
 	healed    = "healed"    // all faults of the round are undone
 	up        = "up"        // all is well again
 	late      = "late"      // it is not, and should be
@@ -48,6 +50,7 @@ type logs struct {
 	dir     string
 	events  []event
 	notes   map[string]map[string]string // of each package on each host
+	acts    map[string][]act             // of each package
 	answers string
 }
 
@@ -56,33 +59,42 @@ const tail = 4 << 20
 
 // readLogs reads a directory; of long files no more than the last part, if limit is not 0.
 func readLogs(dir string, limit int64) (*logs, error) {
-	l := &logs{dir: dir, notes: map[string]map[string]string{}}
+	l := &logs{dir: dir, notes: map[string]map[string]string{}, acts: map[string][]act{}}
 	text, err := os.ReadFile(filepath.Join(dir, "faults"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the log of faults: %w", err)
 	}
 	l.events = parseEvents(string(text))
-	paths, _ := filepath.Glob(filepath.Join(dir, "h*/opt/*.run"))
+	err = errors.Join(
+		l.each("opt/*.run", limit, func(host, pkg, text string) {
+			if l.notes[pkg] == nil {
+				l.notes[pkg] = map[string]string{}
+			}
+			l.notes[pkg][host] = text
+		}),
+		l.each("opt/*.acts", limit, func(host, pkg, text string) { l.acts[pkg] = append(l.acts[pkg], parseActs(host, text)...) }),
+		l.each("bg/client.log", limit, func(_, _, text string) { l.answers += text }),
+	)
+	return l, err
+}
+
+// each reads the files of all hosts that the pattern means. Their names are those of packages.
+func (l *logs) each(pattern string, limit int64, take func(host, name, text string)) error {
+	paths, _ := filepath.Glob(filepath.Join(l.dir, "h*", pattern))
 	for _, path := range paths {
 		text, err := readTail(path, limit)
 		if err != nil {
-			return nil, fmt.Errorf("cannot read notes: %w", err)
+			return fmt.Errorf("cannot read what a host has noted: %w", err)
 		}
-		pkg := strings.TrimSuffix(filepath.Base(path), ".run")
-		if l.notes[pkg] == nil {
-			l.notes[pkg] = map[string]string{}
-		}
-		l.notes[pkg][filepath.Base(filepath.Dir(filepath.Dir(path)))] = text
+		name, _, _ := strings.Cut(filepath.Base(path), ".")
+		take(filepath.Base(filepath.Dir(filepath.Dir(path))), name, text)
 	}
-	paths, _ = filepath.Glob(filepath.Join(dir, "h*/bg/client.log"))
-	for _, path := range paths {
-		text, err := readTail(path, limit)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read answers: %w", err)
-		}
-		l.answers += text
-	}
-	return l, nil
+	return nil
+}
+
+// byName says whether the fault was asked for by name, though it finds what is not mended yet.
+func (l *logs) byName(fault string) bool {
+	return len(l.events) > 0 && slices.Contains(strings.Split(l.events[0].pkg, ","), fault)
 }
 
 func readTail(path string, limit int64) (string, error) {

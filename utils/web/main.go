@@ -18,11 +18,14 @@ import (
 	"backtowork/internal/lives"
 )
 
-const usage = `Usage: web { serve DIR NOTES | beat NOTES DEAF | ask URL | report [-o json | --last] DIR }
+const usage = `Usage: web { serve DIR NOTES | beat NOTES DEAF | during NOTES ACTION PID BEGAN | ask URL | report [-o json | --last] DIR }
 
   serve DIR NOTES   serve the files of DIR on port 80, and note in the file NOTES,
                     every 20 ms, that this process lives
   beat NOTES DEAF   only the notes; TERM does not end it while the file DEAF is there
+  during NOTES ACTION PID BEGAN
+                    note, as a child of the package script PID, that this script runs,
+                    with its action and the BTW_ variables, until it has ended
   ask URL           ask every 20 ms, each time by another connection, and print a line
                     for each answer within 200 ms: the time, and its first line
   report DIR        what the log of a run of chaos says; exit 1 if anything ran twice,
@@ -36,7 +39,7 @@ func main() {
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	wants := map[string]int{"serve": 2, "beat": 2, "ask": 1}
+	wants := map[string]int{"serve": 2, "beat": 2, "during": 4, "ask": 1}
 	if len(args) > 0 && args[0] == "report" {
 		return report(args[1:], stdout, stderr)
 	}
@@ -55,6 +58,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = serve(ctx, args[1], args[2])
 	case "beat":
 		err = beat(ctx, args[1], args[2])
+	case "during":
+		err = during(ctx, args[1], args[2], args[3], args[4])
 	case "ask":
 		err = askForever(ctx, args[1], stdout)
 	}
@@ -109,16 +114,25 @@ func beat(ctx context.Context, notes, deaf string) error {
 
 // note writes until the context ends.
 func note(ctx context.Context, path string) error {
+	began := time.Now()
+	return noteLines(ctx, path, func() string { return lives.Line(began, time.Now()) })
+}
+
+// noteLines writes a line each time, until the context ends or the line is empty.
+func noteLines(ctx context.Context, path string, line func() string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {
 		return fmt.Errorf("cannot note that this lives: %w", err)
 	}
 	defer f.Close()
-	began := time.Now()
 	tick := time.NewTicker(lives.Every)
 	defer tick.Stop()
 	for {
-		if _, err := f.WriteString(lives.Line(began, time.Now())); err != nil {
+		text := line()
+		if text == "" {
+			return nil
+		}
+		if _, err := f.WriteString(text); err != nil {
 			return fmt.Errorf("cannot note that this lives: %w", err)
 		}
 		select {

@@ -56,6 +56,7 @@ type findings struct {
 	thaws      []both // on two hosts, and allowed
 	count      map[string]int
 	violations []string
+	passedOver []string // what would be one, but is not mended yet
 }
 
 func look(l *logs) *findings {
@@ -162,6 +163,10 @@ func (f *findings) judge() {
 		if len(f.logs.runs(pkg, lives.Forever)) == 0 {
 			f.violations = append(f.violations, "SAW NOTHING: "+pkg+" never ran")
 		}
+		if len(starts(f.logs.acts[pkg])) == 0 {
+			f.violations = append(f.violations, "SAW NOTHING: no start of "+pkg+" was noted")
+		}
+		f.judgeActs(pkg)
 	}
 	if len(f.logs.notes) == 0 || f.answers == 0 {
 		f.violations = append(f.violations, "SAW NOTHING: no notes, or no answers")

@@ -110,6 +110,8 @@ var goodLogs = map[string]string{
 	"faults":           "1000.5 begin 42\n1001.0 up\n1002.0 crash h1 -\n1006.0 healed\n1010.0 up\n1020.0 end\n",
 	"h1/opt/web.run":   noted(1000, 1000, 1002),
 	"h2/opt/web.run":   noted(1004.5, 1004.5, 1020),
+	"h1/opt/web.acts":  acted("start", 4, "-", "h1", 1000, 1000.1) + "- - status 4 - h1\n",
+	"h2/opt/web.acts":  acted("start", 5, "h1", "h2", 1004.2, 1004.6) + "- - status 5 h1 h2\n",
 	"h4/bg/client.log": answers(1000.5, 1002) + answers(1005, 1020),
 }
 
@@ -157,7 +159,7 @@ func TestReport(t *testing.T) {
 		{"a pause, and nobody was frozen", map[string]string{"h1/opt/web.run": noted(1000, 1000, 1002) + noted(1000, 1006, 1006.08)}, 1, []string{"OVERLAP: web"}},
 		{"another host was frozen", map[string]string{"faults": strings.Replace(frozen, "h1", "h2", 1), "h1/opt/web.run": noted(1000, 1000, 1002) + noted(1000, 1006, 1006.08)}, 1, []string{"OVERLAP: web"}},
 		{"it does not come up", map[string]string{"faults": strings.Replace(goodLogs["faults"], "1010.0 up", "1010.0 late not-running", 1)}, 1, []string{"overlaps: 0\n", "NOT UP: ", ": not-running\n"}},
-		{"a package never ran", map[string]string{"h1/opt/beat.run": ""}, 1, []string{"SAW NOTHING: beat never ran\n"}},
+		{"a package never ran", map[string]string{"h1/opt/beat.run": ""}, 1, []string{"SAW NOTHING: beat never ran\n", "SAW NOTHING: no start of beat was noted\n"}},
 		{"nobody answered", map[string]string{"h4/bg/client.log": ""}, 1, []string{"SAW NOTHING: no notes, or no answers\n"}},
 		{"the admin had work", map[string]string{"faults": strings.Replace(goodLogs["faults"], "1010.0 up", "1007.0 unblocked h1 web\n1008.0 started h1 web\n1010.0 up", 1)}, 0, []string{"the admin unblocked 1, started 1 again\n"}},
 	}
@@ -207,7 +209,7 @@ func TestReadTail(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"", "serve", "serve a", "beat a", "ask", "ask a b", "report", "report -x", "report -o text a", "report a b", "nothing", "report --last"} {
+	for _, args := range []string{"", "serve", "serve a", "beat a", "ask", "ask a b", "during a start 1", "report", "report -x", "report -o text a", "report a b", "nothing", "report --last"} {
 		var out, errs strings.Builder
 		if got := run(strings.Fields(args), &out, &errs); got != 2 || out.Len() > 0 || strings.Count(errs.String(), "\n") != 1 {
 			t.Errorf("web %s: exit status %d, %q%q", args, got, out.String(), errs.String())

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// during notes that the script, which began this process, runs: until it has ended, or both are killed.
+// (It is told by whose child this is: a process that nobody has waited for has ended too.)
+func during(ctx context.Context, path, action, script, began string) error {
+	pid, err := strconv.Atoi(script)
+	if err != nil {
+		return fmt.Errorf("cannot follow the script %q: not a process id", script)
+	}
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM) // what they end is the script
+	return noteLines(ctx, path, func() string {
+		now := time.Now() // of before the look: nothing is noted of a time after the script's end
+		if os.Getppid() != pid {
+			return ""
+		}
+		return actLine(began, now, action, os.Getenv)
+	})
+}
+
+// actLine is a note of a script that runs.
+func actLine(began string, now time.Time, action string, env func(string) string) string {
+	said := func(name, none string) string {
+		if value := env(name); value != "" {
+			return value
+		}
+		return none
+	}
+	return fmt.Sprintf("%s %d.%09d %s %s %s %s\n", began, now.Unix(), now.Nanosecond(), action,
+		said("BTW_TERM", "0"), said("BTW_PREVIOUS", "-"), said("BTW_NODE", "-"))
+}
