@@ -236,12 +236,8 @@ func checkState(ctx context.Context, dir string) error {
 	if _, err := os.Stat(path); os.IsNotExist(err) {
 		return nil
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	err = lockserver.CheckInChild(ctx, exe, path)
-	if err != nil && strings.Contains(err.Error(), "it is damaged") {
+	err = lockserver.CheckInChild(ctx, "/proc/self/exe", path) // this version, whatever has become of the file
+	if errors.Is(err, lockserver.ErrDamaged) {
 		return withHint(err, "look after the disk, and move the file away: then the server comes back as a new one, if most of the others are there")
 	}
 	return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"backtowork/internal/lockserver"
 )
@@ -9,7 +10,7 @@ import (
 var storeCheckUsage = `Usage: store-check FILE
 
 Checks that a lock server's store is whole. dex-server does this before it opens its own.
-The server must not run.
+The server must not run. The exit status is 3 if it is damaged, 1 if it cannot be looked at.
 
 Example: store-check dex-lock/state/raft.db
 `
@@ -19,5 +20,9 @@ func storeCheck(_ context.Context, env *Env) error {
 	if len(env.Args) != 1 {
 		return usageError("which file?")
 	}
-	return lockserver.CheckStore(env.Args[0])
+	err := lockserver.CheckStore(env.Args[0])
+	if errors.Is(err, lockserver.ErrDamaged) {
+		return failed(env, lockserver.DamagedStatus, err)
+	}
+	return err
 }

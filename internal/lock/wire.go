@@ -52,6 +52,7 @@ type AcquireAnswer struct {
 	Granted  bool   `json:"granted"`
 	Stranger bool   `json:"stranger,omitempty"`
 	Refused  string `json:"refused,omitempty"`
+	Code     Code   `json:"code,omitempty"` // of Refused
 	State
 }
 
@@ -79,6 +80,7 @@ type Renewal struct {
 // it is renewed.
 type RenewAnswer struct {
 	Refused []string `json:"refused"`
+	Codes   []Code   `json:"codes,omitempty"` // as many, if one is refused; an older server sends none: see Refusal
 }
 
 // A ReleaseRequest gives a lock back.
@@ -196,6 +198,7 @@ type Member struct {
 // An ErrorAnswer says why a request was not served.
 type ErrorAnswer struct {
 	Error string `json:"error"`
+	Code  Code   `json:"code,omitempty"` // where there is one for it
 	// Unknown is set where the change may or may not have been made.
 	Unknown bool `json:"unknown,omitempty"`
 }

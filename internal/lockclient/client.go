@@ -198,6 +198,7 @@ func (c *Client) Get(ctx context.Context, entry, path string, answer any) error 
 func Reason(err error) string {
 	var dns *net.DNSError
 	var network net.Error
+	var op *net.OpError
 	switch {
 	case errors.As(err, &dns):
 		return "the name does not resolve"
@@ -207,8 +208,8 @@ func Reason(err error) string {
 		return "no answer"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return "no route to it"
-	case strings.Contains(err.Error(), "remote error: tls:"):
-		return "it has another cluster key" // our certificate was refused
+	case errors.As(err, &op) && op.Op == "remote error":
+		return "it has another cluster key" // our certificate was refused: a TLS alert
 	}
 	text := err.Error()
 	if i := strings.Index(text, "\": "); i >= 0 && strings.Contains(text[:i], "https://") { // url.Error's
@@ -226,7 +227,7 @@ func (c *Client) RenewOnce(ctx context.Context, session, name string, term uint6
 	if err != nil {
 		return lease.Time{}, err
 	}
-	if len(a.Refused) != 1 || a.Refused[0] != "" {
+	if len(a.Refused) != 1 || a.Refusal(0) != "" {
 		return lease.Time{}, ErrLost
 	}
 	return at.sent, nil

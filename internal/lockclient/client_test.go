@@ -25,7 +25,8 @@ func TestReason(t *testing.T) {
 		{dial(&net.DNSError{Err: "no such host", Name: "h9", IsNotFound: true}), "the name does not resolve"},
 		{dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), "no route to it"},
 		{fmt.Errorf("wrapped: %w", context.DeadlineExceeded), "no answer"},
-		{errors.New("remote error: tls: bad certificate"), "it has another cluster key"},
+		{&url.Error{Op: "Get", URL: "https://6831/v1/server", Err: &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}}, "it has another cluster key"},
+		{errors.New("the leader h2 does not answer: remote error: tls: bad certificate"), "the leader h2 does not answer: remote error: tls: bad certificate"},
 		{errors.New("it waits for h2 to be reached"), "it waits for h2 to be reached"},
 	} {
 		if got := Reason(row.err); got != row.want {

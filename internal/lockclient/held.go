@@ -145,21 +145,21 @@ func (h *Held) dueIn(now lease.Time) time.Duration {
 
 // renewed notes the answer to a renewal that was sent at sent. One that comes after the end of
 // the lease changes nothing.
-func (h *Held) renewed(sent lease.Time, refused string) {
+func (h *Held) renewed(sent lease.Time, refused lock.Code) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.over:
 	case h.end().Left(h.session.client.Clock.Now()) <= 0:
 		h.lose("the lease has ended")
-	case h.giving && (refused == lock.ErrOther.Error() || refused == lock.ErrNotHolder.Error()):
+	case h.giving && (refused == lock.CodeOther || refused == lock.CodeNotHolder):
 		h.given = true
 		h.finish()
-	case refused == lock.ErrOther.Error():
+	case refused == lock.CodeOther:
 		h.killNow = h.session.client.Clock.Now()
-		h.lose(refused)
+		h.lose(string(refused))
 	case refused != "":
-		h.lose(refused)
+		h.lose(string(refused))
 	default:
 		h.sent = lease.Later(h.sent, sent)
 		h.seq++

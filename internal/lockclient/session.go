@@ -266,7 +266,7 @@ func (s *Session) renewDue(ctx context.Context) time.Duration {
 		return min(retryPause, limit)
 	}
 	for i, h := range turned {
-		h.renewed(at.sent, a.Refused[i])
+		h.renewed(at.sent, a.Refusal(i))
 	}
 	return 0
 }

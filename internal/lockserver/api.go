@@ -351,7 +351,22 @@ func (s *Server) reply(w http.ResponseWriter, answer any, err error) {
 	if f.after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.after.Seconds()))))
 	}
-	s.write(w, status, lock.ErrorAnswer{Error: err.Error(), Unknown: errors.As(err, new(unknownError))})
+	s.write(w, status, lock.ErrorAnswer{Error: err.Error(), Code: codeOf(err, status), Unknown: errors.As(err, new(unknownError))})
+}
+
+// codeOf is the code of an answer with that status: "" where there is none.
+func codeOf(err error, status int) lock.Code {
+	switch {
+	case errors.Is(err, errNoLeader), errors.Is(err, errDeposed):
+		return lock.CodeNoLeader
+	case errors.Is(err, errNoMajority):
+		return lock.CodeNoMajority
+	case status == http.StatusTooManyRequests:
+		return lock.CodeTooMany
+	case status < http.StatusInternalServerError:
+		return lock.CodeBadRequest
+	}
+	return ""
 }
 
 func (s *Server) write(w http.ResponseWriter, status int, answer any) {

@@ -42,7 +42,7 @@ func (s *Server) acquire(ctx context.Context, received lease.Time, q lock.Acquir
 		return lock.AcquireAnswer{Stranger: true}, nil
 	}
 	if s.hearNode(q.Owner.Node, q.Host, received) {
-		return lock.AcquireAnswer{Refused: twoHosts(q.Owner.Node)}, nil
+		return lock.AcquireAnswer{Refused: twoHosts(q.Owner.Node), Code: lock.CodeTwoHosts}, nil
 	}
 	k, left, err := s.judge(leaseTerm, q)
 	if err != nil {
@@ -200,7 +200,7 @@ func (s *Server) acknowledge(leaseTerm uint64, received lease.Time, q lock.Renew
 		case errors.Is(err, lock.ErrNotOpen):
 			return lock.RenewAnswer{}, "", errNoLeader
 		case err != nil:
-			answer.Refused[i] = err.Error()
+			answer.Refuse(i, len(q.Locks), err)
 		default:
 			node = k.Node
 		}

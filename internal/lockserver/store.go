@@ -216,6 +216,9 @@ func (s *store) GetUint64(key []byte) (uint64, error) {
 // SetUint64 keeps a number.
 func (s *store) SetUint64(key []byte, v uint64) error { return s.Set(key, indexKey(v)) }
 
+// ErrDiskHangs is why a server ends whose disk does not answer.
+var ErrDiskHangs = errors.New("the disk has not answered")
+
 // call runs f, which is what the store is asked to do, and ends the process if it fails or for
 // as long as it hangs.
 func (s *store) call(what string, f func() error) error {
@@ -223,7 +226,7 @@ func (s *store) call(what string, f func() error) error {
 		return err
 	}
 	hangs := func() error {
-		return s.end(fmt.Errorf("cannot %s %s: the disk has not answered for %v", what, s.path, storeLimit))
+		return s.end(fmt.Errorf("cannot %s %s: %w for %v", what, s.path, ErrDiskHangs, storeLimit))
 	}
 	slow := time.AfterFunc(storeLimit, func() { _ = hangs() })
 	begin := time.Now()

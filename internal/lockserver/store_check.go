@@ -26,6 +26,18 @@ const checkLimit = 10 * time.Second
 // pages without end.
 const checkMemory = 256 << 20
 
+// ErrDamaged is that a store is damaged, and not only that it cannot be read now.
+var ErrDamaged = errors.New("the store is damaged")
+
+// DamagedStatus is the exit status of store-check for [ErrDamaged].
+const DamagedStatus = 3
+
+// A damage is an ErrDamaged in the words of whoever found it.
+type damage string
+
+func (d damage) Error() string { return string(d) }
+func (d damage) Unwrap() error { return ErrDamaged }
+
 // CheckInChild checks the store at path as [CheckStore] does, in a child process that runs the
 // binary exe as the command store-check: some damage ends a process that merely looks. Its error
 // is one line.
@@ -62,11 +74,12 @@ func CheckInChild(ctx context.Context, exe, path string) error {
 // verdict puts in one line how the child ended, which said that on stderr.
 func verdict(path string, end *os.ProcessState, said string) error {
 	last := "it says nothing"
+	bad := func(format string, args ...any) error { return damaged(path, fmt.Errorf(format, args...)) }
 	for line := range strings.Lines(said) {
 		line = strings.TrimSpace(line)
 		for _, crash := range []string{"panic: ", "fatal error: ", "unexpected fault address", "runtime: ", "SIG"} {
 			if strings.HasPrefix(line, crash) {
-				return fmt.Errorf("cannot use %s: it is damaged (%s)", path, line)
+				return bad("%s", line)
 			}
 		}
 		if line != "" {
@@ -74,12 +87,16 @@ func verdict(path string, end *os.ProcessState, said string) error {
 		}
 	}
 	if status, ok := end.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return fmt.Errorf("cannot use %s: it is damaged (signal: %v)", path, status.Signal())
+		return bad("signal: %v", status.Signal())
 	}
-	if message, ok := strings.CutPrefix(last, "store-check: "); ok && end.ExitCode() == 1 {
+	message, ok := strings.CutPrefix(last, "store-check: ")
+	switch {
+	case ok && end.ExitCode() == 1:
 		return errors.New(message)
+	case ok && end.ExitCode() == DamagedStatus:
+		return damage(message)
 	}
-	return fmt.Errorf("cannot use %s: it is damaged (exit status %d: %s)", path, end.ExitCode(), last)
+	return bad("exit status %d: %s", end.ExitCode(), last)
 }
 
 // CheckStore says whether the store at path can be used: every page and every entry of it is
@@ -162,7 +179,7 @@ func checkPages(tx *bbolt.Tx) error {
 }
 
 func damaged(path string, err error) error {
-	return fmt.Errorf("cannot use %s: it is damaged (%v)", path, err)
+	return damage(fmt.Sprintf("cannot use %s: it is damaged (%v)", path, err))
 }
 
 // checkLog checks that the log is what the state says: no gap, and no term that goes back.

@@ -27,6 +27,9 @@ func init() {
 		misbehave(os.Args[1])
 		if err := CheckStore(os.Args[1]); err != nil {
 			fmt.Fprintf(os.Stderr, "store-check: %v\n", err)
+			if errors.Is(err, ErrDamaged) {
+				syscall.Exit(DamagedStatus)
+			}
 			syscall.Exit(1) // at once: under the race detector os.Exit takes a second
 		}
 		syscall.Exit(0)
@@ -96,6 +99,9 @@ func wantFoundOrHarmless(t *testing.T, file []byte, want string) (found bool) {
 		t.Fatal(err)
 	}
 	if err := check(t, path); err != nil {
+		if !errors.Is(err, ErrDamaged) {
+			t.Errorf("it cannot be known that it is damaged: %v", err)
+		}
 		if text := err.Error(); !strings.HasPrefix(text, "cannot use "+path+": it is damaged (") || strings.Contains(text, "\n") {
 			t.Errorf("error = %q, want one line that says damaged", text)
 		}
@@ -228,10 +234,12 @@ func TestCheckInChild(t *testing.T) {
 	} {
 		if err := check(t, path); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %s", path, err, want)
+		} else if damaged := strings.Contains(want, "damaged"); errors.Is(err, ErrDamaged) != damaged {
+			t.Errorf("%s: damaged is %v: %v", path, !damaged, err)
 		}
 	}
 	s, _ := mortalStore(t, path)
-	if err := check(t, path); err == nil || err.Error() != "cannot use "+path+": another process uses it" {
+	if err := check(t, path); err == nil || err.Error() != "cannot use "+path+": another process uses it" || errors.Is(err, ErrDamaged) {
 		t.Errorf("a store in use: %v", err)
 	}
 	if err := s.Close(); err != nil {
