@@ -55,6 +55,8 @@ func TestClientHosts(t *testing.T) {
 		{name: "times", tell: differentTimes},
 		{name: "rotation", tell: keyRotation},
 		{name: "twins", tell: twins},
+		{name: "dead-address", tell: deadFirstAddress},
+		{name: "networks", tell: networkDies},
 		{name: "exec", tell: execOnHosts},
 	})
 }

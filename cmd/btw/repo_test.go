@@ -12,7 +12,7 @@ func TestRepoImports(t *testing.T) {
 	t.Parallel()
 	allowed := map[string]string{
 		"cmd/btw":    "cli",
-		"cli":        "clusterkey conf crew failover lease lock lockclient lockserver manager netif notes script simulate watchdog",
+		"cli":        "clusterkey conf crew dial failover lease lock lockclient lockserver manager netif notes script simulate watchdog",
 		"failover":   "lease lock notes",
 		"lockserver": "clusterkey lease lock",
 		"lockclient": "lease lock notes",
@@ -23,7 +23,7 @@ func TestRepoImports(t *testing.T) {
 		"manager":    "deadman failover lease lock lockclient netif notes script watchdog",
 		"crew":       "",
 		"simulate":   "clusterkey crew deadman failover lease lock lockclient lockserver manager memnet notes virtual",
-		"clusterkey": "", "conf": "", "lease": "", "lives": "", "netif": "", "notes": "", "script": "", "virtual": "",
+		"clusterkey": "", "conf": "", "dial": "", "lease": "", "lives": "", "netif": "", "notes": "", "script": "", "virtual": "",
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "backtowork/cmd/btw", "backtowork/internal/...").Output()
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"backtowork/internal/conf"
+	"backtowork/internal/dial"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockserver"
@@ -92,7 +93,7 @@ func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (
 	return lockserver.Open(lockserver.Config{
 		Entry: self.Entry, List: entries(s.servers), Private: self.Loopback(),
 		Dir: state, Mark: s.markFile(), Version: Version, Forcing: forcing,
-		Key: key, Network: tcp{self, newResolver()}, Clock: lease.System(), Log: s.log,
+		Key: key, Network: tcp{self, dial.New()}, Clock: lease.System(), Log: s.log,
 		Fatal: func(err error) { die(s.env, err) }, Off: rulesOff.Servers,
 	})
 }
@@ -272,9 +273,11 @@ func entries(servers []conf.Server) []string {
 
 // tcp is the network of real lock servers.
 type tcp struct {
-	self     conf.Server
-	resolver *resolver
+	self   conf.Server
+	dialer *dial.Dialer
 }
+
+var _ lockserver.Connector = tcp{}
 
 // Listen listens on all addresses, or only on the loopback where that is the server's name.
 func (t tcp) Listen() (net.Listener, error) {
@@ -291,9 +294,14 @@ func (t tcp) Listen() (net.Listener, error) {
 
 // Dial connects to another lock server, which may be one that lock_servers does not name any more.
 func (t tcp) Dial(ctx context.Context, entry string) (net.Conn, error) {
+	return t.Connect(ctx, entry, nil)
+}
+
+// Connect is Dial, for the connection that prove makes the wanted one.
+func (t tcp) Connect(ctx context.Context, entry string, prove dial.Prove) (net.Conn, error) {
 	server, err := conf.ParseServer(entry)
 	if err != nil {
 		return nil, err
 	}
-	return t.resolver.dial(ctx, server.Addr())
+	return t.dialer.Dial(ctx, server.Addr(), prove)
 }

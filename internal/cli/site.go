@@ -7,16 +7,15 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/conf"
+	"backtowork/internal/dial"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -225,7 +224,7 @@ func (s *site) clientBy(k *clusterkey.Key, servers []lockclient.Server) (*lockcl
 		return nil, err
 	}
 	return lockclient.NewClient(lockclient.Config{
-		Servers: servers, TLS: tls, ServerName: k.ServerName, Clock: lease.System(), Log: s.log, Dial: newResolver().dial,
+		Servers: servers, TLS: tls, ServerName: k.ServerName, Clock: lease.System(), Log: s.log, Connect: dial.New().Dial,
 		Off: rulesOff.Clients,
 	}), nil
 }
@@ -237,69 +236,6 @@ func (s *site) session() (*lockclient.Session, error) {
 		return nil, err
 	}
 	return lockclient.NewSession(c, s.Node, s.files), nil
-}
-
-// A resolver keeps the last good address of each name: a name service that is down must not
-// cost a lease.
-type resolver struct {
-	mu   sync.Mutex
-	last map[string]string
-}
-
-func newResolver() *resolver { return &resolver{last: map[string]string{}} }
-
-// resolveLimit is how long the name service may take before the last good address is used.
-const resolveLimit = 300 * time.Millisecond
-
-func (r *resolver) dial(ctx context.Context, addr string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	var d net.Dialer
-	if host == "localhost" || net.ParseIP(host) != nil {
-		return d.DialContext(ctx, "tcp", addr)
-	}
-	ips, err := r.resolve(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	var faults []error
-	for _, ip := range ips { // a name may have an address that leads nowhere
-		conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(ip, port))
-		if err == nil {
-			r.keep(host, ip)
-			return conn, nil
-		}
-		faults = append(faults, err)
-	}
-	return nil, errors.Join(faults...)
-}
-
-// resolve is the addresses of host, the last good one first.
-func (r *resolver) resolve(ctx context.Context, host string) ([]string, error) {
-	r.mu.Lock()
-	known := r.last[host]
-	r.mu.Unlock()
-	if known != "" {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, resolveLimit)
-		defer cancel()
-	}
-	ips, err := net.DefaultResolver.LookupHost(ctx, host)
-	switch i := slices.Index(ips, known); {
-	case err != nil && known != "":
-		return []string{known}, nil
-	case i > 0:
-		ips[0], ips[i] = ips[i], ips[0]
-	}
-	return ips, err
-}
-
-func (r *resolver) keep(host, ip string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.last[host] = ip
 }
 
 // lockName checks the name of a lock, as a user gave it.

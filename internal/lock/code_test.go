@@ -40,7 +40,7 @@ func TestRefusalForOldClients(t *testing.T) {
 func TestRefusal(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]Code{
-		`{"refused":[""]}`: "",
+		`{"refused":[""]}`:                                                      "",
 		`{"refused":["another holds the lock"]}`:                                "other_holder",
 		`{"refused":["not the holder"]}`:                                        "not_holder",
 		`{"refused":["the lease has ended"]}`:                                   "lease_ended",

@@ -46,6 +46,9 @@ type Config struct {
 	ServerName func() string
 	// Dial connects to an address. Nil is TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Connect connects to an address that may be one of several of a name, by the connection that prove makes
+	// the wanted one. Nil is Dial, then prove.
+	Connect func(ctx context.Context, addr string, prove func(context.Context, net.Conn) (net.Conn, error)) (net.Conn, error)
 
 	Off Off
 }
@@ -77,6 +80,16 @@ func NewClient(cfg Config) *Client {
 	if cfg.Dial == nil {
 		var d net.Dialer
 		cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
+	}
+	if cfg.Connect == nil {
+		dial := cfg.Dial
+		cfg.Connect = func(ctx context.Context, addr string, prove func(context.Context, net.Conn) (net.Conn, error)) (net.Conn, error) {
+			raw, err := dial(ctx, addr)
+			if err != nil {
+				return nil, err
+			}
+			return prove(ctx, raw)
+		}
 	}
 	if cfg.Host == "" {
 		cfg.Host = hostID()
@@ -111,10 +124,11 @@ func (c *Client) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience*attemptLimit) // net/http goes on when nobody waits any more
 	defer cancel()
 	defer context.AfterFunc(c.closing, cancel)()
-	raw, err := c.Dial(ctx, servers[i].Addr)
-	if err != nil {
-		return nil, err
-	}
+	return c.Connect(ctx, servers[i].Addr, c.handshake)
+}
+
+// handshake makes sure that the other end is a lock server of this cluster key.
+func (c *Client) handshake(ctx context.Context, raw net.Conn) (net.Conn, error) {
 	config := c.TLS
 	if c.ServerName != nil {
 		config = config.Clone()

@@ -49,15 +49,28 @@ func (s *Server) dialTLS(ctx context.Context, entry, proto string) (net.Conn, er
 	config.ServerName = s.Key.ServerName() // the key may have changed
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
+	handshake := func(ctx context.Context, raw net.Conn) (net.Conn, error) {
+		conn := tls.Client(raw, config)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("lock server %q: %w", entry, err), raw.Close())
+		}
+		return conn, nil
+	}
+	if n, ok := s.Network.(Connector); ok {
+		return n.Connect(ctx, entry, handshake)
+	}
 	raw, err := s.Network.Dial(ctx, entry)
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(raw, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock server %q: %w", entry, err), raw.Close())
-	}
-	return conn, nil
+	return handshake(ctx, raw)
+}
+
+// A Connector is a Network that knows several ways to a server, and takes the first by which prove
+// makes a connection the wanted one.
+type Connector interface {
+	// Connect is Dial, for that connection.
+	Connect(ctx context.Context, entry string, prove func(context.Context, net.Conn) (net.Conn, error)) (net.Conn, error)
 }
 
 // dialServer connects to the server with that id, for proto.
