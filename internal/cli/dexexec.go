@@ -149,9 +149,9 @@ func dexExec(ctx context.Context, env *Env) error {
 type keeperProcess struct {
 	id    string
 	proc  *os.Process
-	tells *os.File     // its orders; their end ends it, and all that it guards
-	hears *os.File     // what it says
-	ends  atomic.Int64 // the kill end, by the clock of the host; 0 while the lock is not held
+	tells *os.File                   // its orders; their end ends it, and all that it guards
+	hears *os.File                   // what it says
+	ends  atomic.Pointer[lease.Time] // the kill end; nil while the lock is not held
 }
 
 func startKeeper(id string) (*keeperProcess, error) {
@@ -188,8 +188,8 @@ func startKeeper(id string) (*keeperProcess, error) {
 // late says whether it is less than margin until the kill end, as far as the keeper has told. It
 // may have told more: so who finds this asks it, and looks again.
 func (k *keeperProcess) late(margin time.Duration) bool {
-	ends, now := k.ends.Load(), lease.System().Now()
-	return ends != 0 && lease.FromBoot(time.Duration(ends), now).Left(now) < margin
+	ends := k.ends.Load()
+	return ends != nil && ends.Left(lease.System().Now()) < margin
 }
 
 // ping is no signal: it asks the keeper for the kill end.
@@ -230,9 +230,10 @@ func (k *keeperProcess) listen(said *async) int {
 			fmt.Fprint(said, text)
 			continue
 		}
-		var ends int64
-		if n, _ := fmt.Sscanf(line, holding, &ends); n == 1 {
-			k.ends.Store(ends)
+		var boot, raw time.Duration
+		if n, _ := fmt.Sscanf(line, holding, &boot, &raw); n == 2 {
+			ends := lease.Reading(boot, raw)
+			k.ends.Store(&ends)
 		}
 		var pid int
 		if n, _ := fmt.Sscanf(line, stopped, &pid); n == 1 {

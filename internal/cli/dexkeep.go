@@ -29,7 +29,7 @@ import (
 // the lock, that the command was stopped, or its end.
 const (
 	saying  = "say "
-	holding = "holds %d\n"
+	holding = "holds %d %d\n" // on both clocks
 	stopped = "stopped %d\n"
 	ending  = "exit %d\n"
 )
@@ -138,7 +138,7 @@ func readOrders(ctx context.Context, from io.Reader, pinged func()) <-chan order
 func (k *keeper) answerPing(out io.Writer) {
 	if held := k.has.Load(); held != nil {
 		_, kill := held.Ends()
-		fmt.Fprintf(out, holding, int64(kill.Boot()))
+		fmt.Fprintf(out, holding, int64(kill.Boot()), int64(kill.Raw()))
 	}
 }
 

@@ -57,6 +57,7 @@ type Config struct {
 type Off struct {
 	Sending bool // rule 2: a lease counts from when the answer came
 	Cluster bool // rule 11: take any cluster for the one that is known
+	Overlap bool // rule 21: a dex-lock writes what came of its question, whatever another did meanwhile
 }
 
 // A Client asks the lock servers. It may be used by many goroutines at once.

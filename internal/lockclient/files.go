@@ -140,11 +140,16 @@ func (f *Files) met(id string, now lease.Time) (lease.Time, error) {
 		return now, err
 	}
 	var noted, notedBoot string
-	var at int64
+	var at, raw time.Duration
 	if text, err := f.notes.Read("cluster_met"); err == nil {
-		if _, err := fmt.Sscan(text, &noted, &notedBoot, &at); err == nil && noted == id && notedBoot == boot {
-			return lease.FromBoot(time.Duration(at), now), nil
+		n, _ := fmt.Sscan(text, &noted, &notedBoot, &at, &raw)
+		switch {
+		case noted != id || notedBoot != boot:
+		case n == 4:
+			return lease.Reading(at, raw), nil
+		case n == 3: // of an older version
+			return lease.FromBoot(at, now), nil
 		}
 	}
-	return now, f.notes.Write("cluster_met", fmt.Sprintln(id, boot, int64(now.Boot())))
+	return now, f.notes.Write("cluster_met", fmt.Sprintln(id, boot, int64(now.Boot()), int64(now.Raw())))
 }

@@ -3,7 +3,6 @@ package lockclient
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"backtowork/internal/lease"
@@ -23,6 +22,7 @@ const (
 	NoMajority Result = "fail. can't reach the majority of lock servers"
 	Refused    Result = "fail. the lock is refused to this node"
 	NotKept    Result = "fail. the lock's state cannot be kept on this node"
+	Released   Result = "fail. lock was released meanwhile"
 )
 
 // Held says whether the lock is held with this result.
@@ -31,6 +31,10 @@ func (r Result) Held() bool { return r == Got || r == TimingOut }
 // A Single is a lock that a script takes and renews by one short-lived process after the
 // other. What must outlast a process is in dex-lock/temp/L_lease: the session, and until when
 // the lease runs, as a time of this boot of the host (SAFETY.md rule 21).
+//
+// Such processes may overlap: a renewal that hangs, and the release at the end of the script. None
+// waits for another that waits for the servers; but what came of asking is written only if it still
+// goes with what is kept, by one process at a time. So a release makes void what was asked before it.
 type Single struct {
 	client *Client
 	files  *Files
@@ -41,17 +45,6 @@ type Single struct {
 	kept   kept
 }
 
-// kept is what stands in L_lease.
-type kept struct {
-	session string
-	term    uint64     // 0 while the lock is not held
-	seq     uint64     // renewals of the term
-	end     lease.Time // of the lease
-	prev    string
-	times   lock.Times // that the servers know
-	asked   bool       // an acquire was sent, and what came of it is not known
-}
-
 // OpenSingle is the lock called name as this node left it.
 func OpenSingle(c *Client, node string, files *Files, name string, times lock.Times) (*Single, error) {
 	boot, err := lease.BootID()
@@ -59,81 +52,112 @@ func OpenSingle(c *Client, node string, files *Files, name string, times lock.Ti
 		return nil, err
 	}
 	s := &Single{client: c, files: files, owner: lock.Owner{Node: node}, name: name, times: times, boot: boot}
-	s.kept = kept{session: NewID()}
-	if text, err := files.notes.Read(s.file()); err == nil {
-		s.recall(text)
-	}
-	s.owner.Session = s.kept.session
+	s.load()
 	return s, nil
 }
 
-// recall reads what an earlier process kept. What an earlier boot held is not ours to go on with.
-func (s *Single) recall(text string) {
-	var k kept
-	var boot string
-	var end int64
-	_, err := fmt.Sscan(text, &k.session, &boot, &k.term, &k.seq, &end, &k.prev, &k.times.Timeout, &k.times.Stop, &k.asked)
-	if err == nil && boot == s.boot {
-		k.end = lease.FromBoot(time.Duration(end), s.client.Clock.Now())
-		s.kept = k
+// alone does f with what is kept now, while no other process of this node does. It must not wait for servers.
+func (s *Single) alone(f func() (Result, error)) (Result, error) {
+	unlock, err := s.files.notes.Lock(s.file())
+	if err != nil {
+		return NotKept, err
 	}
-}
-
-func (s *Single) file() string { return s.name + "_lease" }
-
-func (s *Single) keep() error {
-	k := s.kept
-	if k.prev == "" {
-		k.prev = lock.Invalid
+	defer unlock()
+	if !s.client.Off.Overlap {
+		s.load()
 	}
-	return s.files.notes.Write(s.file(), fmt.Sprintln(k.session, s.boot, k.term, k.seq, int64(k.end.Boot()), k.prev,
-		int64(k.times.Timeout), int64(k.times.Stop), k.asked))
+	result, err := f()
+	return result, errors.Join(err, s.files.Sync())
 }
 
 // forget begins a new session that holds nothing.
 func (s *Single) forget() error {
-	s.kept = kept{session: NewID()}
+	before := s.kept.before
+	if s.kept.freed {
+		before = s.kept.session
+	}
+	s.kept = kept{session: NewID(), before: before}
 	s.owner.Session = s.kept.session
 	s.files.Free(s.name, s.times)
-	return errors.Join(s.keep(), s.files.Sync())
+	return s.keep()
 }
 
 // Try takes the lock, or renews it, once. The error is why the result is not Got, where there
 // is more to say.
 func (s *Single) Try(ctx context.Context) (Result, error) {
-	switch {
-	case s.kept.term == 0:
-		return s.acquire(ctx)
-	case s.left() <= 0:
-		return TimedOut, s.forget()
-	case s.times != s.kept.times, s.kept.asked:
-		// Other times are had by a new term of our own lock, and so is certainty after an
-		// acquire that was not answered. Till then the shorter times count.
-		s.kept.end = lease.Earlier(s.kept.end, s.client.Clock.Now().Add(s.times.Timeout))
-		return s.acquire(ctx)
+	var ask func(context.Context) (Result, error)
+	result, err := s.alone(func() (Result, error) {
+		switch k := &s.kept; {
+		case k.freed && k.term == 0: // the release was not answered, and what it was about is not known
+			if err := s.forget(); err != nil {
+				return NotKept, err
+			}
+		case k.term == 0:
+		case s.left() <= 0:
+			return TimedOut, s.forget()
+		case s.times == k.times && !k.asked:
+			ask = s.renew
+			return "", nil
+		default:
+			// Other times are had by a new term of our own lock, and so is certainty after an
+			// acquire that was not answered. Till then the shorter times count.
+			k.end = lease.Earlier(k.end, s.client.Clock.Now().Add(s.times.Timeout))
+		}
+		// Kept first: a process that dies with the answer leaves a session that can go on.
+		s.kept.asked = true
+		if err := s.keep(); err != nil {
+			return NotKept, err
+		}
+		ask = s.acquire
+		return "", nil
+	})
+	if ask == nil || err != nil {
+		return result, err
 	}
-	return s.renew(ctx)
+	if result, err = ask(ctx); result.Held() && s.left() <= 0 { // the disk was slow
+		return TimedOut, err
+	}
+	return result, err
 }
 
 func (s *Single) left() time.Duration { return s.kept.end.Left(s.client.Clock.Now()) }
 
 func (s *Single) renew(ctx context.Context) (Result, error) {
-	sent, err := s.client.RenewOnce(ctx, s.owner.Session, s.name, s.kept.term)
-	switch {
-	case s.left() <= 0: // whatever the answer: it came too late
-		return TimedOut, errors.Join(err, s.forget())
-	case errors.Is(err, ErrLost):
-		return OtherHas, s.forget()
-	case err != nil:
-		s.note(s.left())
-		return TimingOut, errors.Join(err, s.files.Sync())
-	}
-	return s.got(sent)
+	was := s.kept
+	sent, err := s.client.RenewOnce(ctx, was.session, s.name, was.term)
+	return s.alone(func() (Result, error) {
+		switch {
+		case s.kept.session != was.session || s.kept.term != was.term || s.kept.freed:
+			return s.overtaken(was)
+		case s.left() <= 0: // whatever the answer: it came too late
+			return TimedOut, errors.Join(err, s.forget())
+		case errors.Is(err, ErrLost):
+			return OtherHas, s.forget()
+		case err != nil:
+			s.note(s.left())
+			return TimingOut, err
+		}
+		return s.got(sent)
+	})
 }
 
-// got keeps a lease that counts from begin.
+// overtaken is the result for a process that finds that another has changed what is kept since it asked:
+// what it was told of the lock may not be so any more.
+func (s *Single) overtaken(was kept) (Result, error) {
+	switch {
+	case s.kept.session != was.session, s.kept.freed:
+		return Released, nil
+	case s.left() <= 0:
+		return TimedOut, nil
+	}
+	return Got, nil
+}
+
+// got keeps a lease that counts from begin. A shorter one that another process asks for is left so.
 func (s *Single) got(begin lease.Time) (Result, error) {
-	s.kept.end = begin.Add(s.kept.times.Timeout)
+	if end := begin.Add(s.kept.times.Timeout); !s.kept.asked {
+		s.kept.end = lease.Later(s.kept.end, end)
+	}
 	if s.kept.seq++; s.kept.seq == 1 {
 		s.files.Had(s.name, s.kept.term)
 	}
@@ -150,11 +174,7 @@ func (s *Single) note(left time.Duration) {
 }
 
 func (s *Single) acquire(ctx context.Context) (Result, error) {
-	// Kept first: a process that dies with the answer leaves a session that can go on.
-	s.kept.asked = true
-	if err := s.keep(); err != nil {
-		return NotKept, err
-	}
+	was := s.kept
 	q := lock.AcquireRequest{Name: s.name, Owner: s.owner, Times: s.times, Cluster: s.files.Cluster(), Floor: s.files.Term(s.name)}
 	a, at, err := s.client.acquire(ctx, q)
 	if err == nil && a.Stranger {
@@ -165,58 +185,112 @@ func (s *Single) acquire(ctx context.Context) (Result, error) {
 	} else if err == nil {
 		s.client.join(s.files, at.cluster)
 	}
+	granted := err == nil && a.Granted
+	late := at.sent.Add(s.times.Timeout).Left(s.client.Clock.Now()) <= 0
+	useless := false // it is ours, and nothing ever ran by this session that a release may not overtake
+	result, err := s.alone(func() (Result, error) {
+		freed := s.kept.before == was.session || s.kept.session == was.session && (s.kept.freed || late && s.kept.term == 0)
+		useless = granted && freed
+		switch {
+		case s.kept.session != was.session, s.kept.freed, granted && a.Lock.Term <= s.kept.term, !granted && s.kept.term != was.term:
+			return s.overtaken(was)
+		case granted && late:
+			return TimedOut, s.forget()
+		case granted:
+			s.kept = kept{session: s.owner.Session, term: a.Lock.Term, prev: a.Lock.Previous, times: s.times, before: s.kept.before}
+			return s.got(at.sent)
+		}
+		return s.notHad(a, err)
+	})
+	if useless {
+		_, e := s.free(context.WithoutCancel(ctx), was.session, a.Lock.Term) // that nobody waits for a lease that nobody has
+		err = errors.Join(err, e)
+	}
+	return result, err
+}
+
+// notHad keeps what is known after an acquire that did not give the lock.
+func (s *Single) notHad(a lock.AcquireAnswer, err error) (Result, error) {
 	switch {
 	case err != nil && s.kept.term != 0 && s.left() > 0:
 		s.note(s.left())
-		return TimingOut, errors.Join(err, s.keep(), s.files.Sync())
+		return TimingOut, err
 	case errors.As(err, new(refusedForNow)):
 		return Refused, err
 	case err != nil:
 		return NoMajority, err
-	case !a.Granted && s.kept.term != 0:
+	case s.kept.term != 0:
 		return OtherHas, s.forget()
-	case !a.Granted:
-		s.kept.asked = false
-		s.files.Note(s.name, a.Lock, leftOf(a.State))
-		return Busy, errors.Join(s.keep(), s.files.Sync())
 	}
-	s.kept = kept{session: s.owner.Session, term: a.Lock.Term, prev: a.Lock.Previous, times: s.times}
-	if at.sent.Add(s.times.Timeout).Left(s.client.Clock.Now()) <= 0 {
-		return TimedOut, s.Release(ctx) // too slow to be of use
-	}
-	return s.got(at.sent)
+	s.kept.asked = false
+	s.files.Note(s.name, a.Lock, leftOf(a.State))
+	return Busy, s.keep()
 }
 
 // ErrManaged is returned by Release for a lock that a manager on this node holds.
 var ErrManaged = errors.New("the lock is held by back-to-work on this node")
 
-// Release gives the lock back if it is held, and forgets it.
+// Release gives the lock back if it is held, and forgets it. A dex-lock that is under way when it begins does
+// not have the lock any more, whatever it is answered.
 func (s *Single) Release(ctx context.Context) error {
-	term := s.kept.term
-	if s.kept.asked { // it may be ours, in a term that we were not told
+	_, err := s.alone(func() (Result, error) {
+		if s.kept.term == 0 && !s.kept.asked {
+			if words, err := s.files.HTSP(s.name); err == nil && words[0] == s.owner.Node {
+				return "", ErrManaged
+			}
+			s.kept.freed = true
+			return "", s.forget()
+		}
+		s.kept.freed, s.kept.end = true, lease.Time{} // the release may come late: from now on it counts as timed out here
+		return "", s.keep()
+	})
+	was := s.kept
+	if err != nil || !was.freed { // there was nothing to give back
+		return err
+	}
+	term := was.term
+	if was.asked { // it may be ours, in a term that we were not told
 		var state lock.State
 		if _, err := s.client.call(ctx, attemptLimit, "/v1/wait", lock.WaitRequest{Name: s.name}, &state); err != nil {
 			return err
 		}
-		if state.Lock.Session == s.owner.Session {
+		if state.Lock.Session == was.session {
 			term = state.Lock.Term
 		}
 	}
-	if term == 0 {
-		if words, err := s.files.HTSP(s.name); err == nil && words[0] == s.owner.Node {
-			return ErrManaged
+	if err := s.giveBack(ctx, was.session, term); err != nil {
+		return err
+	}
+	_, err = s.alone(func() (Result, error) {
+		if s.kept.session != was.session { // another process has begun anew already
+			return "", nil
 		}
-		return s.forget()
+		return "", s.forget()
+	})
+	return err
+}
+
+// giveBack releases a session's lock of that term, or of the next one that an acquire on its way had meanwhile.
+func (s *Single) giveBack(ctx context.Context, session string, term uint64) error {
+	for range 3 {
+		if term == 0 {
+			return nil
+		}
+		a, err := s.free(ctx, session, term)
+		if err != nil {
+			return err
+		}
+		if a.Changed || a.Lock.Session != session {
+			return nil
+		}
+		term = a.Lock.Term
 	}
-	// The release may come late: from now on the lock counts as timed out here.
-	s.kept.term, s.kept.end = term, lease.Time{}
-	if err := s.keep(); err != nil {
-		return err
-	}
-	q := lock.ReleaseRequest{Name: s.name, Term: term, Session: s.owner.Session}
-	var a lock.ChangedAnswer
-	if _, err := s.client.call(ctx, changeLimit, "/v1/release", q, &a); err != nil {
-		return err
-	}
-	return s.forget()
+	return errCrossed
+}
+
+// free asks once to have a session's lock of that term released.
+func (s *Single) free(ctx context.Context, session string, term uint64) (a lock.ChangedAnswer, err error) {
+	q := lock.ReleaseRequest{Name: s.name, Term: term, Session: session}
+	_, err = s.client.call(ctx, changeLimit, "/v1/release", q, &a)
+	return a, err
 }

@@ -330,10 +330,10 @@ func (n *simNode) kept(name string) (k keptLease, err error) {
 	}
 	var boot string
 	var seq uint64
-	var end int64
+	var end time.Duration
 	if _, err := fmt.Sscan(string(b), &k.session, &boot, &k.term, &seq, &end); err != nil {
 		return k, errors.Join(err)
 	}
-	k.end = lease.FromBoot(time.Duration(end), n.clock.Now())
+	k.end = lease.Reading(end, end) // its two clocks are one
 	return k, nil
 }

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 )
 
 // Files is where notes stand: a directory, but for tests.
@@ -106,4 +108,32 @@ func (d disk) Write(name, text string) error {
 func (d disk) Read(name string) (string, error) {
 	b, err := os.ReadFile(filepath.Join(string(d), name))
 	return strings.TrimSpace(string(b)), err
+}
+
+// lockLimit is how long [Dir.Lock] waits for others, who only read and write a note or two.
+const lockLimit = 5 * time.Second
+
+// Lock makes this process, or who calls it in this process, the only one that changes a note, among those that
+// ask for that, until unlock is called. A process that ends gives it up.
+func (d *Dir) Lock(name string) (unlock func(), err error) {
+	path := filepath.Join(d.path, name+".lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(d.path, 0o755); err == nil {
+			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+	}
+	for end := time.Now().Add(lockLimit); ; {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return func() { _ = f.Close() }, nil
+		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR), time.Now().After(end):
+			return nil, errors.Join(fmt.Errorf("cannot lock %s: %w", path, err), f.Close())
+		}
+		<-time.After(5 * time.Millisecond)
+	}
 }

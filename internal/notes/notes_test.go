@@ -1,12 +1,16 @@
 package notes
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestPut(t *testing.T) {
@@ -136,5 +140,36 @@ func TestReadOfNothing(t *testing.T) {
 	t.Parallel()
 	if text, err := In(t.TempDir()).Read("role"); text != "" || !os.IsNotExist(err) {
 		t.Errorf("Read = %q, %v, want that it is not there", text, err)
+	}
+}
+
+// One at a time changes a note that is locked, and who waits for one that hangs gives up.
+func TestLock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "temp")
+	synctest.Test(t, func(t *testing.T) {
+		unlock, err := In(path).Lock("p_lease")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, err := In(path).Lock("q_lease"); err != nil {
+			t.Error(err)
+		} else {
+			other()
+		}
+		begin := time.Now()
+		if _, err := In(path).Lock("p_lease"); !errors.Is(err, syscall.EWOULDBLOCK) || time.Since(begin) > lockLimit+time.Second {
+			t.Errorf("a second lock: %v after %v", err, time.Since(begin))
+		}
+		time.AfterFunc(time.Second, unlock)
+		begin = time.Now()
+		again, err := In(path).Lock("p_lease")
+		if err != nil || time.Since(begin) < time.Second || time.Since(begin) > time.Second+100*time.Millisecond {
+			t.Errorf("after the first: %v after %v", err, time.Since(begin))
+		}
+		again()
+	})
+	if _, err := In("/dev/null/x").Lock("p_lease"); err == nil {
+		t.Error("a lock where no file can be")
 	}
 }
