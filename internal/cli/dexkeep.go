@@ -199,6 +199,7 @@ func (k *keeper) environ(id string) []string {
 	term, previous := k.held.Terms()
 	ours := []string{
 		"BTW_LOCK=" + k.execArgs.lock, "BTW_TERM=" + strconv.FormatUint(term, 10), "BTW_PREVIOUS=" + previous,
+		"BTW_UNFENCED=" + strings.Join(k.held.Unfenced, " "),
 		"BTW_NODE=" + k.Node, "BTW_SESSION=" + id,
 	}
 	return append(slices.DeleteFunc(os.Environ(), func(v string) bool {
@@ -381,5 +382,8 @@ func (k *keeper) release(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}()
+	if k.ended && k.status == 0 { // as a start that went well
+		_ = k.held.Settled(ctx)
+	}
 	_ = k.held.Release(ctx) // else its lease ends by itself
 }

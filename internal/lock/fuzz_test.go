@@ -61,6 +61,7 @@ func FuzzRequests(f *testing.F) {
 		readBack[FenceRequest](t, b)
 		readBack[FenceAnswer](t, b)
 		readBack[FencedRequest](t, b)
+		readBack[SettledRequest](t, b)
 		readBack[WaitRequest](t, b)
 		readBack[RenewRequest](t, b)
 		readBack[State](t, b)
@@ -110,7 +111,9 @@ func FuzzEntry(f *testing.F) {
 		{Version: 1, Kind: Fence, Name: "held", Term: 7, Session: "s", Seq: 2, RaftTerm: 3, Owner: Owner{"x", "s1"}, Limit: 60000},
 		{Version: 1, Kind: Fenced, Name: "fencing", Term: 7, Session: "s", Owner: Owner{Session: "s1"}, OK: true},
 		{Version: 1, Kind: Acquire, Name: "fenced", Term: 7, Session: "s", Seq: 2, RaftTerm: 3, Owner: Owner{"x", "s1"}},
-		{Version: 2, Kind: Open},
+		{Version: 2, Kind: Acquire, Name: "held", Term: 7, Session: "s", Seq: 2, RaftTerm: 3, Owner: Owner{"x", "s1"}, Silent: true},
+		{Version: 2, Kind: Settled, Name: "named", Term: 7, Session: "s"},
+		{Version: 3, Kind: Open},
 		{Version: 1, Kind: "later"},
 	} {
 		b, err := json.Marshal(e)
@@ -130,7 +133,9 @@ func FuzzEntry(f *testing.F) {
 		held := Lock{Owner: Owner{"y", "s"}, Term: 7, Seq: 2, Last: "y"}
 		blocked, fencing, fenced := held, held, held
 		blocked.Blocked, fencing.Fencing, fenced.Fenced = "it hangs", Fencing{Owner{"x", "s1"}, 60000}, true
-		table.locks = map[string]Lock{"held": held, "other": held, "blocked": blocked, "fencing": fencing, "fenced": fenced}
+		named := held
+		named.Unfenced = "z x"
+		table.locks = map[string]Lock{"held": held, "other": held, "blocked": blocked, "fencing": fencing, "fenced": fenced, "named": named}
 		before := table.Get(e.Name)
 		now, changed, err := table.Apply(e, raftTerm)
 		switch after := table.Get(e.Name); {
@@ -152,9 +157,9 @@ func FuzzEntry(f *testing.F) {
 // What is restored is refused, or is what its own snapshot restores.
 func FuzzRestore(f *testing.F) {
 	f.Add([]byte(`{"v":1,"locks":{"p":{"node":"x","session":"s","term":3,"seq":1,"last":"x","previous":"y","times":{"timeout_ms":1000,"stop_ms":5}}}}`))
-	f.Add([]byte(`{"v":1,"locks":{"p":{"node":"x","session":"s","term":3,"blocked":"it hangs","fencing":{"by":{"node":"y","session":"t"},"limit_ms":60000},"fenced":true}}}`))
+	f.Add([]byte(`{"v":1,"locks":{"p":{"node":"x","session":"s","term":3,"blocked":"it hangs","fencing":{"by":{"node":"y","session":"t"},"limit_ms":60000},"fenced":true,"unfenced":"a b"}}}`))
 	f.Add([]byte(`{"v":1,"locks":{"p":{"node":"x","session":"s","times":{"stop_ms":-9223372036854775808}}}}`))
-	for _, text := range []string{`{"v":1}`, `{"v":2}`, `{"v":1,"locks":{"\ud800":{}}}`, `{"v":0,"locks":[]}`, ``, `null`, `{"v":1,"locks":{"a":null}}{}`} {
+	for _, text := range []string{`{"v":1}`, `{"v":2}`, `{"v":3}`, `{"v":1,"locks":{"\ud800":{}}}`, `{"v":0,"locks":[]}`, ``, `null`, `{"v":1,"locks":{"a":null}}{}`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

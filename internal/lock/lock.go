@@ -18,6 +18,7 @@
 //	blocked            -- unblock by a person -> free
 //	held by A, silent  -- fence by B ---------> fencing: nobody gets it, and A is not renewed
 //	fencing            -- fenced, by B -------> done: anybody gets it at once; failed: as before
+//	held by B          -- settled by B -------> nobody who was silent need be fenced any more
 package lock
 
 import (
@@ -31,9 +32,10 @@ import (
 // Invalid stands for a holder where there is none.
 const Invalid = "-invalid-"
 
-// Version is the newest version of log entries and snapshots that this program knows.
-// A server that meets a newer one stops rather than skip it (rule 14).
-const Version = 1
+// Version is the newest version of log entries and snapshots that this program knows. Each is written
+// with the lowest that it needs, and a server that meets a newer one than it knows stops rather than
+// skip it (rule 14). Version 2 knows of nodes that are not fenced.
+const Version = 2
 
 // ErrVersion is returned for an entry or snapshot of a version that this program does not know.
 var ErrVersion = errors.New("written by a newer version")
@@ -56,6 +58,8 @@ type Lock struct {
 	Blocked string  `json:"blocked,omitempty"` // why it must stay with its holder until a person unblocks it; "" is not blocked
 	Fencing Fencing `json:"fencing,omitzero"`  // who powers the holder off now
 	Fenced  bool    `json:"fenced,omitempty"`  // the holder was powered off in this term: anybody may have the lock
+
+	Unfenced Nodes `json:"unfenced,omitempty"` // lost the lock because they were silent, and may run what it is for yet
 }
 
 // A Fencing is leave to power off a holder that has been silent for its T (rule 19). The zero
@@ -140,6 +144,7 @@ const (
 	Unblock Kind = "unblock" // a person says that nothing is left: the lock is free
 	Fence   Kind = "fence"   // Owner may power the holder off, within Limit
 	Fenced  Kind = "fenced"  // Owner has done so, or not: OK says which
+	Settled Kind = "settled" // the holder has begun, with all the care that it takes: what else ran is of no account
 )
 
 // An Entry is one change, as it stands in the servers' log. It changes something only if
@@ -163,6 +168,15 @@ type Entry struct {
 	Reason   string `json:"reason,omitempty"`   // of a block
 	Limit    int64  `json:"limit_ms,omitempty"` // of a fence
 	OK       bool   `json:"ok,omitempty"`       // of a fenced
+	Silent   bool   `json:"silent,omitempty"`   // of an acquire: the holder, on another node, was only silent
+}
+
+// Needs is the version of e: the lowest that knows what it does.
+func (e Entry) Needs() int {
+	if e.Silent || e.Kind == Settled {
+		return 2
+	}
+	return 1
 }
 
 // A Table is the agreed state of all locks.
@@ -227,8 +241,20 @@ type snapshot struct {
 	Floor   uint64          `json:"floor,omitempty"`
 }
 
+// Needs is the version of t: the lowest that knows all that is in it.
+func (t *Table) Needs() int {
+	for _, l := range t.locks {
+		if l.Unfenced != "" {
+			return 2
+		}
+	}
+	return 1
+}
+
 // Snapshot is the whole table, for [Restore].
-func (t *Table) Snapshot() ([]byte, error) { return json.Marshal(snapshot{Version, t.locks, t.floor}) }
+func (t *Table) Snapshot() ([]byte, error) {
+	return json.Marshal(snapshot{t.Needs(), t.locks, t.floor})
+}
 
 // Restore is the table that b is a snapshot of.
 func Restore(b []byte) (*Table, error) {

@@ -212,7 +212,7 @@ func TestRestore(t *testing.T) {
 		}
 	}
 	for text, newer := range map[string]bool{
-		`{"v":2,"locks":{}}`: true,
+		`{"v":3,"locks":{}}`: true,
 		`{"locks":{}}`:       true,
 		`null`:               true,
 		`{"v":1,"locks":`:    false,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -21,7 +22,11 @@ var rules = map[Kind]rule{
 	Acquire: {
 		allows: judgedNow,
 		next: func(l Lock, e Entry) Lock {
-			return Lock{Owner: e.Owner, Last: e.Owner.Node, Previous: l.Last, Times: e.Times}
+			unfenced := l.Unfenced
+			if e.Silent && l.Held() {
+				unfenced = unfenced.with(l.Node)
+			}
+			return Lock{Owner: e.Owner, Last: e.Owner.Node, Previous: l.Last, Times: e.Times, Unfenced: unfenced}
 		},
 	},
 	Adopt: {
@@ -30,7 +35,7 @@ var rules = map[Kind]rule{
 		},
 		// The node before stays what it was, for whoever has to make sure that it is off.
 		next: func(l Lock, e Entry) Lock {
-			return Lock{Owner: e.Owner, Last: e.Owner.Node, Previous: l.Previous, Times: e.Times, Blocked: l.Blocked}
+			return Lock{Owner: e.Owner, Last: e.Owner.Node, Previous: l.Previous, Times: e.Times, Blocked: l.Blocked, Unfenced: l.Unfenced}
 		},
 	},
 	Release: {allows: byHolder, next: freed},
@@ -67,6 +72,16 @@ var rules = map[Kind]rule{
 		},
 		next: func(l Lock, e Entry) Lock {
 			l.Fencing, l.Fenced = Fencing{}, e.OK
+			if e.OK {
+				l.Unfenced = l.Unfenced.without(l.Node)
+			}
+			return l
+		},
+	},
+	Settled: {
+		allows: func(l Lock, _ Entry, _ uint64) bool { return l.Held() && l.Unfenced != "" },
+		next: func(l Lock, _ Entry) Lock {
+			l.Unfenced = ""
 			return l
 		},
 	},
@@ -81,7 +96,27 @@ func byHolder(l Lock, _ Entry, _ uint64) bool { return l.Held() }
 
 // freed is l without a holder, and without what was known of that.
 func freed(l Lock, _ Entry) Lock {
-	return Lock{Term: l.Term, Seq: l.Seq, Last: l.Last, Previous: l.Previous, Times: l.Times}
+	return Lock{Term: l.Term, Seq: l.Seq, Last: l.Last, Previous: l.Previous, Times: l.Times, Unfenced: l.Unfenced}
+}
+
+// Nodes are names of nodes with a blank between two, the newest last. They are a text, so that locks
+// can be compared.
+type Nodes string
+
+// maxUnfenced is how many nodes are remembered.
+const maxUnfenced = 16
+
+// All is the names, one by one.
+func (n Nodes) All() []string { return strings.Fields(string(n)) }
+
+// with is n with node as the newest.
+func (n Nodes) with(node string) Nodes {
+	all := append(n.without(node).All(), node)
+	return Nodes(strings.Join(all[max(0, len(all)-maxUnfenced):], " "))
+}
+
+func (n Nodes) without(node string) Nodes {
+	return Nodes(strings.Join(slices.DeleteFunc(n.All(), func(o string) bool { return o == node }), " "))
 }
 
 // Reason makes a reason of any text: one line, not too long.

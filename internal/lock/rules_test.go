@@ -2,6 +2,7 @@ package lock
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -34,6 +35,11 @@ func fenced(by Owner, ok bool) Entry {
 	return e
 }
 
+// silently is an acquire from a holder that was only silent.
+func silently(e Entry) Entry { e.Silent = true; return e }
+
+func settled(session string) Entry { return entry(Settled, 2, session, Owner{}, Times{}) }
+
 func inTerm(e Entry, term uint64) Entry { e.Term = term; return e }
 
 func with(change func(*Lock)) Lock {
@@ -50,6 +56,8 @@ func TestRules(t *testing.T) {
 	fencing := Fencing{By: clara, Limit: 20_000}
 	adopted := Lock{Owner: bert2, Term: 3, Seq: 1, Last: "h2", Previous: "h1", Times: short}
 	ofClara := Lock{Owner: clara, Term: 3, Seq: 1, Last: "h3", Previous: "h2", Times: long}
+	silence := []Entry{silently(acquire(2, "bert", clara))}
+	naming := func(l Lock, unfenced Nodes) Lock { l.Unfenced = unfenced; return l }
 	for _, row := range []struct {
 		name  string
 		after []Entry
@@ -113,6 +121,23 @@ func TestRules(t *testing.T) {
 		{"fenced, of another term", []Entry{fence(1, clara)}, inTerm(fenced(clara, true), 1), Lock{}},
 		{"fenced, in the term before", []Entry{fence(1, clara), acquire(2, "bert", bert2)}, fenced(clara, true), Lock{}},
 		{"acquire of a fenced lock", []Entry{fence(1, clara), fenced(clara, true)}, acquire(2, "bert", clara), ofClara},
+
+		{"acquire from who was silent", nil, silently(acquire(2, "bert", clara)), naming(ofClara, "h2")},
+		{"acquire from who had another silent one before", silence, silently(acquire(3, "clara", bert2)), naming(Lock{Owner: bert2, Term: 4, Seq: 1, Last: "h2", Previous: "h3", Times: long}, "h2 h3")},
+		{"acquire from one who was silent twice", append(silence, silently(acquire(3, "clara", bert2))), silently(acquire(4, "bert2", clara)), naming(Lock{Owner: clara, Term: 5, Seq: 1, Last: "h3", Previous: "h2", Times: long}, "h3 h2")},
+		{"release after silence", silence, release(3, "clara"), naming(Lock{Term: 3, Seq: 2, Last: "h3", Previous: "h2", Times: long}, "h2")},
+		{"acquire after that release", append(silence, release(3, "clara")), acquire(3, "", clara), naming(Lock{Owner: clara, Term: 4, Seq: 1, Last: "h3", Previous: "h3", Times: long}, "h2")},
+		{"acquire of a free lock is from nobody", []Entry{release(2, "bert")}, silently(acquire(2, "", clara)), ofClara},
+		{"adoption after silence", silence, inTerm(adopt("clara", clara), 3), naming(Lock{Owner: clara, Term: 4, Seq: 1, Last: "h3", Previous: "h2", Times: short}, "h2")},
+		{"block after silence", silence, inTerm(block("clara", "stuck"), 3), naming(func() Lock { l := ofClara; l.Seq, l.Blocked = 2, "stuck"; return l }(), "h2")},
+		{"unblock after silence", append(silence, inTerm(block("clara", "stuck"), 3)), inTerm(unblock("clara"), 3), naming(Lock{Term: 3, Seq: 3, Last: "h3", Previous: "h2", Times: long}, "h2")},
+		{"fenced, who was silent before", append(silence, silently(acquire(3, "clara", bert)), inTerm(fence(1, anna), 4)), inTerm(fenced(anna, true), 4), naming(Lock{Owner: bert, Term: 4, Seq: 3, Last: "h2", Previous: "h3", Times: long, Fenced: true}, "h3")},
+		{"not fenced, who was silent before", append(silence, silently(acquire(3, "clara", bert)), inTerm(fence(1, anna), 4)), inTerm(fenced(anna, false), 4), naming(Lock{Owner: bert, Term: 4, Seq: 3, Last: "h2", Previous: "h3", Times: long}, "h2 h3")},
+		{"settled", silence, inTerm(settled("clara"), 3), func() Lock { l := ofClara; l.Seq = 2; return l }()},
+		{"settled, and nobody is named", nil, settled("bert"), Lock{}},
+		{"settled by another session", silence, inTerm(settled("bert"), 3), Lock{}},
+		{"settled in another term", silence, settled("clara"), Lock{}},
+		{"settled of a free lock", append(silence, release(3, "clara")), inTerm(settled(""), 3), Lock{}},
 	} {
 		table, _ := prepared(t, "held")
 		for _, e := range row.after {
@@ -133,6 +158,48 @@ func TestRules(t *testing.T) {
 		var again Entry
 		if err != nil || json.Unmarshal(b, &again) != nil || again != row.e {
 			t.Errorf("%s: %s is read as %+v, want %+v", row.name, b, again, row.e)
+		}
+	}
+}
+
+// The nodes that are named are bounded, and the newest are kept.
+func TestNodes(t *testing.T) {
+	t.Parallel()
+	var n Nodes
+	for i := range 3 * maxUnfenced {
+		n = n.with(fmt.Sprint("h", i)).with("h0")
+	}
+	if all := n.All(); len(all) != maxUnfenced || all[0] != "h33" || all[maxUnfenced-2] != "h47" || all[maxUnfenced-1] != "h0" {
+		t.Errorf("after many there are %v", all)
+	}
+	if n = n.without("h0").without("none"); len(n.All()) != maxUnfenced-1 {
+		t.Errorf("without one of them there are %v", n.All())
+	}
+}
+
+// Entries and snapshots are of the lowest version that knows what is in them, so that servers that are older
+// go on as long as they can (rule 14).
+func TestNeeds(t *testing.T) {
+	t.Parallel()
+	table, _ := prepared(t, "held")
+	for i, step := range []struct {
+		e           Entry
+		entry, then int
+	}{
+		{silently(acquire(2, "bert", clara)), 2, 2},
+		{release(3, "clara"), 1, 2},
+		{acquire(3, "", bert), 1, 2},
+		{inTerm(settled("bert"), 4), 2, 1},
+	} {
+		if got := step.e.Needs(); got != step.entry {
+			t.Errorf("%+v needs version %d, want %d", step.e, got, step.entry)
+		}
+		if _, changed, err := table.Apply(step.e, 0); !changed || err != nil {
+			t.Fatalf("step %d: %v, %v", i, changed, err)
+		}
+		b, err := table.Snapshot()
+		if want := fmt.Sprintf(`{"v":%d,`, step.then); table.Needs() != step.then || err != nil || !strings.HasPrefix(string(b), want) {
+			t.Errorf("after step %d the table needs %d: %.20s, %v; want %d", i, table.Needs(), b, err, step.then)
 		}
 	}
 }

@@ -130,6 +130,10 @@ type FencedRequest struct {
 	OK bool   `json:"ok"` // the holder's node is off
 }
 
+// A SettledRequest says that what the lock is for has begun, so that the nodes that lost it in silence
+// need not be named to anybody any more.
+type SettledRequest struct{ ReleaseRequest }
+
 // A ChangedAnswer says whether a release or another change was made, and how the lock is now.
 type ChangedAnswer struct {
 	Changed bool `json:"changed"`
@@ -184,6 +188,7 @@ type Status struct {
 	Lost    bool              `json:"lost,omitempty"`    // it lost its state, and waits to be a server again
 	Seen    map[string]uint64 `json:"seen,omitempty"`    // how often each other server had started, by id, when it was heard last
 	Disk    string            `json:"disk,omitempty"`    // what is wrong with its disk: it was slow in the last minute
+	Entries int               `json:"entries,omitempty"` // the newest version of log entries that it knows; absent is 1
 	PID     int               `json:"pid"`               // of its process
 	Version string            `json:"version"`           // of the program
 }

@@ -14,8 +14,9 @@ import (
 // A Held is a lock that this session acquired. It is lost when Lost is closed.
 type Held struct {
 	Name     string
-	Term     uint64 // the fencing token
-	Previous string // the node that held it in the term before
+	Term     uint64   // the fencing token
+	Previous string   // the node that held it in the term before, or, if there are any, the newest of Unfenced
+	Unfenced []string // the other nodes that lost it by silence, the newest last: may run what it is for yet
 
 	session *Session
 	wish    Wish
@@ -32,15 +33,17 @@ type Held struct {
 	giving   bool // being released
 	given    bool // by the servers' word, though the answer to the release was lost
 	over     bool // lost or released
+	settled  bool // nobody is named in the lock as not fenced
 	stopLook func()
 }
 
 // hold begins a lease that counts from begin.
 func (s *Session) hold(w Wish, l lock.Lock, begin lease.Time) *Held {
 	h := &Held{
-		Name: w.Name, Term: l.Term, Previous: l.Previous, session: s, wish: w, log: s.client.Log,
+		Name: w.Name, Term: l.Term, session: s, wish: w, log: s.client.Log,
 		lost: make(chan struct{}), times: w.Times, sent: begin, seq: 1, logged: l.Seq, turned: true,
 	}
+	h.remember(l)
 	s.mu.Lock()
 	s.held[w.Name] = h
 	s.mu.Unlock()
@@ -348,5 +351,5 @@ func (h *Held) released() {
 	}
 }
 
-// Terms is the lock's term, the fencing token, and the node that held it in the term before.
+// Terms is the lock's term, the fencing token, and Previous.
 func (h *Held) Terms() (term uint64, previous string) { return h.Term, h.Previous }

@@ -119,6 +119,7 @@ func (s *Server) ask(ctx context.Context, entries []string) map[string]lock.Stat
 				s.Log.Debug("no answer", "from", entry, "reason", err)
 				return
 			}
+			s.said(status.ID, status.Entries)
 			mu.Lock()
 			answers[entry] = status
 			mu.Unlock()

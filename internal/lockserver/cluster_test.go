@@ -30,6 +30,7 @@ type testCluster struct {
 	off   Off
 	logs  logSizes
 	hosts map[string]*testServer
+	knows map[string]int // by entry: servers that are older
 }
 
 type testServer struct {
@@ -64,7 +65,7 @@ func inCluster(t *testing.T, switched Off, list []string, test func(*testing.T, 
 	}
 	dir := memoryDir(t)
 	virtual.Test(t, func(t *testing.T) {
-		c := &testCluster{t, memnet.New(), list, key, dir, switched, logSizes{}, map[string]*testServer{}}
+		c := &testCluster{t, memnet.New(), list, key, dir, switched, logSizes{}, map[string]*testServer{}, map[string]int{}}
 		for _, entry := range list {
 			c.start(entry)
 		}
@@ -88,7 +89,7 @@ func (c *testCluster) config(entry string, s *testServer) Config {
 	return Config{
 		Entry: entry, List: c.list, Dir: c.stateDir(entry), Mark: filepath.Join(c.dir, entry, "mark"),
 		Version: "test", Key: c.key, Network: c.net.On(entry), Clock: lease.Scaled(1),
-		Log: slog.New(to), Fatal: s.fatal, Off: c.off, logs: c.logs,
+		Log: slog.New(to), Fatal: s.fatal, Off: c.off, logs: c.logs, Knows: c.knows[entry],
 	}
 }
 

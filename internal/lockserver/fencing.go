@@ -24,6 +24,19 @@ func (s *Server) unblock(ctx context.Context, _ lease.Time, q lock.UnblockReques
 	return a, err
 }
 
+// settled has the nodes forgotten that lost a lock by silence, since what it is for has begun.
+func (s *Server) settled(ctx context.Context, _ lease.Time, q lock.SettledRequest) (lock.ChangedAnswer, error) {
+	m := s.machine
+	m.mu.Lock()
+	k := m.table.Get(q.Name)
+	m.mu.Unlock()
+	e := lock.Entry{Kind: lock.Settled, Name: q.Name, Term: q.Term, Session: q.Session}
+	if k.Term == q.Term && k.Unfenced == "" || s.known() < e.Needs() {
+		return lock.ChangedAnswer{Lock: k}, nil // nothing to do
+	}
+	return s.changed(s.apply(ctx, e))
+}
+
 func (s *Server) changed(now outcome, err error) (lock.ChangedAnswer, error) {
 	return lock.ChangedAnswer{Changed: now.changed, Lock: now.lock}, err
 }

@@ -20,6 +20,7 @@ type machine struct {
 
 	saw   func(*raft.Log, lock.Entry, outcome) // in tests: what each entry did
 	loose bool                                 // rule 8 is off
+	knows int                                  // the newest version of entries and snapshots that it goes by
 
 	mu      sync.Mutex
 	table   *lock.Table
@@ -32,7 +33,7 @@ type machine struct {
 var _ raft.FSM = (*machine)(nil)
 
 func newMachine(clock lease.Clock, fatal func(error)) *machine {
-	return &machine{clock: clock, fatal: fatal, table: lock.NewTable(), changed: map[string]chan struct{}{}}
+	return &machine{clock: clock, fatal: fatal, knows: lock.Version, table: lock.NewTable(), changed: map[string]chan struct{}{}}
 }
 
 // An outcome is what became of a log entry.
@@ -46,6 +47,10 @@ func (m *machine) Apply(l *raft.Log) any {
 	var e lock.Entry
 	if err := json.Unmarshal(l.Data, &e); err != nil {
 		m.fatal(fmt.Errorf("cannot read log entry %d: %w", l.Index, err))
+		return outcome{}
+	}
+	if e.Version > m.knows {
+		m.fatal(fmt.Errorf("cannot go on from log entry %d: version %d: %w", l.Index, e.Version, lock.ErrVersion)) // rule 14
 		return outcome{}
 	}
 	now := m.clock.Now()
@@ -121,6 +126,9 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		return fmt.Errorf("cannot read snapshot: %w", err)
 	}
 	table, err := lock.Restore(b)
+	if err == nil && table.Needs() > m.knows {
+		err = fmt.Errorf("snapshot of version %d: %w", table.Needs(), lock.ErrVersion)
+	}
 	if err != nil {
 		m.fatal(err) // raft would go on with an older one, or none
 		return err

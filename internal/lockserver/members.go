@@ -22,7 +22,7 @@ const (
 
 // keepMembers makes the cluster's members follow lock_servers, for as long as this server leads.
 func (s *Server) keepMembers(ctx context.Context, r *raft.Raft) {
-	pause, away := lookOften, 0
+	pause, away, looked := lookOften, 0, lease.Time{}
 	for {
 		select {
 		case <-time.After(pause):
@@ -46,6 +46,10 @@ func (s *Server) keepMembers(ctx context.Context, r *raft.Raft) {
 		default:
 			s.sighted(&roster{}) // silence counts from when this server leads
 			s.wait(s.absence(ctx))
+			if now := s.Clock.Now(); looked == (lease.Time{}) || now.Shortest(looked) >= lookSeldom {
+				looked = now
+				s.ask(ctx, unionOf(nil, s.members())) // for what they know, should it lead one day
+			}
 		}
 	}
 }

@@ -129,7 +129,7 @@ func (s *Server) apply(ctx context.Context, e lock.Entry) (outcome, error) {
 	if r == nil {
 		return outcome{}, errNoLeader
 	}
-	e.Version = lock.Version
+	e.Version = e.Needs()
 	b, err := json.Marshal(e)
 	if err != nil {
 		return outcome{}, err

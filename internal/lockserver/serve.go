@@ -53,9 +53,10 @@ func (s *Server) acquire(ctx context.Context, received lease.Time, q lock.Acquir
 	}
 	e := lock.Entry{
 		Kind: lock.Acquire, Name: q.Name, Term: k.Term, Session: k.Session, Seq: k.Seq, RaftTerm: raftTerm, Floor: q.Floor, Owner: q.Owner, Times: q.Times,
+		Silent: s.isSilent(k, q.Owner),
 	}
 	if q.From != "" && !s.Off.Adopt {
-		e.Kind = lock.Adopt
+		e.Kind, e.Silent = lock.Adopt, false
 	}
 	now, err := s.applyWithWord(ctx, raftTerm, e)
 	if err != nil {

@@ -62,6 +62,7 @@ type Config struct {
 	Fatal   func(error) // ends the process, at once
 
 	Off   Off
+	Knows int      // the newest version of log entries and snapshots, for an older server in tests; 0: the program's
 	Stall func()   // is called by each call of the store, as by a slow disk; nil but in simulations
 	logs  logSizes // zero: the usual
 }
@@ -84,10 +85,12 @@ type Off struct {
 	Memory     bool // rule 12: go on as the server that it was, whatever its state is
 	Members    bool // rule 13: take the list of the file as it is at the start
 	Heartbeat  bool // rule 10: let heartbeats overtake the other messages
+	Versions   bool // rule 14: write what this server knows, whatever the others know
 	Blocked    bool // rule 16: a blocked lock has a lease's end as any other
 	Adopt      bool // rule 18: adopt from whoever has the lock
 	Fence      bool // rule 19: give leave to fence to all who ask
 	Fencing    bool // rule 19: let the lock go and come while it is fenced, or was not, as if it were free then
+	Unfenced   bool // rule 19: forget who lost a lock by silence
 }
 
 // A Server is a running lock server.
@@ -118,6 +121,7 @@ type Server struct {
 	hasty   bool                  // raft has the short timeouts of a server without others
 	waiting string                // what it waits for
 	heard   map[string]lease.Time // when each member was last heard, while this server leads
+	entries map[string]int        // by id: the newest version of log entries that a server said it knows
 	refused []string              // a list that has no server in common with the cluster
 	rival   string                // why a cluster begun by force must not serve
 	grows   lease.Time            // when this cluster of one had all it needs to grow
@@ -140,7 +144,7 @@ func Open(cfg Config) (*Server, error) {
 		Config: cfg, machine: newMachine(cfg.Clock, cfg.Fatal), current: cfg.List, tls: map[string]*tls.Config{},
 		reloaded: make(chan struct{}, 1), memory: make(chan struct{}, 1), over: make(chan error, 1),
 	}
-	s.machine.loose = cfg.Off.Conditions
+	s.machine.loose, s.machine.knows = cfg.Off.Conditions, cmp.Or(cfg.Knows, lock.Version)
 	s.asker = newAsker(s)
 	for _, proto := range []string{protoHTTP, protoRaft, protoAsk} {
 		config, err := cfg.Key.Client(cfg.Entry, proto)

@@ -25,9 +25,11 @@ var catches = map[string]plan{
 	"rule 11 birth":     {switched: Off{Birth: true}, faults: map[string]int{"isolate": 1}, bornCut: true},
 	"rule 12 memory":    {switched: Off{Memory: true}, faults: map[string]int{"amnesia": 1, "old-disk": 2}},
 	"rule 13 members":   {switched: Off{Members: true}, faults: map[string]int{"members-restart": 1}},
+	"rule 14 versions":  {switched: Off{Versions: true}, faults: map[string]int{"crash-holder": 12, "transfer": 3, "upgrade": 1}, old: true},
 	"rule 16 blocked":   {switched: Off{Blocked: true}, faults: map[string]int{"crash-holder": 1}},
 	"rule 18 adopt":     {switched: Off{Adopt: true}, faults: map[string]int{"crash-holder": 2, "duplicate": 3}},
 	"rule 19 fence":     {switched: Off{Fence: true}, faults: map[string]int{"crash-holder": 1}, fencers: true},
+	"rule 19 unfenced":  {switched: Off{Unfenced: true}, faults: map[string]int{"crash-holder": 1}},
 	"rule 19 fencing":   {switched: Off{Fencing: true}, faults: map[string]int{"crash-holder": 1}, fencers: true},
 }
 

@@ -163,7 +163,7 @@ func (n *simNode) asManager(ctx context.Context, session *lockclient.Session, na
 	}
 	o := &holding{
 		lock: name, node: n.name, session: session.Owner.Session, term: h.Term, called: called, got: time.Now(),
-		ends: h.Ends, on: n.clock, long: times.Timeout, lives: times,
+		ends: h.Ends, on: n.clock, long: times.Timeout, lives: times, previous: h.Previous, unfenced: h.Unfenced,
 	}
 	n.sim.hold(o)
 	n.asked("/v1/acquire", lock.AcquireRequest{Name: name, Owner: session.Owner, Times: times})
@@ -173,6 +173,9 @@ func (n *simNode) asManager(ctx context.Context, session *lockclient.Session, na
 // has is what becomes of a lock that was had or adopted.
 func (n *simNode) has(ctx context.Context, h *lockclient.Held, o *holding) {
 	n.asked("/v1/renew", lock.RenewRequest{Session: o.session, Locks: []lock.Renewal{{Name: o.lock, Term: o.term}}})
+	if n.draw(0, 3) == 0 { // else its start fails
+		n.settle(ctx, h, o)
+	}
 	n.keep(ctx, h, o)
 	if n.blocks(ctx, h, o) {
 		return
@@ -292,6 +295,7 @@ func (n *simNode) asScript(ctx context.Context, name string) {
 		case o == nil || o.term != kept.term:
 			o = &holding{
 				lock: name, node: n.name, session: kept.session, term: kept.term, called: called, got: time.Now(), on: n.clock, long: times.Timeout,
+				single: true,
 			}
 			o.ends = func() (end, kill lease.Time) { return kept.end, kept.end.Add(times.Stop) }
 			n.sim.hold(o)

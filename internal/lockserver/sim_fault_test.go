@@ -31,6 +31,7 @@ func init() {
 		"crash":        {5, (*sim).crashOne},
 		"crash-leader": {3, (*sim).crashLeader},
 		"restart":      {2, (*sim).restart},
+		"upgrade":      {2, (*sim).upgradeOne},
 		"transfer":     {4, (*sim).transferAway},
 		"election":     {3, (*sim).forceOne},
 		"slow-disk":    {3, (*sim).slowDisk},
@@ -268,6 +269,14 @@ func (s *sim) restart() {
 		v := up[s.rng.IntN(len(up))]
 		v.end()
 		s.later(s.span(time.Millisecond, 10*time.Second), v.boot)
+	}
+}
+
+// upgradeOne has an older server go on as a new program.
+func (s *sim) upgradeOne() {
+	old := slices.DeleteFunc(s.running(), func(v *simServer) bool { return v.version() == 0 })
+	if len(old) > 0 {
+		old[s.rng.IntN(len(old))].upgrade()
 	}
 }
 

@@ -25,6 +25,9 @@ type holding struct {
 	died, adopted       time.Time // zero for never
 	blocked             bool      // what runs is not stopped before a person comes
 	from                string    // the session that it was adopted from
+	single              bool      // a script has it, which is told nothing
+	previous            string    // what it was told of who had it before
+	unfenced            []string
 
 	lives lock.Times // that it lives by
 
@@ -89,6 +92,7 @@ type history struct {
 	table    map[string]lock.Lock
 	grants   []grant
 	did      map[lock.Kind]int // entries of each kind that changed something
+	silent   silences
 	opens    []time.Time
 	events   []event
 	wrong    []string
@@ -107,6 +111,7 @@ func newHistory() *history {
 	return &history{
 		start: time.Now(), waiting: map[string]map[string]time.Time{}, log: map[uint64]applied{},
 		table: map[string]lock.Lock{}, changed: map[string]changed{}, fenced: map[string]time.Time{}, did: map[lock.Kind]int{},
+		silent: silences{mixed: true, named: map[string][]string{}, told: map[string]map[uint64]told{}},
 	}
 }
 
@@ -188,6 +193,7 @@ func (h *history) saw(server string, rate float64, l *raft.Log, e lock.Entry, di
 	}
 	h.table[e.Name] = did.lock
 	h.did[e.Kind]++
+	h.sawSilence(before, e, did.lock)
 	if e.Kind == lock.Fenced && e.OK {
 		h.did[poweredOff]++
 	}
@@ -266,6 +272,7 @@ func (h *history) hold(o *holding) {
 	if k := h.table[o.lock]; k.Term < o.term {
 		h.violated(o.lock, "%s was told that it has term %d, which is in no server's log", o.node, o.term)
 	}
+	h.checkTold(o)
 }
 
 // set changes a holding.

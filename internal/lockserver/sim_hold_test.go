@@ -54,11 +54,20 @@ func (n *simNode) adopt(ctx context.Context, session *lockclient.Session, name s
 	next := &holding{
 		lock: name, node: n.name, session: session.Owner.Session, term: h.Term, called: called, got: time.Now(),
 		ends: h.Ends, on: n.clock, long: o.lives.Timeout, lives: o.lives, from: o.session,
+		previous: h.Previous, unfenced: h.Unfenced,
 	}
 	n.sim.set(o, "is adopted", func() { o.adopted = next.got })
 	n.sim.hold(next)
 	n.asked("/v1/acquire", lock.AcquireRequest{Name: name, Owner: session.Owner, Times: f.Times, From: f.Session, Own: f.Term})
 	n.has(ctx, h, next)
+}
+
+// settle says that what the lock is for has begun.
+func (n *simNode) settle(ctx context.Context, h *lockclient.Held, o *holding) {
+	n.asked("/v1/settled", lock.SettledRequest{ReleaseRequest: o.releaseRequest()})
+	limited, cancel := context.WithTimeout(ctx, n.draw(time.Second, 5*time.Second))
+	defer cancel()
+	_ = h.Settled(limited)
 }
 
 // blocks leaves the lock behind with what cannot be stopped, now and then, until a person frees it.

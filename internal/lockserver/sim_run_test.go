@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,7 @@ type plan struct {
 	faults    map[string]int // weights; nil: the usual
 	hasty     bool           // all clients renew twice a second
 	fencers   bool           // stand-bys power off silent holders; else every second time
+	old       bool           // all servers but the first are older at first; else every third time
 	bornCut   bool           // the servers do not reach each other when the cluster is to begin
 	switched  Off
 	offClient lockclient.Off
@@ -100,8 +102,12 @@ func newSim(t *testing.T, p plan, c *testCluster) *sim {
 	}
 	s.entries = []string{"a", "b", "c", "d", "e", "f"}
 	s.list = s.entries[:s.plan.servers]
-	for _, entry := range s.entries {
-		s.servers = append(s.servers, &simServer{sim: s, entry: entry, clock: s.newClock(), list: s.list})
+	for i, entry := range s.entries {
+		v := &simServer{sim: s, entry: entry, clock: s.newClock(), list: s.list}
+		if (s.old || s.seed%3 == 0) && i > 0 && i < s.plan.servers {
+			v.knows = 1
+		}
+		s.servers = append(s.servers, v)
 	}
 	for i := range 2 + s.rng.IntN(3) {
 		s.locks = append(s.locks, fmt.Sprintf("l%d", i+1))
@@ -177,6 +183,23 @@ func (s *sim) calm(length time.Duration) {
 	if len(s.list) >= 3 && !within(10*time.Second, s.sound) {
 		s.violate("", "long after all was healed the voters are not the servers of the list, %v:%s", s.list, s.statuses())
 	}
+	s.isMixed(!s.knowAll())
+}
+
+// knowAll says whether no server is an older one. Then, long after all was healed, each that runs must know
+// that of all.
+func (s *sim) knowAll() bool {
+	for _, v := range s.servers {
+		if v.version() != 0 && slices.Contains(s.list, v.entry) {
+			return false
+		}
+	}
+	for _, v := range s.servers {
+		if t := v.server(); t != nil && t.node() != nil && slices.Contains(s.list, v.entry) && t.known() != lock.Version {
+			s.violate("", "long after all was healed %s does not know what the others know", v.entry)
+		}
+	}
+	return true
 }
 
 // quietTimes is when only clients do something, now and then.

@@ -25,6 +25,7 @@ type simServer struct {
 	mu     sync.Mutex
 	list   []string    // its lock_servers
 	now    *testServer // nil while the server is down
+	knows  int         // the newest version of log entries, of an older server; else 0
 	doomed bool        // its disk hangs for longer than it may
 	stall  func()      // in every call of the store
 	cancel context.CancelFunc
@@ -91,7 +92,8 @@ func (v *simServer) boot() {
 func (v *simServer) once(ctx context.Context) error {
 	s := &testServer{}
 	cfg := v.sim.c.config(v.entry, s)
-	cfg.Clock, cfg.List, cfg.Fatal, cfg.Stall = v.clock, v.lockServers(), v.fatal, v.pause
+	cfg.Clock, cfg.List, cfg.Fatal, cfg.Stall, cfg.Knows = v.clock, v.lockServers(), v.fatal, v.pause, v.version()
+	v.sim.isMixed(true)
 	cfg.Log = slog.New(slog.DiscardHandler)
 	if *simLog {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stdout, nil)).With("on", v.entry)
@@ -110,6 +112,22 @@ func (v *simServer) once(ctx context.Context) error {
 	v.now = nil
 	v.mu.Unlock()
 	return err
+}
+
+// version is the newest version of log entries that it knows; 0 for the program's.
+func (v *simServer) version() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.knows
+}
+
+// upgrade has it go on as a new program.
+func (v *simServer) upgrade() {
+	v.end()
+	v.mu.Lock()
+	v.knows = 0
+	v.mu.Unlock()
+	v.boot()
 }
 
 func (v *simServer) lockServers() []string {

@@ -97,7 +97,7 @@ func TestSimulation(t *testing.T) {
 	if !t.Failed() && (total.Hours < hours || float64(total.count()) < dense*hours) {
 		t.Errorf("only %.1f hours with %d faults were simulated: the check is worth less than it should be", total.Hours, total.count())
 	}
-	for _, kind := range []lock.Kind{lock.Change, lock.Adopt, lock.Block, lock.Unblock, lock.Fence, lock.Fenced, poweredOff} {
+	for _, kind := range []lock.Kind{lock.Change, lock.Adopt, lock.Block, lock.Unblock, lock.Fence, lock.Fenced, poweredOff, lock.Settled, takenSilently} {
 		if !t.Failed() && hours >= 20 && float64(total.Did[kind]) < hours/5 {
 			t.Errorf("only %d times did an entry of kind %q change something: the check is worth less than it should be", total.Did[kind], kind)
 		}

@@ -14,7 +14,7 @@ func (s *Server) status() lock.Status {
 	mark := s.markOf()
 	status := lock.Status{
 		Entry: s.Entry, ID: s.self.ID, Cluster: mark, List: s.current, Role: "waiting",
-		Marked: mark != "", Lost: mark != s.self.Cluster, Waiting: s.waiting, PID: os.Getpid(), Seen: map[string]uint64{}, Disk: s.store.slow(), Version: s.Version,
+		Marked: mark != "", Lost: mark != s.self.Cluster, Waiting: s.waiting, PID: os.Getpid(), Seen: map[string]uint64{}, Disk: s.store.slow(), Version: s.Version, Entries: s.machine.knows,
 	}
 	s.mu.Unlock()
 	if record, err := s.birthRecord(); err == nil && record != nil && record.Cluster == status.Cluster && !status.Lost {

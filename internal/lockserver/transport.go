@@ -32,7 +32,8 @@ type hello struct {
 	From    string `json:"from"`
 	To      string `json:"to"`
 	sighting
-	Past []string `json:"past,omitempty"` // see remember
+	Past    []string `json:"past,omitempty"`    // see remember
+	Entries int      `json:"entries,omitempty"` // see known
 }
 
 // A welcome answers a hello.
@@ -40,7 +41,8 @@ type welcome struct {
 	Refused string `json:"refused,omitempty"` // why
 	Outrun  bool   `json:"outrun,omitempty"`  // because who said hello runs on an old copy of its state
 	sighting
-	Past []string `json:"past,omitempty"`
+	Past    []string `json:"past,omitempty"`
+	Entries int      `json:"entries,omitempty"`
 }
 
 // dialTLS connects to entry and makes sure that it has a key of this cluster.
@@ -88,7 +90,7 @@ func (s *Server) dialServer(ctx context.Context, proto, id string) (net.Conn, er
 // introduce says hello to the server called id on a new connection, and waits to be welcome.
 func (s *Server) introduce(conn net.Conn, id string) error {
 	_ = conn.SetDeadline(time.Now().Add(dialLimit)) // a conn without deadlines fails at the read below
-	if err := writeLine(conn, hello{s.self.Cluster, s.self.ID, id, s.present(), s.self.Past}); err != nil {
+	if err := writeLine(conn, hello{s.self.Cluster, s.self.ID, id, s.present(), s.self.Past, s.machine.knows}); err != nil {
 		return err
 	}
 	line, err := readLine(conn)
@@ -108,6 +110,7 @@ func (s *Server) introduce(conn net.Conn, id string) error {
 	if _, err := s.remember(id, w.sighting, w.Past); err != nil {
 		return err
 	}
+	s.said(id, w.Entries)
 	return conn.SetDeadline(time.Time{})
 }
 
@@ -124,10 +127,12 @@ func (s *Server) receive(conn net.Conn) error {
 	if err := json.Unmarshal([]byte(line), &h); err != nil {
 		return fmt.Errorf("cannot read hello: %w", err)
 	}
-	w := welcome{Refused: s.refusal(h), sighting: s.present(), Past: s.self.Past}
+	w := welcome{Refused: s.refusal(h), sighting: s.present(), Past: s.self.Past, Entries: s.machine.knows}
 	if w.Refused == "" {
 		if w.Outrun, err = s.remember(h.From, h.sighting, h.Past); err != nil {
 			w.Refused = err.Error()
+		} else {
+			s.said(h.From, h.Entries)
 		}
 	}
 	if err := writeLine(conn, w); err != nil || w.Refused == "" {

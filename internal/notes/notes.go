@@ -20,6 +20,7 @@ import (
 type Files interface {
 	Write(name, text string) error
 	Read(name string) (string, error)
+	Lock(name string) (unlock func(), err error)
 }
 
 // A Dir is a directory of notes. It is made when the first is written.
@@ -110,16 +111,16 @@ func (d disk) Read(name string) (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// lockLimit is how long [Dir.Lock] waits for others, who only read and write a note or two.
+// lockLimit is how long a Lock waits for others, who only read and write a note or two.
 const lockLimit = 5 * time.Second
 
 // Lock makes this process, or who calls it in this process, the only one that changes a note, among those that
 // ask for that, until unlock is called. A process that ends gives it up.
-func (d *Dir) Lock(name string) (unlock func(), err error) {
-	path := filepath.Join(d.path, name+".lock")
+func (d disk) Lock(name string) (unlock func(), err error) {
+	path := filepath.Join(string(d), name+".lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(d.path, 0o755); err == nil {
+		if err = os.MkdirAll(string(d), 0o755); err == nil {
 			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		}
 	}

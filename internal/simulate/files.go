@@ -85,6 +85,9 @@ func (f files) Read(name string) (string, error) {
 	return strings.TrimSpace(text), nil
 }
 
+// Lock has nothing to do: nobody here takes a lock by hand.
+func (f files) Lock(string) (func(), error) { return func() {}, nil }
+
 // Dirs are the directories of a node's packages, as a process has them.
 type dirs struct {
 	*node
