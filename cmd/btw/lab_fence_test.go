@@ -164,6 +164,9 @@ func fenceRequired(t *testing.T, tr tree) {
 	l, active := fencedNodes(t, tr, "fence_required=yes", func(*lab, string) string { return "" })
 	l.cutOff(active, active)
 	l.isDown("fenced", active, quickT+5*time.Second)
+	if said := l.try(l.others(active)[0], "./service", "unblock", "fenced", "--node-is-down", active); !strings.Contains(said, "nothing was done") {
+		t.Errorf("of a node that was heard a moment ago: %q", said)
+	}
 	l.stays(fencedRest+5*time.Second, "nobody takes it unfenced", func() bool { return len(l.where("fenced", seesUp, "up")) == 0 })
 	other := l.others(active)[0]
 	if said := l.try(other, "./service", "unblock", "fenced", "--node-is-down", other); !strings.Contains(said, "is not blocked") {

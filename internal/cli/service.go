@@ -31,8 +31,9 @@ const serviceUsage = `Usage: btwctl { start | stop | status | check-conf | simul
   upgrade [P ...]   have back-to-work here become this program; packages run on
   unblock P         a package that could not be shown to be down keeps its lock: once
                     it was stopped by hand, look again, and let other nodes have it.
-                    Only for a node that is OFF for certain, whether its lock is blocked or
-                    it is not heard any more: --node-is-down NODE
+                    Only for a node that is OFF for certain, whether it has the lock or must
+                    be powered off before others start: --node-is-down NODE; that is not
+                    believed of a node that the lock servers hear
   clear P           forget that the package failed here: try again now
 
 Example: ./service start dummy

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -88,72 +87,51 @@ func (s *site) askLook(ctx context.Context, name string) error {
 // unblock has the lock of a package given back that no manager here holds: of one that is down on
 // this node, or on a node of which the user says that it is. standsBy says that there is a manager.
 func (s *site) unblock(ctx context.Context, c *lockclient.Client, name, down string, standsBy bool) error {
-	state, err := s.view(ctx, c, name)
+	state, err := c.Look(ctx, name)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot tell whether the lock of package %s is blocked: %w", name, err)
 	}
 	k := state.Lock
-	switch {
-	case k.Held() && k.Blocked == "" && down == k.Node:
-		return s.declareOff(ctx, c, name, k)
-	case !k.Held() || k.Blocked == "":
-		return fmt.Errorf("the lock of package %s is not blocked", name)
-	case down == "" && k.Node == s.Node:
-		if err := s.isDownHere(ctx, name, standsBy); err != nil {
-			return err
-		}
-	case down == "":
-		return withHint(fmt.Errorf("the lock of package %s is blocked by %s: %s", name, k.Node, k.Blocked),
-			"use service unblock %s there; if that node is off for certain: service unblock %s --node-is-down %s", name, name, k.Node)
-	case down != k.Node:
-		return fmt.Errorf("the lock of package %s is blocked by %s, not by %s", name, k.Node, down)
+	if down != "" {
+		return s.nodeIsDown(ctx, c, name, k, down)
 	}
-	a, err := c.Unblock(ctx, name, k.Term, k.Session, s.Node)
-	if err != nil {
+	switch {
+	case !k.Held() || k.Blocked == "":
+		return notBlocked(name, k)
+	case k.Node != s.Node:
+		return withHint(fmt.Errorf("the lock of package %s is blocked by %s: %s", name, k.Node, k.Blocked),
+			"use service unblock %s there; what if that node is off for certain: service --help", name)
+	}
+	if err := s.isDownHere(ctx, name, standsBy); err != nil {
 		return err
 	}
-	if !a.Changed {
-		return fmt.Errorf("the lock of package %s has changed in this moment: nothing was done", name)
+	return s.free(ctx, c, name, k)
+}
+
+func notBlocked(name string, k lock.Lock) error {
+	if !k.Held() {
+		return fmt.Errorf("the lock of package %s is not blocked", name)
+	}
+	return fmt.Errorf("the lock of package %s is not blocked: %s has it", name, k.Node)
+}
+
+// free has the blocked lock k given back.
+func (s *site) free(ctx context.Context, c *lockclient.Client, name string, k lock.Lock) error {
+	a, err := c.Unblock(ctx, name, k.Term, k.Session, s.Node)
+	switch {
+	case err != nil:
+		return err
+	case a.Refused != "":
+		return s.isUp(name, a.Refused, k.Node)
+	case !a.Changed:
+		return changedMeanwhile(name)
 	}
 	fmt.Fprintf(s.env.Stdout, "the lock of package %s is free.\n", name)
 	return nil
 }
 
-// fencingLimit is how long a fence of another node is waited for: one that is to be waited for longer has
-// most likely lost who reports it, and the node stands by.
-const fencingLimit = 2 * time.Minute
-
-// declareOff has the lock of a silent node be had at once, by the word of the user that it is off: as after
-// a fence, for those that fail (fence_required=yes).
-func (s *site) declareOff(ctx context.Context, c *lockclient.Client, name string, k lock.Lock) error {
-	if k.Node == s.Node {
-		return usageError("this is that node: it is not down")
-	}
-	session := lockclient.NewSession(c, s.Node, s.files)
-	end := time.Now().Add(fencingLimit)
-	for told := false; ; told = true {
-		state, err := session.DeclareOff(ctx, name, k)
-		switch {
-		case errors.Is(err, lockclient.ErrBeingFenced) && time.Now().Before(end):
-			if !told {
-				fmt.Fprintf(s.env.Stderr, "%s: %v: waiting for that (a minute or so).\n", s.env.Name, err)
-			}
-			select {
-			case <-time.After(time.Second):
-				continue
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		case errors.Is(err, lockclient.ErrNotSilent):
-			return withHint(fmt.Errorf("package %s is still %s's, which was heard %g s ago, or stands by: nothing was done",
-				name, k.Node, (time.Duration(state.Silent)*time.Millisecond).Round(100*time.Millisecond).Seconds()),
-				"once it was silent for its timeout (%g s), say it again", k.Times.Timeout.Seconds())
-		case err != nil:
-			return err
-		}
-		fmt.Fprintf(s.env.Stdout, "package %s may be had by other nodes.\n", name)
-		return nil
-	}
+func changedMeanwhile(name string) error {
+	return fmt.Errorf("the lock of package %s has changed in this moment: nothing was done", name)
 }
 
 // isDownHere says why a package is not down on this node, where no manager runs it, and none can: for

@@ -164,6 +164,18 @@ func (l *Leases) Silent(name string, k Lock, now lease.Time) time.Duration {
 	return max(0, now.Shortest(l.of(name, k).last))
 }
 
+// Unheard is how long none of the sessions of node that hold one of locks was heard, at the least: not before this
+// table was opened.
+func (l *Leases) Unheard(node string, locks map[string]Lock, now lease.Time) time.Duration {
+	silent := max(0, now.Shortest(l.opened))
+	for name, k := range locks {
+		if k.Held() && k.Node == node {
+			silent = min(silent, l.Silent(name, k, now))
+		}
+	}
+	return silent
+}
+
 // UntilFence is how long it is at the least until somebody may power off the holder of k, if that
 // goes on being silent (rule 19). It is [Never] for a lock that is not to be opened so.
 func (l *Leases) UntilFence(name string, k Lock, now lease.Time) time.Duration {

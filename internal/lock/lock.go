@@ -144,7 +144,7 @@ const (
 	Unblock Kind = "unblock" // a person says that nothing is left: the lock is free
 	Fence   Kind = "fence"   // Owner may power the holder off, within Limit
 	Fenced  Kind = "fenced"  // Owner has done so, or not: OK says which
-	Settled Kind = "settled" // the holder has begun, with all the care that it takes: what else ran is of no account
+	Settled Kind = "settled" // the holder has begun, with all the care that it takes: what else ran is of no account; or the node of Owner is off
 )
 
 // An Entry is one change, as it stands in the servers' log. It changes something only if

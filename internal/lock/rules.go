@@ -79,9 +79,18 @@ var rules = map[Kind]rule{
 		},
 	},
 	Settled: {
-		allows: func(l Lock, _ Entry, _ uint64) bool { return l.Held() && l.Unfenced != "" },
-		next: func(l Lock, _ Entry) Lock {
-			l.Unfenced = ""
+		allows: func(l Lock, e Entry, _ uint64) bool {
+			if node := e.Owner.Node; node != "" { // by a person's word, whoever has the lock
+				return slices.Contains(l.Unfenced.All(), node)
+			}
+			return l.Held() && l.Unfenced != ""
+		},
+		next: func(l Lock, e Entry) Lock {
+			rest := Nodes("")
+			if node := e.Owner.Node; node != "" {
+				rest = l.Unfenced.without(node)
+			}
+			l.Unfenced = rest
 			return l
 		},
 	},

@@ -40,6 +40,8 @@ func silently(e Entry) Entry { e.Silent = true; return e }
 
 func settled(session string) Entry { return entry(Settled, 2, session, Owner{}, Times{}) }
 
+func isOff(session, node string) Entry { e := settled(session); e.Owner.Node = node; return e }
+
 func inTerm(e Entry, term uint64) Entry { e.Term = term; return e }
 
 func with(change func(*Lock)) Lock {
@@ -137,6 +139,10 @@ func TestRules(t *testing.T) {
 		{"settled, and nobody is named", nil, settled("bert"), Lock{}},
 		{"settled by another session", silence, inTerm(settled("bert"), 3), Lock{}},
 		{"settled in another term", silence, settled("clara"), Lock{}},
+		{"a node that is off", append(silence, silently(acquire(3, "clara", bert2))), inTerm(isOff("bert2", "h2"), 4), naming(Lock{Owner: bert2, Term: 4, Seq: 2, Last: "h2", Previous: "h3", Times: long}, "h3")},
+		{"a node that is off, of a free lock", append(silence, release(3, "clara")), inTerm(isOff("", "h2"), 3), Lock{Term: 3, Seq: 3, Last: "h3", Previous: "h2", Times: long}},
+		{"a node that is off, and not named", silence, inTerm(isOff("clara", "h3"), 3), Lock{}},
+		{"a node that is off, in another term", silence, isOff("clara", "h2"), Lock{}},
 		{"settled of a free lock", append(silence, release(3, "clara")), inTerm(settled(""), 3), Lock{}},
 	} {
 		table, _ := prepared(t, "held")

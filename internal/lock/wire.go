@@ -103,7 +103,8 @@ type BlockRequest struct {
 	Reason string `json:"reason"` // one line of at most MaxReason bytes
 }
 
-// An UnblockRequest frees a blocked lock, of which Term and Session were seen.
+// An UnblockRequest frees a blocked lock, of which Term and Session were seen. Asked for by another node than
+// the holder's it says that this is off, and is refused while that is heard.
 type UnblockRequest struct {
 	ReleaseRequest
 	Node string `json:"node"` // that asks: for the log
@@ -115,6 +116,8 @@ type FenceRequest struct {
 	By    Owner  `json:"by"`
 	Limit int64  `json:"limit_ms"`       // milliseconds that it may take
 	Host  string `json:"host,omitempty"` // as in an AcquireRequest
+	// Declared says that a person has seen that the node is off: none of its sessions may have been heard.
+	Declared bool `json:"declared,omitempty"`
 }
 
 // A FenceAnswer gives leave, or not. Without it nothing was done.
@@ -131,13 +134,18 @@ type FencedRequest struct {
 }
 
 // A SettledRequest says that what the lock is for has begun, so that the nodes that lost it in silence
-// need not be named to anybody any more.
-type SettledRequest struct{ ReleaseRequest }
+// need not be named to anybody any more. With Node it is a person's word that this one is off, and says nothing of others.
+type SettledRequest struct {
+	ReleaseRequest
+	Node string `json:"node,omitempty"`
+}
 
-// A ChangedAnswer says whether a release or another change was made, and how the lock is now.
+// A ChangedAnswer says whether a release or another change was made, and how the lock is now. Where Refused is
+// set nothing was done, and it says why.
 type ChangedAnswer struct {
-	Changed bool `json:"changed"`
-	Lock    Lock `json:"lock"`
+	Changed bool   `json:"changed"`
+	Refused string `json:"refused,omitempty"`
+	Lock    Lock   `json:"lock"`
 }
 
 // A WaitRequest asks to be told when it makes sense to ask for a lock.

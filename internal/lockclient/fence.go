@@ -60,8 +60,8 @@ func (s *Session) fence(ctx context.Context, w Wish, state lock.State, f *fencer
 	return s.report(ctx, lock.FencedRequest{ReleaseRequest: of, By: s.Owner.Session, OK: err == nil})
 }
 
-// ErrNotSilent is why a node is not taken for off: the servers have heard of its lock in the last timeout,
-// the node stands by for it, or the lock is not as it was seen.
+// ErrNotSilent is why a node is not taken for off: the servers have heard of it, for whatever lock, within the time
+// after which another may have the lock, or the lock is not as it was seen.
 var ErrNotSilent = errors.New("its node is not silent")
 
 // ErrBeingFenced is why a node is not taken for off yet: another node tries to power it off.
@@ -71,7 +71,7 @@ var ErrBeingFenced = errors.New("another node tries to power it off")
 // is off (SAFETY.md rule 19): the lock may be had at once. The state is the lock's as it was found.
 func (s *Session) DeclareOff(ctx context.Context, name string, k lock.Lock) (lock.State, error) {
 	of := lock.ReleaseRequest{Name: name, Term: k.Term, Session: k.Session}
-	q := lock.FenceRequest{ReleaseRequest: of, By: s.Owner, Limit: reportTime.Milliseconds(), Host: s.client.Host}
+	q := lock.FenceRequest{ReleaseRequest: of, By: s.Owner, Limit: reportTime.Milliseconds(), Host: s.client.Host, Declared: true}
 	var a lock.FenceAnswer
 	if _, err := s.client.call(ctx, changeLimit, "/v1/fence", q, &a); err != nil {
 		return a.State, err
@@ -80,6 +80,8 @@ func (s *Session) DeclareOff(ctx context.Context, name string, k lock.Lock) (loc
 	switch {
 	case !a.Granted && same && a.Lock.Fenced:
 		return a.State, nil // by another, or what was said before
+	case !a.Granted && same && time.Duration(a.Silent)*time.Millisecond < k.Times.Silence():
+		return a.State, ErrNotSilent
 	case !a.Granted && same && a.Lock.BeingFenced():
 		return a.State, ErrBeingFenced
 	case !a.Granted:

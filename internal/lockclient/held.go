@@ -300,15 +300,6 @@ func (h *Held) isOver() bool {
 	return h.over
 }
 
-// Unblock frees a blocked lock that was seen in that term and session, for whoever knows that nothing
-// is left of what ran; node is the one that asks, for the servers' log. It is one try.
-func (c *Client) Unblock(ctx context.Context, name string, term uint64, session, node string) (lock.ChangedAnswer, error) {
-	q := lock.UnblockRequest{ReleaseRequest: lock.ReleaseRequest{Name: name, Term: term, Session: session}, Node: node}
-	var a lock.ChangedAnswer
-	_, err := c.call(ctx, changeLimit, "/v1/unblock", q, &a)
-	return a, err
-}
-
 func (h *Held) releaseRequest() lock.ReleaseRequest {
 	return lock.ReleaseRequest{Name: h.Name, Term: h.Term, Session: h.session.Owner.Session}
 }

@@ -71,9 +71,7 @@ func (s *Server) newHandler() http.Handler {
 	a.mux.Handle("POST /v1/unblock", post[lock.UnblockRequest, lock.ChangedAnswer]{rate: a.changes, check: checkUnblock, serve: s.unblock}.on(a))
 	a.mux.Handle("POST /v1/fence", post[lock.FenceRequest, lock.FenceAnswer]{rate: a.changes, check: checkFence, serve: s.fence}.on(a))
 	a.mux.Handle("POST /v1/fenced", post[lock.FencedRequest, lock.ChangedAnswer]{rate: a.changes, check: checkFenced, serve: s.fenced}.on(a))
-	a.mux.Handle("POST /v1/settled", post[lock.SettledRequest, lock.ChangedAnswer]{
-		rate: a.changes, check: func(q lock.SettledRequest) error { return lock.CheckName(q.Name) }, serve: s.settled,
-	}.on(a))
+	a.mux.Handle("POST /v1/settled", post[lock.SettledRequest, lock.ChangedAnswer]{rate: a.changes, check: checkSettled, serve: s.settled}.on(a))
 	a.mux.Handle("POST /v1/renew", post[lock.RenewRequest, lock.RenewAnswer]{size: maxRequest, check: checkRenew, serve: s.renew}.on(a))
 	a.mux.Handle("POST /v1/wait", post[lock.WaitRequest, lock.State]{
 		longer: waitLimit, crowd: a.waits, check: checkWait, serve: s.await,

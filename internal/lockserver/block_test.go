@@ -77,7 +77,7 @@ func TestBlockAndUnblock(t *testing.T) {
 			}
 		}
 		begin := time.Now()
-		if a, err := y.client.Unblock(t.Context(), "p", h.Term, x.Owner.Session, "y"); err != nil || !a.Changed || a.Lock.Held() {
+		if a, err := y.client.Unblock(t.Context(), "p", h.Term, x.Owner.Session, "x"); err != nil || !a.Changed || a.Lock.Held() {
 			t.Fatalf("unblock: %+v, %v", a, err)
 		}
 		if took := (<-got).Sub(begin); took > 100*time.Millisecond {
@@ -168,6 +168,8 @@ func TestHoldingRequestsRefused(t *testing.T) {
 			{"/v1/block", lock.BlockRequest{ReleaseRequest: nameless, Reason: "stuck"}},
 			{"/v1/unblock", lock.UnblockRequest{ReleaseRequest: of}},
 			{"/v1/unblock", lock.UnblockRequest{ReleaseRequest: nameless, Node: "y"}},
+			{"/v1/settled", lock.SettledRequest{ReleaseRequest: nameless}},
+			{"/v1/settled", lock.SettledRequest{ReleaseRequest: of, Node: "a b"}},
 			{"/v1/fence", lock.FenceRequest{ReleaseRequest: of, By: lock.Owner{Node: "y", Session: "0123456789"}}},
 			{"/v1/fence", lock.FenceRequest{ReleaseRequest: of, By: lock.Owner{Node: "y", Session: "0123456789"}, Limit: 600_001}},
 			{"/v1/fence", lock.FenceRequest{ReleaseRequest: of, By: lock.Owner{Node: "y", Session: "0"}, Limit: 1000}},

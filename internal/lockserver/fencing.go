@@ -3,6 +3,8 @@ package lockserver
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
@@ -15,8 +17,16 @@ func (s *Server) block(ctx context.Context, _ lease.Time, q lock.BlockRequest) (
 	return s.changed(s.apply(ctx, lock.Entry{Kind: lock.Block, Name: q.Name, Term: q.Term, Session: q.Session, Reason: q.Reason}))
 }
 
-// unblock frees a blocked lock that is as the person who asks has seen it.
+// unblock frees a blocked lock that is as the person who asks has seen it. One who asks elsewhere than on the holder's
+// node believes that to be off; while it is heard, it is not.
 func (s *Server) unblock(ctx context.Context, _ lease.Time, q lock.UnblockRequest) (lock.ChangedAnswer, error) {
+	k, why, err := s.isUp(q.Name, func(k lock.Lock) string { return k.Node })
+	if err != nil {
+		return lock.ChangedAnswer{}, err
+	}
+	if why != "" && k.Node != q.Node && k.Term == q.Term && k.Session == q.Session {
+		return lock.ChangedAnswer{Refused: why, Lock: k}, nil
+	}
 	a, err := s.changed(s.apply(ctx, lock.Entry{Kind: lock.Unblock, Name: q.Name, Term: q.Term, Session: q.Session}))
 	if a.Changed {
 		s.Log.Warn("a blocked lock was freed by hand", "lock", q.Name, "term", q.Term, "by", q.Node)
@@ -24,15 +34,44 @@ func (s *Server) unblock(ctx context.Context, _ lease.Time, q lock.UnblockReques
 	return a, err
 }
 
-// settled has the nodes forgotten that lost a lock by silence, since what it is for has begun.
-func (s *Server) settled(ctx context.Context, _ lease.Time, q lock.SettledRequest) (lock.ChangedAnswer, error) {
+// isUp says why the node that which names is not off, as far as the lock called name is concerned: it was heard
+// within the time after which another may have that, by whatever session and for whatever lock.
+func (s *Server) isUp(name string, which func(lock.Lock) string) (k lock.Lock, why string, err error) {
+	leaseTerm, _, err := s.speaks()
+	if err != nil {
+		return lock.Lock{}, "", err
+	}
 	m := s.machine
 	m.mu.Lock()
-	k := m.table.Get(q.Name)
-	m.mu.Unlock()
-	e := lock.Entry{Kind: lock.Settled, Name: q.Name, Term: q.Term, Session: q.Session}
-	if k.Term == q.Term && k.Unfenced == "" || s.known() < e.Needs() {
-		return lock.ChangedAnswer{Lock: k}, nil // nothing to do
+	defer m.mu.Unlock()
+	if m.leases.RaftTerm() != leaseTerm {
+		return lock.Lock{}, "", errNoLeader
+	}
+	k = m.table.Get(name)
+	node, now := which(k), s.Clock.Now()
+	if unheard := s.unheard(node, now); unheard < k.Times.Silence() && node != "" && !s.Off.Down {
+		why = fmt.Sprintf("%s is not off: it was heard %.1f s ago, and its silence would have to last %g s", node, unheard.Seconds(), k.Times.Silence().Seconds())
+	}
+	return k, why, nil
+}
+
+// unheard is how long none of a node's sessions was heard, at the least: not before this server led. The caller
+// holds machine.mu.
+func (s *Server) unheard(node string, now lease.Time) time.Duration {
+	m := s.machine
+	return min(m.leases.Unheard(node, m.table.All(), now), s.names.unheard(node, now))
+}
+
+// settled has the nodes forgotten that lost a lock by silence, since what it is for has begun; or the one that a
+// person says is off.
+func (s *Server) settled(ctx context.Context, _ lease.Time, q lock.SettledRequest) (lock.ChangedAnswer, error) {
+	k, why, err := s.isUp(q.Name, func(lock.Lock) string { return q.Node })
+	if err != nil {
+		return lock.ChangedAnswer{}, err
+	}
+	e := lock.Entry{Kind: lock.Settled, Name: q.Name, Term: q.Term, Session: q.Session, Owner: lock.Owner{Node: q.Node}}
+	if why != "" || k.Term == q.Term && k.Unfenced == "" || s.known() < e.Needs() {
+		return lock.ChangedAnswer{Refused: why, Lock: k}, nil // or there is nothing to do
 	}
 	return s.changed(s.apply(ctx, e))
 }
@@ -88,6 +127,10 @@ func (s *Server) judgeFence(leaseTerm uint64, q lock.FenceRequest) (k lock.Lock,
 	case k.Session != q.Session || k.Term != q.Term || k.Node == q.By.Node || s.names.isStandBy(q.Name, k, now):
 		return lock.Lock{}, state, nil
 	}
+	if unheard := s.unheard(k.Node, now); q.Declared && unheard < k.Times.Silence() && !s.Off.Down {
+		state.Silent = unheard.Milliseconds()
+		return lock.Lock{}, state, nil
+	}
 	left, err := m.leases.JudgeFence(q.Name, k, now)
 	if left > 0 || err != nil {
 		return lock.Lock{}, state, err
@@ -125,6 +168,13 @@ func checkUnblock(q lock.UnblockRequest) error {
 
 func checkFence(q lock.FenceRequest) error {
 	return errors.Join(lock.CheckName(q.Name), checkOwner(q.By), lock.CheckFencing(q.Limit), checkHost(q.Host))
+}
+
+func checkSettled(q lock.SettledRequest) error {
+	if q.Node == "" {
+		return lock.CheckName(q.Name)
+	}
+	return errors.Join(lock.CheckName(q.Name), lock.CheckName(q.Node))
 }
 
 func checkFenced(q lock.FencedRequest) error {

@@ -53,6 +53,17 @@ func (n *names) hear(node, host string, now lease.Time) (taken bool) {
 	return false
 }
 
+// unheard is how long node was not heard, at the least; lock.Never if it never was.
+func (n *names) unheard(node string, now lease.Time) time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last, known := n.by[node]
+	if !known {
+		return lock.Never
+	}
+	return max(0, now.Shortest(last.at))
+}
+
 // standBy is how long a node stands by for a lock after it was heard: it asks again every 1.5 s.
 const standBy = 5 * time.Second
 

@@ -90,6 +90,7 @@ type Off struct {
 	Adopt      bool // rule 18: adopt from whoever has the lock
 	Fence      bool // rule 19: give leave to fence to all who ask
 	Fencing    bool // rule 19: let the lock go and come while it is fenced, or was not, as if it were free then
+	Down       bool // rule 19: believe who says that a node is off
 	Unfenced   bool // rule 19: forget who lost a lock by silence
 }
 

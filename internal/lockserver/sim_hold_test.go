@@ -104,10 +104,10 @@ func (s *sim) admin(ctx context.Context) {
 		s.nodes[0].rest(ctx, 5*time.Second)
 		for _, name := range s.locks {
 			if k := s.now(name); k.Blocked != "" && s.stopped(name, k, patience%5 == 0) {
-				q := lock.UnblockRequest{ReleaseRequest: lock.ReleaseRequest{Name: name, Term: k.Term, Session: k.Session}, Node: "admin"}
+				q := lock.UnblockRequest{ReleaseRequest: lock.ReleaseRequest{Name: name, Term: k.Term, Session: k.Session}, Node: k.Node} // the person is there
 				s.nodes[0].asked("/v1/unblock", q)
 				limited, cancel := context.WithTimeout(ctx, 10*time.Second)
-				a, err := client.Unblock(limited, name, k.Term, k.Session, "admin")
+				a, err := client.Unblock(limited, name, k.Term, k.Session, k.Node)
 				cancel()
 				if err == nil {
 					s.unblocked(name, k, a.Changed)

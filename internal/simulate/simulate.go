@@ -248,7 +248,7 @@ func (s *Simulation) unblock() {
 				s.tell(j, manager.Unblock, "")
 				continue
 			}
-			_, _ = s.admin.Unblock(context.Background(), p.Name, k.Term, k.Session, "admin") // else the next time
+			_, _ = s.admin.Unblock(context.Background(), p.Name, k.Term, k.Session, n.name) // else the next time
 		}
 	}
 }

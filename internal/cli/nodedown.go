@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
+
+	"golang.org/x/sys/unix"
+)
+
+// nodeIsDown takes the user's word that a node is off: its lock k may be had by others, blocked or not; or it
+// lost that in silence, and need not be powered off any more. The servers do not believe it of a node
+// that they hear.
+func (s *site) nodeIsDown(ctx context.Context, c *lockclient.Client, name string, k lock.Lock, down string) error {
+	i := slices.IndexFunc(k.Unfenced.All(), func(node string) bool { return sameNode(node, down) })
+	switch {
+	case sameNode(down, s.Node) && (k.Node == s.Node || i >= 0):
+		return withHint(errors.New("this is that node: it is not down"), "service unblock %s", name)
+	case k.Held() && sameNode(k.Node, down):
+		if err := s.certain(name, k.Node); err != nil {
+			return err
+		}
+		if k.Blocked == "" {
+			return s.declareOff(ctx, c, name, k)
+		}
+		return s.free(ctx, c, name, k)
+	case i >= 0:
+		node := k.Unfenced.All()[i]
+		if err := s.certain(name, node); err != nil {
+			return err
+		}
+		return s.isOff(ctx, c, name, k, node)
+	case k.Held() && k.Blocked != "":
+		return fmt.Errorf("the lock of package %s is blocked by %s, not by %s", name, k.Node, down)
+	}
+	return notBlocked(name, k)
+}
+
+// sameNode says whether two names may be meant for one node: without regard to case, and one of them
+// may be short.
+func sameNode(a, b string) bool {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	shortA, _, _ := strings.Cut(a, ".")
+	shortB, _, _ := strings.Cut(b, ".")
+	return a == b || a == shortB || shortA == b
+}
+
+// certain asks a user at a terminal to type the name of the node that is said to be off.
+func (s *site) certain(name, node string) error {
+	in, ok := s.env.Stdin.(*os.File)
+	if !ok {
+		return nil
+	}
+	if _, err := unix.IoctlGetTermios(int(in.Fd()), unix.TCGETS); err != nil {
+		return nil // no terminal: the option is the word
+	}
+	fmt.Fprintf(s.env.Stdout, "If %s is not off, package %s may come to run twice. Look at its power first.\nType %q to go on: ", node, name, node)
+	said, err := bufio.NewReader(in).ReadString('\n')
+	if strings.TrimSpace(said) != node {
+		return errors.Join(errors.New("given up: nothing was changed"), ignoreEOF(err))
+	}
+	return nil
+}
+
+// isUp says that a node is not off, and what to do.
+func (s *site) isUp(name, why, node string) error {
+	return withHint(fmt.Errorf("%s: nothing was done", why),
+		"on %s: service unblock %s, or service stop %s, or stop the package there by hand", node, name, name)
+}
+
+// isOff has node, which lost lock k by silence, not named to those any more who have it next.
+func (s *site) isOff(ctx context.Context, c *lockclient.Client, name string, k lock.Lock, node string) error {
+	a, err := c.IsOff(ctx, name, k, node)
+	switch {
+	case err != nil:
+		return err
+	case a.Refused != "":
+		return s.isUp(name, a.Refused, node)
+	case !a.Changed:
+		return changedMeanwhile(name)
+	}
+	fmt.Fprintf(s.env.Stdout, "%s need not be powered off any more before package %s starts.\n", node, name)
+	return nil
+}
+
+// fencingLimit is how long a fence of another node is waited for: one that is to be waited for longer has
+// most likely lost who reports it, and the node stands by.
+const fencingLimit = 2 * time.Minute
+
+// declareOff has the lock of a silent node be had at once, by the word of the user that it is off: as after
+// a fence, for those that fail (fence_required=yes).
+func (s *site) declareOff(ctx context.Context, c *lockclient.Client, name string, k lock.Lock) error {
+	session := lockclient.NewSession(c, s.Node, s.files)
+	end := time.Now().Add(fencingLimit)
+	for told := false; ; told = true {
+		state, err := session.DeclareOff(ctx, name, k)
+		switch {
+		case errors.Is(err, lockclient.ErrBeingFenced) && time.Now().Before(end):
+			if !told {
+				fmt.Fprintf(s.env.Stderr, "%s: %v: waiting for that (a minute or so).\n", s.env.Name, err)
+			}
+			select {
+			case <-time.After(time.Second):
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		case errors.Is(err, lockclient.ErrNotSilent):
+			return s.isUp(name, fmt.Sprintf("%s was heard %g s ago, or stands by", k.Node,
+				(time.Duration(state.Silent)*time.Millisecond).Round(100*time.Millisecond).Seconds()), k.Node)
+		case err != nil:
+			return err
+		}
+		fmt.Fprintf(s.env.Stdout, "package %s may be had by other nodes.\n", name)
+		return nil
+	}
+}
