@@ -65,6 +65,7 @@ func TestHosts(t *testing.T) {
 		{name: "cut", tell: func(t *testing.T, tr tree) { cutOffAndHeal(t, tr, false) }},
 		{name: "cutleader", tell: func(t *testing.T, tr tree) { cutOffAndHeal(t, tr, true) }},
 		{name: "join", tell: membersJoin},
+		{name: "alone", tell: twoAlone},
 		{name: "several", tell: severalPackages},
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -90,8 +91,13 @@ func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (
 		return nil, err
 	}
 	go key.Follow(ctx, s.KeyFile(), s.log) // not waited for: a disk that hangs must not keep the server from ending
+	var nodes neighbours
+	if err := nodes.read(s, self); err != nil {
+		return nil, err
+	}
+	go nodes.follow(ctx, s, self) // not waited for, either
 	return lockserver.Open(lockserver.Config{
-		Entry: self.Entry, List: entries(s.servers), Private: self.Loopback(),
+		Entry: self.Entry, List: entries(s.servers), Nodes: nodes.entries, Private: self.Loopback(),
 		Dir: state, Mark: s.markFile(), Version: Version, Forcing: forcing,
 		Key: key, Network: tcp{self, dial.New()}, Clock: lease.System(), Log: s.log,
 		Fatal: func(err error) { die(s.env, err) }, Off: rulesOff.Servers,
@@ -247,21 +253,53 @@ func checkState(ctx context.Context, dir string) error {
 // notAlone refuses a lock server of its own to a node of a cluster: each node would be the
 // holder of every lock.
 func (s *site) notAlone(self conf.Server) error {
-	nodes, err := s.ClusterNodes()
-	if err != nil || !self.Loopback() || len(s.servers) > 1 {
+	others, err := s.OtherNodes()
+	if err != nil || !self.Loopback() || len(s.servers) > 1 || len(others) == 0 {
 		return err
 	}
-	host, err := os.Hostname()
+	return withHint(fmt.Errorf("lock_servers names only %s, but conf/cluster_nodes names %s too", self.Entry, others[0]),
+		"write the same list of lock servers to %s on every node", filepath.Join(s.LockDir, "conf/lock_servers"))
+}
+
+// neighbours is the other hosts of cluster_nodes, as this host's lock server knows them.
+type neighbours struct{ now atomic.Pointer[[]string] }
+
+// read reads cluster_nodes. A server that only this host reaches has no neighbours.
+func (n *neighbours) read(s *site, self conf.Server) error {
+	others, err := s.OtherNodes()
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(nodes, func(n string) bool { return n != s.Node && n != host && n != "localhost" })
-	if i < 0 {
-		return nil
+	var all []string
+	for _, node := range others {
+		entry := node
+		if self.Port != conf.Port {
+			entry = net.JoinHostPort(node, self.Port)
+		}
+		if !self.Loopback() && node != self.Host {
+			all = append(all, entry)
+		}
 	}
-	return withHint(fmt.Errorf("lock_servers names only %s, but conf/cluster_nodes names %s too", self.Entry, nodes[i]),
-		"write the same list of lock servers to %s on every node", filepath.Join(s.LockDir, "conf/lock_servers"))
+	n.now.Store(&all)
+	return nil
 }
+
+// follow reads it again and again, until ctx ends.
+func (n *neighbours) follow(ctx context.Context, s *site, self conf.Server) {
+	for {
+		select {
+		case <-time.After(nodesEvery):
+			_ = n.read(s, self) // it was read, and is kept until it can be read again
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *neighbours) entries() []string { return *n.now.Load() }
+
+// nodesEvery is how often a lock server reads cluster_nodes.
+const nodesEvery = 10 * time.Second
 
 func entries(servers []conf.Server) []string {
 	var all []string

@@ -57,8 +57,12 @@ func dexServerInit(ctx context.Context, env *Env) error {
 		return err
 	}
 	s.awaitLeader(ctx)
-	if status, err := s.probe(ctx, self); err == nil && status.Lost && status.Waiting != "" {
+	switch status, err := s.probe(ctx, self); {
+	case err != nil || status.Waiting == "":
+	case status.Lost:
 		s.log.Warn("the lock server does not vote", "reason", status.Waiting)
+	case s.sole():
+		s.log.Warn("the lock server serves nobody", "waits_for", status.Waiting)
 	}
 	if env.Getenv("verbose") != "" {
 		fmt.Fprintln(env.Stderr, "good. lock server ready.")

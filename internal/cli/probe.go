@@ -76,7 +76,7 @@ func (s *site) awaitLeader(ctx context.Context) {
 		return
 	}
 	for end := time.Now().Add(startLimit); time.Now().Before(end); {
-		if status, err := s.probe(ctx, s.servers[0]); err != nil || status.Open || status.Marked && status.Role == "waiting" {
+		if status, err := s.probe(ctx, s.servers[0]); err != nil || status.Open || status.Waiting != "" || status.Marked && status.Role == "waiting" {
 			return // whoever asks for a lock is told what is wrong
 		}
 		select {

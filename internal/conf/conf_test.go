@@ -245,6 +245,23 @@ func TestClusterNodes(t *testing.T) {
 	}
 }
 
+// A node is itself by any of its names; whoever else stands in cluster_nodes is another.
+func TestOtherNodes(t *testing.T) {
+	t.Parallel()
+	for node, want := range map[string]string{
+		"h1": "h2 h10 10.0.0.1", "H2": "h1 H1.example.com h10 10.0.0.1", "h2.example.com": "h1 H1.example.com h10 10.0.0.1", "10": "h1 H1.example.com h2 h10 10.0.0.1",
+	} {
+		s, err := site(t, node, map[string]string{"conf/cluster_nodes": "h1 H1.example.com h2 h10 10.0.0.1 localhost 127.0.0.1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Node = node
+		if got, err := s.OtherNodes(); err != nil || !slices.Equal(got, strings.Fields(want)) {
+			t.Errorf("on %s the others are %q, %v, want %s", node, got, err, want)
+		}
+	}
+}
+
 func TestSelf(t *testing.T) {
 	t.Parallel()
 	host, err := os.Hostname()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -29,6 +30,32 @@ func (s Site) Self(servers []Server) (self Server, ok bool, errs []error) {
 		}
 	}
 	return Server{}, false, errs
+}
+
+// OtherNodes is the hosts of cluster_nodes but for this one, by whatever name it stands there.
+func (s Site) OtherNodes() ([]string, error) {
+	nodes, err := s.ClusterNodes()
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("cannot learn this host's name: %w", err)
+	}
+	return slices.DeleteFunc(nodes, func(n string) bool {
+		return sameHost(n, s.Node) || sameHost(n, host) || Server{Host: n}.Loopback()
+	}), nil
+}
+
+// sameHost says whether two names are of one host: a name with its domain, and without.
+func sameHost(a, b string) bool {
+	short := func(name string) string {
+		if net.ParseIP(name) == nil {
+			name, _, _ = strings.Cut(name, ".")
+		}
+		return name
+	}
+	return strings.EqualFold(a, b) || strings.EqualFold(a, short(b)) || strings.EqualFold(short(a), b)
 }
 
 // localHost says whether host is, or resolves to, an address of this host.

@@ -1,6 +1,7 @@
 package lockserver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -17,7 +18,7 @@ import (
 // nil when it has, or ctx has ended.
 func (s *Server) awaitPlace(ctx context.Context) error {
 	list := s.list()
-	if s.markOf() == "" && s.Private && len(list) == 1 {
+	if s.markOf() == "" && s.Private && len(list) == 1 && len(s.neighbours()) == 0 {
 		return s.begin(nil)
 	}
 	for ; ctx.Err() == nil; list = s.list() {
@@ -28,7 +29,7 @@ func (s *Server) awaitPlace(ctx context.Context) error {
 		if cluster, ok := s.place(others); ok {
 			return s.takePlace(cluster)
 		}
-		missing := s.missing(others)
+		missing := cmp.Or(s.missing(others), s.crowded(ctx))
 		switch {
 		case s.markOf() != "":
 			s.wait(s.lostFor(others))

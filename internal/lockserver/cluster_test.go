@@ -31,6 +31,7 @@ type testCluster struct {
 	logs  logSizes
 	hosts map[string]*testServer
 	knows map[string]int // by entry: servers that are older
+	nodes []string       // of cluster_nodes
 }
 
 type testServer struct {
@@ -65,7 +66,7 @@ func inCluster(t *testing.T, switched Off, list []string, test func(*testing.T, 
 	}
 	dir := memoryDir(t)
 	virtual.Test(t, func(t *testing.T) {
-		c := &testCluster{t, memnet.New(), list, key, dir, switched, logSizes{}, map[string]*testServer{}, map[string]int{}}
+		c := &testCluster{t, memnet.New(), list, key, dir, switched, logSizes{}, map[string]*testServer{}, map[string]int{}, nil}
 		for _, entry := range list {
 			c.start(entry)
 		}
@@ -87,7 +88,7 @@ func (c *testCluster) config(entry string, s *testServer) Config {
 		to = slog.NewTextHandler(os.Stderr, nil).WithAttrs([]slog.Attr{slog.String("on", entry)})
 	}
 	return Config{
-		Entry: entry, List: c.list, Dir: c.stateDir(entry), Mark: filepath.Join(c.dir, entry, "mark"),
+		Entry: entry, List: c.list, Nodes: func() []string { return c.nodes }, Dir: c.stateDir(entry), Mark: filepath.Join(c.dir, entry, "mark"),
 		Version: "test", Key: c.key, Network: c.net.On(entry), Clock: lease.Scaled(1),
 		Log: slog.New(to), Fatal: s.fatal, Off: c.off, logs: c.logs, Knows: c.knows[entry],
 	}

@@ -106,6 +106,9 @@ func (s *Server) stepMembers(ctx context.Context, r *raft.Raft) (settled bool) {
 	s.sighted(roster)
 	next, why := roster.next()
 	s.noteGrowth(roster, why)
+	if s.isSuperseded() {
+		s.end(ErrLeft)
+	}
 	s.settle()
 	s.wait(why)
 	if next.deed == nothing {
@@ -210,7 +213,13 @@ func (s *Server) loneliness() string {
 	s.mu.Lock()
 	refused, only := len(s.refused) > 0, len(s.current) == 1 && s.current[0] == s.Entry
 	s.mu.Unlock()
-	if !refused && (only || s.Off.Birth || !s.alone()) {
+	switch {
+	case !refused && (s.Off.Birth || !s.alone()):
+		return ""
+	case !refused && only:
+		if why := s.beside(); why != "" {
+			return "this lock server is alone, but cluster_nodes names others: it waits for " + why
+		}
 		return ""
 	}
 	s.mu.Lock()

@@ -80,6 +80,7 @@ func (s *Server) startRaft(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.openTerms(ctx, r) })
 	wg.Go(func() { s.keepMembers(ctx, r) })
+	wg.Go(func() { s.keepLooking(ctx) })
 	defer wg.Wait()
 	defer cancel()
 	select {

@@ -47,13 +47,14 @@ type Network interface {
 
 // A Config is what a lock server needs to know.
 type Config struct {
-	Entry   string   // this server, as lock_servers names it
-	List    []string // all of lock_servers, at the start
-	Private bool     // Entry means another host on every host, so the list must be no other node's
-	Dir     string   // state/: the database and the identity
-	Mark    string   // file outside Dir that says this server was in a cluster once
-	Version string   // of the program
-	Forcing bool     // a new cluster is to be begun by force, of what this server knows: an old state is better than none
+	Entry   string          // this server, as lock_servers names it
+	List    []string        // all of lock_servers, at the start
+	Nodes   func() []string // the other hosts of cluster_nodes, as lock_servers would name their servers; nil for none. It must not block
+	Private bool            // Entry means another host on every host, so the list must be no other node's
+	Dir     string          // state/: the database and the identity
+	Mark    string          // file outside Dir that says this server was in a cluster once
+	Version string          // of the program
+	Forcing bool            // a new cluster is to be begun by force, of what this server knows: an old state is better than none
 
 	Key     *clusterkey.Key
 	Network Network
@@ -82,6 +83,7 @@ type Off struct {
 	Conditions bool // rule 8: take every entry for one that fits
 	Identity   bool // rule 9: take every raft connection, whoever it is meant for
 	Birth      bool // rule 11: begin a cluster with whoever is there
+	Lone       bool // rule 11: be a cluster of one, whoever else is
 	Memory     bool // rule 12: go on as the server that it was, whatever its state is
 	Members    bool // rule 13: take the list of the file as it is at the start
 	Heartbeat  bool // rule 10: let heartbeats overtake the other messages
@@ -126,6 +128,7 @@ type Server struct {
 	refused []string              // a list that has no server in common with the cluster
 	rival   string                // why a cluster begun by force must not serve
 	grows   lease.Time            // when this cluster of one had all it needs to grow
+	rivalry rivalry
 }
 
 // ErrAgain is returned by Run when the server must be opened again, and run, to go on.
@@ -226,6 +229,7 @@ func (s *Server) Reload(list []string) {
 		s.mu.Lock()
 		s.refused = slices.Clone(list)
 		s.mu.Unlock()
+		s.lookAgain()
 		return
 	}
 	s.mu.Lock()
@@ -233,12 +237,17 @@ func (s *Server) Reload(list []string) {
 	hasty := s.raft != nil && s.hasty && len(list) > 1
 	s.mu.Unlock()
 	s.Log.Info("lock_servers read again", "servers", strings.Join(list, " "))
+	s.lookAgain()
+	if hasty {
+		s.beginAgain("it is to be one of several lock servers")
+	}
+}
+
+// lookAgain has the other servers looked at now.
+func (s *Server) lookAgain() {
 	select {
 	case s.reloaded <- struct{}{}:
 	default:
-	}
-	if hasty {
-		s.beginAgain("it is to be one of several lock servers")
 	}
 }
 

@@ -1,6 +1,7 @@
 package lockserver
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand"
@@ -23,6 +24,7 @@ var catches = map[string]plan{
 	"rule 9 identity":   {switched: Off{Identity: true}, faults: map[string]int{"amnesia": 1}},
 	"rule 10 heartbeat": {switched: Off{Heartbeat: true}, faults: map[string]int{"fast-heartbeat": 1}},
 	"rule 11 birth":     {switched: Off{Birth: true}, faults: map[string]int{"isolate": 1}, bornCut: true},
+	"rule 11 lone":      {switched: Off{Lone: true}, faults: map[string]int{"second-alone": 3, "isolate": 1}, servers: 1},
 	"rule 12 memory":    {switched: Off{Memory: true}, faults: map[string]int{"amnesia": 1, "old-disk": 2}},
 	"rule 13 members":   {switched: Off{Members: true}, faults: map[string]int{"members-restart": 1}},
 	"rule 14 versions":  {switched: Off{Versions: true}, faults: map[string]int{"crash-holder": 12, "transfer": 3, "upgrade": 1}, old: true},
@@ -44,7 +46,7 @@ func TestSimulationCatches(t *testing.T) {
 			const seeds = 12
 			for seed := range uint64(seeds) {
 				without := catches[name]
-				without.seed, without.servers, without.length = seed+1, 3, 10*time.Minute
+				without.seed, without.servers, without.length = seed+1, cmp.Or(without.servers, 3), 10*time.Minute
 				with := without
 				with.switched, with.offClient, with.offTime = Off{}, lockclient.Off{}, false
 				if r := once(t, "on", with); r.Wrong != "" {

@@ -1,6 +1,8 @@
 package lockserver
 
 import (
+	"errors"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -16,6 +18,7 @@ var motifs = map[string]simFault{
 	"wipe":            {1, (*sim).wipeOne},
 	"members":         {1, (*sim).editMembers},
 	"members-restart": {1, (*sim).membersRestart},
+	"second-alone":    {0, (*sim).secondAlone},
 }
 
 // others is the servers of the list, but for those in not, in random order.
@@ -221,6 +224,27 @@ func (s *sim) oldDisk() {
 	v.boot()
 	asleep[0].boot()
 	time.Sleep(s.span(5*time.Second, 25*time.Second))
+}
+
+// secondAlone starts a server that is alone in its lock_servers, beside one that is too, maybe where they
+// do not reach each other; an admin finds that out later (rule 11).
+func (s *sim) secondAlone() {
+	first := s.leader()
+	if first == nil || len(s.list) != 1 {
+		return
+	}
+	second := s.servers[1]
+	second.reload([]string{second.entry})
+	if s.rng.IntN(2) == 0 {
+		s.c.net.Isolate(first.entry, []string{second.entry}, true)
+	}
+	second.boot()
+	time.Sleep(s.span(5*time.Second, 50*time.Second))
+	second.end()
+	if err := errors.Join(second.wipe(), os.RemoveAll(s.c.config(second.entry, &testServer{}).Mark)); err != nil {
+		s.violate("", "cannot wipe %s: %v", second.entry, err)
+	}
+	second.reload(s.list)
 }
 
 // edit makes another list of servers.

@@ -102,6 +102,9 @@ func newSim(t *testing.T, p plan, c *testCluster) *sim {
 	}
 	s.entries = []string{"a", "b", "c", "d", "e", "f"}
 	s.list = s.entries[:s.plan.servers]
+	if s.plan.servers == 1 {
+		c.nodes = s.entries
+	}
 	for i, entry := range s.entries {
 		v := &simServer{sim: s, entry: entry, clock: s.newClock(), list: s.list}
 		if (s.old || s.seed%3 == 0) && i > 0 && i < s.plan.servers {

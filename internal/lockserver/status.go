@@ -1,6 +1,7 @@
 package lockserver
 
 import (
+	"cmp"
 	"os"
 
 	"backtowork/internal/lock"
@@ -10,11 +11,12 @@ import (
 
 // status is what this server says of itself.
 func (s *Server) status() lock.Status {
+	beside := s.beside() // first: it takes s.mu
 	s.mu.Lock()
 	mark := s.markOf()
 	status := lock.Status{
 		Entry: s.Entry, ID: s.self.ID, Cluster: mark, List: s.current, Role: "waiting",
-		Marked: mark != "", Lost: mark != s.self.Cluster, Waiting: s.waiting, PID: os.Getpid(), Seen: map[string]uint64{}, Disk: s.store.slow(), Version: s.Version, Entries: s.machine.knows,
+		Marked: mark != "", Lost: mark != s.self.Cluster, Waiting: cmp.Or(s.waiting, s.rivalry.why()), PID: os.Getpid(), Seen: map[string]uint64{}, Disk: s.store.slow(), Version: s.Version, Entries: s.machine.knows,
 	}
 	s.mu.Unlock()
 	if record, err := s.birthRecord(); err == nil && record != nil && record.Cluster == status.Cluster && !status.Lost {
@@ -34,7 +36,7 @@ func (s *Server) status() lock.Status {
 	status.Term, status.Last, status.Applied = r.CurrentTerm(), r.LastIndex(), r.AppliedIndex()
 	status.Role, status.Servers = role(r.State()), s.members()
 	s.machine.mu.Lock()
-	status.Open = r.State() == raft.Leader && s.machine.leases.RaftTerm() == status.Term
+	status.Open = r.State() == raft.Leader && beside == "" && s.machine.leases.RaftTerm() == status.Term
 	s.machine.mu.Unlock()
 	return status
 }

@@ -6,10 +6,10 @@ package memnet
 import (
 	"container/heap"
 	"context"
-	"errors"
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -353,7 +353,7 @@ func (h Host) Dial(ctx context.Context, entry string) (net.Conn, error) {
 		n.mu.Unlock()
 		switch {
 		case self, !cut && l == nil && !off, !cut && off && !silent:
-			return nil, errors.New("connection refused")
+			return nil, syscall.ECONNREFUSED
 		case off:
 			cut = true
 		}

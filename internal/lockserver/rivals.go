@@ -1,0 +1,173 @@
+package lockserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"backtowork/internal/clusterkey"
+	"backtowork/internal/lock"
+)
+
+// A server that lock_servers names alone may have neighbours, the other hosts of cluster_nodes, whose
+// lock servers name themselves alone too: each would give away every lock. So before it begins a
+// cluster, and while it is one, such a server asks its neighbours which cluster they are of (rule 11).
+
+// lookAside is how often a cluster of one looks at its neighbours.
+const lookAside = 2 * time.Second
+
+// A rivalry is what a server that is named alone knows of its neighbours.
+type rivalry struct {
+	looked bool              // at all of them, since this server was started
+	rivals map[string]string // what those that are, or may be, of another cluster must do, by entry
+	silent map[string]string // why the others cannot be asked
+}
+
+// mend is what an admin does about a rival.
+const mend = "write one lock_servers for all nodes, then dex-lock/dex-server-init on each, with --join where a lock server is in the wrong cluster"
+
+// rivalOf is what a server that says o must do before the server called id, which is named alone, can
+// be a cluster: "" for nothing. One that was begun by force needs to fear only a cluster that works.
+func (id identity) rivalOf(o lock.Status) string {
+	switch {
+	case o.ID == id.ID, o.Cluster != "" && o.Cluster == id.Cluster, id.Forced && o.Leader == "":
+		return ""
+	case o.Cluster != "":
+		return "to be in the same cluster: it is in another one"
+	case !slices.Contains(o.List, entryOf(id.ID)): // else it waits to be taken in
+		return "to have the same lock_servers: it has " + strings.Join(o.List, " ")
+	}
+	return ""
+}
+
+// neighbours is the other hosts of cluster_nodes, for a server that is named alone.
+func (s *Server) neighbours() []string {
+	if list := s.list(); s.Nodes == nil || s.Off.Lone || len(list) != 1 || list[0] != s.Entry {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.Nodes()), func(entry string) bool { return entry == s.Entry })
+}
+
+// lookAround asks all neighbours. Where nobody listens is no lock server. Who was a rival and is silent
+// now still is one: two that are parted must not both go on.
+func (s *Server) lookAround(ctx context.Context) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	now := rivalry{true, map[string]string{}, map[string]string{}}
+	s.mu.Lock()
+	was, self := s.rivalry, s.self
+	s.mu.Unlock()
+	for _, entry := range s.neighbours() {
+		wg.Go(func() {
+			var status lock.Status
+			var other *clusterkey.OtherKeyError
+			err := s.look(ctx, entry, "/v1/server", &status)
+			mu.Lock()
+			defer mu.Unlock()
+			switch rival := self.rivalOf(status); {
+			case err == nil && rival != "":
+				now.rivals[entry] = rival
+			case err == nil, errors.Is(err, syscall.ECONNREFUSED):
+			case errors.As(err, &other):
+				now.rivals[entry] = fmt.Sprintf("to have the same cluster key: its key is %s, ours %s", other.Theirs, other.Ours)
+			case was.rivals[entry] != "":
+				now.rivals[entry] = was.rivals[entry]
+			default:
+				now.silent[entry] = err.Error()
+			}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	s.rivalry = now
+	s.mu.Unlock()
+}
+
+// why is what a cluster of one waits for: "" for nothing.
+func (r rivalry) why() string {
+	for _, entry := range slices.Sorted(maps.Keys(r.rivals)) {
+		return fmt.Sprintf("%s, which cluster_nodes names too, %s; %s", entry, r.rivals[entry], mend)
+	}
+	return ""
+}
+
+// beside is why a server that is named alone serves nobody: "" if it does.
+func (s *Server) beside() string {
+	if len(s.neighbours()) == 0 {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.rivalry.looked {
+		return "the other hosts of cluster_nodes to be asked which cluster they are of"
+	}
+	return s.rivalry.why()
+}
+
+// crowded is why a cluster of one must not begin: "" if it may. Here all neighbours must have
+// answered, or nobody listen there: one that is silent may be in a cluster.
+func (s *Server) crowded(ctx context.Context) string {
+	if len(s.neighbours()) == 0 {
+		return ""
+	}
+	s.lookAround(ctx)
+	why := s.beside()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, entry := range slices.Sorted(maps.Keys(s.rivalry.silent)) {
+		if why == "" {
+			why = fmt.Sprintf("%s, which cluster_nodes names too, to say that it is in no other cluster (%s); if it is down for good: "+
+				"dex-server --force-new-cluster, or leave it out of cluster_nodes", entry, s.rivalry.silent[entry])
+		}
+	}
+	return why
+}
+
+// isSuperseded says whether this server, which is a cluster of its own, has nothing to do any more: its
+// list names others, one of them is in a cluster that works, and no lease of this one runs any more.
+func (s *Server) isSuperseded() bool {
+	s.mu.Lock()
+	replaced := len(s.refused) > 0 && s.rival != ""
+	s.mu.Unlock()
+	if !replaced || !s.alone() {
+		return false
+	}
+	m := s.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, k := range m.table.All() {
+		if m.leases.Left(name, k, s.Clock.Now()) > 0 {
+			return false
+		}
+	}
+	return m.leases.RaftTerm() != 0
+}
+
+// keepLooking looks at the neighbours for as long as this server runs.
+func (s *Server) keepLooking(ctx context.Context) {
+	said := ""
+	for {
+		s.lookAround(ctx)
+		if why := s.beside(); why != said {
+			if said = why; why != "" {
+				s.Log.Error("this lock server serves nobody", "waits_for", why)
+			} else {
+				s.Log.Info("this lock server is alone, as cluster_nodes wants it, and serves")
+			}
+		}
+		select {
+		case <-time.After(lookAside):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
