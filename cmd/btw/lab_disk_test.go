@@ -27,6 +27,7 @@ func TestDisks(t *testing.T) {
 	tell(t, buildTree(t), []story{
 		{name: "majority", tell: disksOfMajority},
 		{name: "hangs", tell: diskHangs},
+		{name: "home", tell: homeHangs},
 		{name: "killed", tell: serversKilled},
 		{name: "damaged", tell: diskDamaged},
 		{name: "full", tell: diskFull},

@@ -46,6 +46,13 @@ func dexServer(ctx context.Context, env *Env) error {
 		return usageError("dex-server takes --force-new-cluster, or no arguments")
 	}
 	outlivePipe()
+	if !force {
+		out := newAsync(env.Stderr)
+		defer out.close()
+		inner := *env // serving never waits for the log, which may be on a disk that hangs
+		inner.Stderr = out
+		env = &inner
+	}
 	hup := make(chan os.Signal, 1)
 	signal.Ignore(syscall.SIGHUP) // for all others: a terminal that closes is no reason to stop voting
 	signal.Notify(hup, syscall.SIGHUP)
@@ -100,7 +107,7 @@ func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (
 		Entry: self.Entry, List: entries(s.servers), Nodes: nodes.entries, Private: self.Loopback(),
 		Dir: state, Mark: s.markFile(), Version: Version, Forcing: forcing,
 		Key: key, Network: tcp{self, dial.New()}, Clock: lease.System(), Log: s.log,
-		Fatal: func(err error) { die(s.env, err) }, Off: rulesOff.Servers,
+		Fatal: func(err error) { die(os.Stderr, s.env.Name, err) }, Off: rulesOff.Servers,
 	})
 }
 
@@ -218,9 +225,22 @@ func (s *site) formerSelf() (conf.Server, bool) {
 	return self, err == nil && !self.Loopback()
 }
 
-// die ends the process at once: a lock server that cannot trust its disk must not go on.
-func die(env *Env, err error) {
-	fmt.Fprintf(env.Stderr, "%s %s: %v\n", date(time.Now()), env.Name, err)
+// lastWords is how long a process that must end at once may take to say why.
+const lastWords = 300 * time.Millisecond
+
+// die ends the process at once: a lock server that cannot trust its disk must not go on. The log may
+// be on that disk, so the end does not wait for it; what was to be said is lost then.
+func die(to io.Writer, name string, err error) {
+	over := time.After(lastWords)
+	said := make(chan struct{})
+	go func() {
+		fmt.Fprintf(to, "%s %s: %v\n", date(time.Now()), name, err)
+		close(said)
+	}()
+	select {
+	case <-said:
+	case <-over:
+	}
 	os.Exit(1)
 }
 

@@ -3,6 +3,7 @@ package lockserver
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"backtowork/internal/lockclient"
+	"backtowork/internal/virtual"
 )
 
 // forEver is the slowness of a disk that does not answer any more.
@@ -309,5 +311,35 @@ func TestDiskOfMajority(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Who the server is is written while all requests wait: a disk that hangs then ends the process too.
+func TestIdentityOnHungDisk(t *testing.T) {
+	for name, write := range map[string]func(*Server){"outrun": (*Server).outrun, "settle": (*Server).settle} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			virtual.Test(t, func(t *testing.T) {
+				var why error
+				begin, took := time.Now(), time.Duration(0)
+				fatal := func(err error) {
+					if why == nil {
+						why, took = err, time.Since(begin)
+					}
+				}
+				db, err := openStore(filepath.Join(dir, "raft.db"), fatal)
+				if err != nil {
+					t.Fatal(err)
+				}
+				db.stall = func() { time.Sleep(time.Minute) }
+				write(&Server{Config: Config{Dir: dir, Fatal: fatal}, store: db, self: identity{Forced: true}, over: make(chan error, 1)})
+				if why == nil || took != storeLimit {
+					t.Errorf("after %v: %v", took, why)
+				}
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
 	}
 }

@@ -257,7 +257,7 @@ func (s *Server) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.self.Forced = false
-	if err := s.saveIdentity(); err != nil {
+	if err := s.store.call("write beside", s.saveIdentity); err != nil { // as in outrun
 		s.Fatal(err)
 	}
 }

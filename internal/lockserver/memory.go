@@ -144,7 +144,7 @@ func (s *Server) remember(id string, now sighting, past []string) (outrun bool, 
 func (s *Server) outrun() {
 	s.mu.Lock()
 	s.self.Outrun = true
-	err := s.saveIdentity()
+	err := s.store.call("write beside", s.saveIdentity) // all requests wait for s.mu: a disk that hangs ends the process
 	s.mu.Unlock()
 	if err != nil {
 		s.Fatal(err)

@@ -34,7 +34,7 @@ func underLock() bool {
 	for {
 		frame, more := frames.Next()
 		switch strings.TrimPrefix(frame.Function, "backtowork/internal/lockserver.(*Server).") {
-		case "remember", "born", "identify", "Run":
+		case "remember", "born", "identify", "outrun", "settle", "Run":
 			return true
 		}
 		if !more {
