@@ -258,3 +258,43 @@ func TestForceAfterTally(t *testing.T) {
 		}
 	})
 }
+
+// What a server makes of a start of another, by what it saw of that last: start number 5, called e.
+func TestRemember(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name           string
+		starts         uint64
+		run, past      string
+		outrun, refuse bool
+	}{
+		{"the same start", 5, "e", "d", false, false},
+		{"two live servers of one id", 5, "x", "d", false, true},
+		{"the next start", 6, "f", "de", false, false},
+		{"a later start", 8, "h", "defg", false, false},
+		{"an earlier start", 4, "d", "c", true, true},
+		{"an old copy, started as often", 6, "y", "dx", true, true},
+		{"an old copy, started more often", 8, "y", "dxyz", true, true},
+		{"so much later that it does not name that start", 30, "y", "wx", false, false},
+	} {
+		db, err := openStore(t.TempDir()+"/raft.db", func(err error) { t.Error(err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &Server{store: db, memory: make(chan struct{}, 1)}
+		if _, err := s.remember("b/1", sighting{5, "e"}, []string{"d"}); err != nil {
+			t.Fatal(err)
+		}
+		outrun, err := s.remember("b/1", sighting{row.starts, row.run}, strings.Split(row.past, ""))
+		if outrun != row.outrun || (err != nil) != row.refuse {
+			t.Errorf("%s: outrun %v, %v", row.name, outrun, err)
+		}
+		all, err := s.seen()
+		if want := max(5, row.starts); err != nil || row.refuse && all["b/1"] != (sighting{5, "e"}) || !row.refuse && all["b/1"].Starts != want {
+			t.Errorf("%s: then it remembers %v, %v", row.name, all, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -105,19 +105,7 @@ func (a *asker) begin(r *raft.Raft, term uint64) (*waiter, error) {
 		return nil, err
 	}
 	w := &waiter{term: term, done: make(chan error, 1)}
-	self, voters := 0, 0
-	for _, s := range configuration.Configuration().Servers {
-		switch {
-		case s.Suffrage != raft.Voter:
-			continue
-		case s.ID == raft.ServerID(a.server.self.ID):
-			self = 1
-		default:
-			w.voters = append(w.voters, s.ID)
-		}
-		voters++
-	}
-	w.need = voters/2 + 1 - self
+	w.voters, w.need = majorityOf(configuration.Configuration().Servers, raft.ServerID(a.server.self.ID))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ctx == nil {
@@ -138,6 +126,24 @@ func (a *asker) begin(r *raft.Raft, term uint64) (*waiter, error) {
 	}
 	a.check(w)
 	return w, nil
+}
+
+// majorityOf is the voters but self, and how many of them make a majority, with self if that is a
+// voter. Who is no voter counts for nothing.
+func majorityOf(servers []raft.Server, self raft.ServerID) (others []raft.ServerID, need int) {
+	voters := 0
+	for _, s := range servers {
+		switch {
+		case s.Suffrage != raft.Voter:
+			continue
+		case s.ID == self:
+			need-- // it agrees
+		default:
+			others = append(others, s.ID)
+		}
+		voters++
+	}
+	return others, need + voters/2 + 1
 }
 
 func (a *asker) end(w *waiter) {
