@@ -199,7 +199,7 @@ func (k *keeper) environ(id string) []string {
 	term, previous := k.held.Terms()
 	ours := []string{
 		"BTW_LOCK=" + k.execArgs.lock, "BTW_TERM=" + strconv.FormatUint(term, 10), "BTW_PREVIOUS=" + previous,
-		"BTW_UNFENCED=" + strings.Join(k.held.Unfenced, " "),
+		"BTW_UNFENCED=" + strings.Join(k.held.Unfenced(), " "),
 		"BTW_NODE=" + k.Node, "BTW_SESSION=" + id,
 	}
 	return append(slices.DeleteFunc(os.Environ(), func(v string) bool {

@@ -28,6 +28,8 @@ type Locker interface {
 // A Lock is a lock that is held.
 type Lock interface {
 	Terms() (term uint64, previous string) // the fencing token, and the node that had it before
+	Unfenced() []string                    // other nodes that lost it by silence, and may run the package yet
+	Settled(ctx context.Context) error     // the package has begun here: none of these is of account any more
 	Ends() (end, kill lease.Time)          // L and K of SAFETY.md
 	Lost() <-chan struct{}                 // closed at L, or when the servers say that it is not ours
 	Turn(doing PkgState)                   // the holder's loop has turned: it may be renewed
@@ -40,8 +42,8 @@ type Lock interface {
 // Scripts runs the actions of the package script.
 type Scripts interface {
 	Teller
-	Start(action string, term uint64, previous string) (Action, error) // the error: it cannot be run now
-	Settle() error                                                     // what a start left running is the service
+	Start(action string, of Token) (Action, error) // the error: it cannot be run now
+	Settle() error                                 // what a start left running is the service
 	// KillAll ends every process of the package: TERM, and KILL after grace. It returns what
 	// is alive for all that, in words.
 	KillAll(grace time.Duration) (alive string, err error)
@@ -49,6 +51,13 @@ type Scripts interface {
 	// KillUnfinished kills the actions that an earlier manager began; all that there is of the
 	// package where a start was one of them.
 	KillUnfinished(starting bool) error
+}
+
+// A Token is what a script is told of the lock that the node has, or had last.
+type Token struct {
+	Term     uint64
+	Previous string   // the node that is to be off before the package begins here: it had the lock before
+	Unfenced []string // all such, where there are more
 }
 
 // An Action is one run of the package script.
@@ -109,8 +118,7 @@ type Manager struct {
 	params    Params
 	state     state
 	lock      Lock
-	term      uint64 // of the lock that is, or was last, held
-	previous  string
+	token     Token
 	acting    chan struct{} // closed when the last use of slotAction has ended
 	asked     chan struct{} // closed when what the last use of slotSeek brought is taken or given back
 	runs      map[slot]int
@@ -153,6 +161,7 @@ const (
 	slotLost    slot = "lost"
 	slotChange  slot = "change"
 	slotBlock   slot = "block"
+	slotSettled slot = "settled"
 )
 
 type posted struct {
@@ -212,6 +221,9 @@ func (m *Manager) Run(ctx context.Context) (int, error) {
 			m.handle(ctx, p.event)
 			if p.event.kind == evResumed {
 				m.change(ctx) // it lives by the times of the earlier manager
+				if m.From.Doing == Running {
+					m.settled(ctx) // the earlier one may not have come to it
+				}
 			}
 		case sig := <-m.Signals:
 			m.signal(ctx, sig)
@@ -267,12 +279,13 @@ const discardLimit = 5 * time.Second
 // take begins to hold l.
 func (m *Manager) take(ctx context.Context, l Lock) {
 	m.lock = l
-	m.term, m.previous = l.Terms()
+	m.token.Term, m.token.Previous = l.Terms()
+	m.token.Unfenced = l.Unfenced()
 	if m.From == nil && m.Stop == nil {
 		m.Notes.Put("blocked", "") // by an earlier manager
 	}
 	if m.From != nil && m.From.Doing == Running {
-		m.previous = m.Node // whoever had it before was dealt with by the start under an earlier term
+		m.token.Previous, m.token.Unfenced = m.Node, nil // others were dealt with by the start under an earlier term
 	}
 	m.post(ctx, slotLost, func(ctx context.Context) (event, bool) {
 		select {

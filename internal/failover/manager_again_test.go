@@ -292,7 +292,7 @@ func TestPreviousAfterResume(t *testing.T) {
 		n.run(dummy)
 		n.resume(10, dummy, Running)
 		n.until(12)
-		if got := n.manager.previous; got != n.locker.node {
+		if got := n.manager.token.Previous; got != n.locker.node {
 			t.Errorf("the node before is %q, want this one", got)
 		}
 	})
@@ -326,8 +326,23 @@ func TestPreviousAfterAdoption(t *testing.T) {
 		n.locker.servers.mu.Unlock()
 		n.until(40)
 		n.has("11 resumed in term 2", "23 package state changes to running.")
-		if got := n.manager.previous; got != "h2" {
+		if got := n.manager.token.Previous; got != "h2" {
 			n.t.Errorf("the node before is %q, want h2", got)
 		}
+	})
+}
+
+// A start is told which nodes lost the lock by silence. The servers are told once one has succeeded: one that
+// fails, since it cannot fence them perhaps, is told of them again.
+func TestUnfenced(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.locker.servers.unfenced, n.locker.servers.node = []string{"h3", "h2"}, "h2"
+		n.scripts.acts["start"] = act{code: 1}
+		n.run(dummy)
+		n.until(3)
+		n.scripts.set(func() { n.scripts.acts = map[string]act{} })
+		n.until(20)
+		n.want([]string{"told", "settled", "< start"}, "0 start is told of h2 before, [h3 h2] unfenced", "0 < start 1",
+			"6 start is told of h1 before, [h3 h2] unfenced", "6 < start 0", "6 settled in term 2")
 	})
 }

@@ -16,9 +16,9 @@ type litter struct {
 }
 
 // Start begins an action.
-func (l *litter) Start(action string, term uint64, previous string) (Action, error) {
+func (l *litter) Start(action string, of Token) (Action, error) {
 	l.left.Store(l.left.Load() || action == "status")
-	return l.memScripts.Start(action, term, previous)
+	return l.memScripts.Start(action, of)
 }
 
 // Alive is what is left.

@@ -46,14 +46,15 @@ func (j *journal) with(words ...string) []string {
 
 // memServers is lock servers that never fail and take no time, for one lock.
 type memServers struct {
-	mu      sync.Mutex
-	holder  *memLocker // a session; nil while the lock is free
-	term    uint64
-	node    string // that has it or had it last
-	prev    string
-	times   lock.Times
-	last    time.Time // of the holder's last request
-	changed chan struct{}
+	mu       sync.Mutex
+	holder   *memLocker // a session; nil while the lock is free
+	term     uint64
+	node     string // that has it or had it last
+	prev     string
+	unfenced []string // told to whoever gets it
+	times    lock.Times
+	last     time.Time // of the holder's last request
+	changed  chan struct{}
 }
 
 func newServers() *memServers { return &memServers{changed: make(chan struct{})} }
@@ -145,6 +146,7 @@ func (l *memLocker) Acquire(ctx context.Context, _ string, times lock.Times, pac
 }
 
 func (l *memLocker) hold(k *memLock, pace time.Duration, sent lease.Time) *memLock {
+	k.unfenced = l.servers.unfenced
 	k.locker, k.pace, k.sent, k.turned, k.lost = l, pace, sent, true, make(chan struct{})
 	k.lastTurn = time.Now()
 	l.mu.Lock()
@@ -160,6 +162,7 @@ type memLock struct {
 	locker   *memLocker
 	term     uint64
 	previous string
+	unfenced []string
 	pace     time.Duration
 	lost     chan struct{}
 
@@ -174,6 +177,16 @@ type memLock struct {
 
 func (k *memLock) Terms() (uint64, string) { return k.term, k.previous }
 func (k *memLock) Lost() <-chan struct{}   { return k.lost }
+func (k *memLock) Unfenced() []string      { return k.unfenced }
+
+// Settled notes that the package has begun.
+func (k *memLock) Settled(context.Context) error {
+	if len(k.unfenced) == 0 {
+		return nil
+	}
+	k.locker.add("settled in term %d", k.term)
+	return nil
+}
 
 func (k *memLock) Ends() (end, kill lease.Time) {
 	k.mu.Lock()

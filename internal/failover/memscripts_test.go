@@ -61,7 +61,10 @@ func (s *memScripts) Echo(_ context.Context, name string) (string, error) {
 func (s *memScripts) Settle() error { s.add("settle"); return nil }
 
 // Start begins an action.
-func (s *memScripts) Start(action string, _ uint64, _ string) (Action, error) {
+func (s *memScripts) Start(action string, of Token) (Action, error) {
+	if action == "start" && len(of.Unfenced) > 0 {
+		s.add("start is told of %v before, %v unfenced", of.Previous, of.Unfenced)
+	}
 	s.mu.Lock()
 	frozen := s.frozen
 	s.mu.Unlock()

@@ -93,6 +93,7 @@ func (m *Manager) perform(ctx context.Context, d do) {
 		m.run(ctx, "start", 0, m.params.StartTimeout, evStarted, evStartTimeout)
 	case doSettle:
 		m.unsettled = true
+		m.settled(ctx)
 	case doStop:
 		m.stop(ctx)
 	case doCheck:
@@ -205,6 +206,15 @@ func (m *Manager) killTime() lease.Time {
 	return kill.Add(-m.params.killGrace())
 }
 
+// settled tells the servers that the package has begun here.
+func (m *Manager) settled(ctx context.Context) {
+	l := m.lock
+	m.post(ctx, slotSettled, func(ctx context.Context) (event, bool) {
+		_ = l.Settled(ctx) // else those nodes stay named, which costs a fence at most
+		return event{}, false
+	})
+}
+
 func (m *Manager) armKillEnd(ctx context.Context) {
 	at := m.killTime()
 	m.post(ctx, slotKillEnd, func(ctx context.Context) (event, bool) {
@@ -301,6 +311,7 @@ func (m *Manager) rest(ctx context.Context) {
 	m.cancel(slotKillEnd)
 	m.cancel(slotChange)
 	m.cancel(slotBlock)
+	m.cancel(slotSettled)
 	lost := m.state.lost
 	m.lock.Done()
 	m.lock, m.From = nil, nil // what an earlier manager left was of that lock alone

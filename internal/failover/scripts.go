@@ -122,7 +122,7 @@ func (m *Manager) launch(ctx context.Context, action string) <-chan launched {
 			begun <- launched{nil, ctx.Err()}
 			return
 		}
-		a, err := m.Scripts.Start(action, m.term, m.previous)
+		a, err := m.Scripts.Start(action, m.token)
 		begun <- launched{a, err}
 	}()
 	return begun

@@ -14,14 +14,14 @@ import (
 // A Held is a lock that this session acquired. It is lost when Lost is closed.
 type Held struct {
 	Name     string
-	Term     uint64   // the fencing token
-	Previous string   // the node that held it in the term before, or, if there are any, the newest of Unfenced
-	Unfenced []string // the other nodes that lost it by silence, the newest last: may run what it is for yet
+	Term     uint64 // the fencing token
+	Previous string // the node that held it in the term before, or, if there are any, the newest of the unfenced
 
-	session *Session
-	wish    Wish
-	log     *slog.Logger
-	lost    chan struct{}
+	session  *Session
+	unfenced []string // the other nodes that lost it by silence, the newest last: may run what it is for yet
+	wish     Wish
+	log      *slog.Logger
+	lost     chan struct{}
 
 	mu       sync.Mutex
 	times    lock.Times // what it lives by

@@ -12,12 +12,15 @@ import (
 // all that lost it by silence since something of it began well. This node is not to be.
 func (h *Held) remember(l lock.Lock) {
 	h.settled = l.Unfenced == ""
-	h.Unfenced = slices.DeleteFunc(l.Unfenced.All(), func(node string) bool { return node == h.session.Owner.Node })
+	h.unfenced = slices.DeleteFunc(l.Unfenced.All(), func(node string) bool { return node == h.session.Owner.Node })
 	h.Previous = l.Previous
-	if n := len(h.Unfenced); n > 0 {
-		h.Previous = h.Unfenced[n-1]
+	if n := len(h.unfenced); n > 0 {
+		h.Previous = h.unfenced[n-1]
 	}
 }
+
+// Unfenced is the other nodes that lost the lock by silence, the newest last: they may run what it is for yet.
+func (h *Held) Unfenced() []string { return h.unfenced }
 
 // Settled says that what the lock is for has begun: what its start had to make sure of about other nodes is
 // done, so the lock need not name them any more. It tries until the servers have that in their log, the

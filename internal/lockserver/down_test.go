@@ -102,7 +102,7 @@ func TestDeclaredIsUp(t *testing.T) {
 			t.Errorf("declared off while it renews another lock: %v, silent %d ms", err, state.Silent)
 		}
 		h := mustAcquire(t, y, wish("p"))
-		if !slices.Equal(h.Unfenced, []string{"x"}) {
+		if !slices.Equal(h.Unfenced(), []string{"x"}) {
 			t.Errorf("y is told of %v", h.Unfenced)
 		}
 		k = c.agreed("p")

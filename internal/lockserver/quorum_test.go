@@ -17,10 +17,20 @@ func TestMajorityOf(t *testing.T) {
 		servers, others string
 		need            int
 	}{
-		{"s", "", 0}, {"sa", "a", 1}, {"sab", "ab", 1}, {"sabc", "abc", 2}, {"sabcd", "abcd", 2},
-		{"sabC", "ab", 1}, {"sAB", "", 0}, {"saB", "a", 1}, // non-voters are not asked, and are no part of what there is a majority of
-		{"ab", "ab", 2}, {"abc", "abc", 2}, {"abcd", "abcd", 3}, // it was removed
-		{"Sab", "ab", 2}, {"Sabc", "abc", 2}, {"Sa", "a", 1}, // it is none itself
+		{"s", "", 0},
+		{"sa", "a", 1},
+		{"sab", "ab", 1},
+		{"sabc", "abc", 2},
+		{"sabcd", "abcd", 2},
+		{"sabC", "ab", 1},
+		{"sAB", "", 0},
+		{"saB", "a", 1}, // non-voters are not asked, and are no part of what there is a majority of
+		{"ab", "ab", 2},
+		{"abc", "abc", 2},
+		{"abcd", "abcd", 3}, // it was removed
+		{"Sab", "ab", 2},
+		{"Sabc", "abc", 2},
+		{"Sa", "a", 1}, // it is none itself
 	} {
 		var servers []raft.Server
 		for _, r := range row.servers {

@@ -163,7 +163,7 @@ func (n *simNode) asManager(ctx context.Context, session *lockclient.Session, na
 	}
 	o := &holding{
 		lock: name, node: n.name, session: session.Owner.Session, term: h.Term, called: called, got: time.Now(),
-		ends: h.Ends, on: n.clock, long: times.Timeout, lives: times, previous: h.Previous, unfenced: h.Unfenced,
+		ends: h.Ends, on: n.clock, long: times.Timeout, lives: times, previous: h.Previous, unfenced: h.Unfenced(),
 	}
 	n.sim.hold(o)
 	n.asked("/v1/acquire", lock.AcquireRequest{Name: name, Owner: session.Owner, Times: times})

@@ -54,7 +54,7 @@ func (n *simNode) adopt(ctx context.Context, session *lockclient.Session, name s
 	next := &holding{
 		lock: name, node: n.name, session: session.Owner.Session, term: h.Term, called: called, got: time.Now(),
 		ends: h.Ends, on: n.clock, long: o.lives.Timeout, lives: o.lives, from: o.session,
-		previous: h.Previous, unfenced: h.Unfenced,
+		previous: h.Previous, unfenced: h.Unfenced(),
 	}
 	n.sim.set(o, "is adopted", func() { o.adopted = next.got })
 	n.sim.hold(next)

@@ -23,7 +23,7 @@ func TestRule19Unfenced(t *testing.T) {
 			defer z.stop()
 			told := func(of *holder, previous string, unfenced ...string) *lockclient.Held {
 				h := mustAcquire(t, of, wish("p"))
-				if _, got := h.Terms(); got != previous || !slices.Equal(h.Unfenced, unfenced) {
+				if _, got := h.Terms(); got != previous || !slices.Equal(h.Unfenced(), unfenced) {
 					harm = of.Owner.Node + " is told of " + got
 				}
 				return h
@@ -65,15 +65,15 @@ func TestUnfencedNodes(t *testing.T) {
 		b := &switchboard{took: time.Second}
 		z := c.session("z")
 		h := mustAcquire(t, z, fencing(b)) // y is powered off
-		if h.Previous != "x" || !slices.Equal(h.Unfenced, []string{"w", "x"}) {
-			t.Errorf("z is told of %v, the newest %q", h.Unfenced, h.Previous)
+		if h.Previous != "x" || !slices.Equal(h.Unfenced(), []string{"w", "x"}) {
+			t.Errorf("z is told of %v, the newest %q", h.Unfenced(), h.Previous)
 		}
 		z.stop()
 		n := c.next(z)
 		defer n.stop()
 		second := n.Adopt(t.Context(), wish("p"), former(z, h))
-		if isLost(second) || second.Previous != "x" || !slices.Equal(second.Unfenced, h.Unfenced) {
-			t.Errorf("who adopts it (lost: %v) is told of %v", isLost(second), second.Unfenced)
+		if isLost(second) || second.Previous != "x" || !slices.Equal(second.Unfenced(), h.Unfenced()) {
+			t.Errorf("who adopts it (lost: %v) is told of %v", isLost(second), second.Unfenced())
 		}
 		c.crash(c.leader())
 		if err := second.Settled(t.Context()); err != nil {
@@ -85,8 +85,8 @@ func TestUnfencedNodes(t *testing.T) {
 		release(t, second)
 		w := c.session("w")
 		defer w.stop()
-		if third := mustAcquire(t, w, wish("p")); len(third.Unfenced) > 0 || third.Previous != "z" {
-			t.Errorf("then w is told of %v, %q", third.Unfenced, third.Previous)
+		if third := mustAcquire(t, w, wish("p")); len(third.Unfenced()) > 0 || third.Previous != "z" {
+			t.Errorf("then w is told of %v, %q", third.Unfenced(), third.Previous)
 		}
 	})
 }
@@ -107,7 +107,7 @@ func TestSettled(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		c.deafen("y", false)
 		if err := <-done; err != nil || c.agreed("p").Unfenced != "" {
-			t.Errorf("Settled = %v; the servers name %q", err, c.agreed("p").Unfenced)
+			t.Errorf("Settled = %v; the servers name %q", err, c.agreed("p").Unfenced())
 		}
 		release(t, h)
 		c.silence("x")
@@ -120,8 +120,8 @@ func TestSettled(t *testing.T) {
 			t.Errorf("Settled of a lock that is lost = %v", err)
 		}
 		c.net.Isolate("y", three, false)
-		if told := c.silence("x"); !slices.Equal(told.Unfenced, []string{"y"}) {
-			t.Errorf("x is told of %v", told.Unfenced)
+		if told := c.silence("x"); !slices.Equal(told.Unfenced(), []string{"y"}) {
+			t.Errorf("x is told of %v", told.Unfenced())
 		}
 	})
 }
@@ -142,8 +142,8 @@ func TestUnfencedLeader(t *testing.T) {
 		defer y.stop()
 		mustAcquire(t, x, wish("p"))
 		c.net.Isolate(host, append(c.others(host), "y"), true)
-		if h := mustAcquire(t, y, wish("p")); !slices.Equal(h.Unfenced, []string{host}) {
-			t.Errorf("y is told of %v", h.Unfenced)
+		if h := mustAcquire(t, y, wish("p")); !slices.Equal(h.Unfenced(), []string{host}) {
+			t.Errorf("y is told of %v", h.Unfenced())
 		}
 		c.net.Isolate(host, append(c.others(host), "y"), false)
 	})

@@ -15,6 +15,12 @@ type lost deadman.Word
 // Terms is the term that it had, and who had it before.
 func (l lost) Terms() (term uint64, previous string) { return l.Term, l.Prev }
 
+// Unfenced is nobody: a package that is only stopped begins nowhere.
+func (l lost) Unfenced() []string { return nil }
+
+// Settled does nothing.
+func (l lost) Settled(context.Context) error { return nil }
+
 // Ends is when the lease ended, and the kill end.
 func (l lost) Ends() (end, kill lease.Time) { return l.End, l.Kill }
 

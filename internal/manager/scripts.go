@@ -30,8 +30,8 @@ func OnHost(r *script.Runner) Scripts { return onHost{r} }
 type onHost struct{ *script.Runner }
 
 // Start starts an action.
-func (h onHost) Start(action string, term uint64, previous string) (failover.Action, error) {
-	a, err := h.Runner.Start(action, term, previous)
+func (h onHost) Start(action string, of failover.Token) (failover.Action, error) {
+	a, err := h.Runner.Start(action, of.Term, of.Previous, of.Unfenced...)
 	if err != nil {
 		return nil, err
 	}

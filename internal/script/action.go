@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -44,9 +45,9 @@ type Action struct {
 // Start runs `packages/NAME action`. An error means that nothing can be started now, by no fault of
 // the package: also where its script is not there, or cannot be executed. What shows only
 // in the child makes an Action that ends with NotRun. The log says why, once.
-func (r *Runner) Start(action string, term uint64, previous string) (*Action, error) {
+func (r *Runner) Start(action string, term uint64, previous string, unfenced ...string) (*Action, error) {
 	return r.launch([]string{action}, nil,
-		"BTW_TERM="+strconv.FormatUint(term, 10), "BTW_PREVIOUS="+previous)
+		"BTW_TERM="+strconv.FormatUint(term, 10), "BTW_PREVIOUS="+previous, "BTW_UNFENCED="+strings.Join(unfenced, " "))
 }
 
 // launch starts the script with args; env is added to the environment that all actions have. Where

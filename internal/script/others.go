@@ -13,7 +13,7 @@ const AsideMark = "BTW_ASIDE"
 
 // Marks are the variables by which a process is known to be a package's. What runs beside packages
 // must not have them, whoever started it.
-var Marks = []string{"BTW_SESSION", "BTW_LOCK", "BTW_ACTION", "BTW_TERM", "BTW_PREVIOUS", "BTW_NODE"}
+var Marks = []string{"BTW_SESSION", "BTW_LOCK", "BTW_ACTION", "BTW_TERM", "BTW_PREVIOUS", "BTW_UNFENCED", "BTW_NODE"}
 
 // aside says whether process pid runs beside packages: then neither it nor what descends from it is
 // a package's, be it started by a package's script or not, unless it has all of marks again.

@@ -193,7 +193,7 @@ func validName(name string) bool {
 
 // replaced are the variables that scripts do not inherit.
 var replaced = []string{
-	"BTW_HOME", "BTW_SESSION", "BTW_LOCK", "BTW_NODE", "BTW_TERM", "BTW_PREVIOUS", "BTW_ACTION",
+	"BTW_HOME", "BTW_SESSION", "BTW_LOCK", "BTW_NODE", "BTW_TERM", "BTW_PREVIOUS", "BTW_UNFENCED", "BTW_ACTION",
 	AsideMark, "PWD", "OLDPWD",
 }
 

@@ -42,7 +42,7 @@ exit 4`, func(c *Config) {
 				t.Errorf("status = %d, want 4", got)
 			}
 			want := "packages/pkg stop " + link + " " + s.home + "\n" + link + "/bin:" + link + "/dex-lock:/no/dex-lock:/usr/bin:/bin\n" +
-				"BTW_LOCK=pkg\nBTW_NODE=n1\nBTW_PREVIOUS=n2\nBTW_TERM=7\nKEPT=yes\nwell\n"
+				"BTW_LOCK=pkg\nBTW_NODE=n1\nBTW_PREVIOUS=n2\nBTW_TERM=7\nBTW_UNFENCED=\nKEPT=yes\nwell\n"
 			if got := s.logText(); got != want {
 				t.Errorf("shell %q: log = %q, want %q", shell, got, want)
 			}

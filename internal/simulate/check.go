@@ -201,14 +201,14 @@ func (p *Package) granted(node string, term uint64, previous string) {
 // knows sees that BTW_TERM and BTW_PREVIOUS of a start are those of the lock that the node has: the lock
 // that was granted, not one that was gone on with in an earlier term. The caller holds s.mu.
 func (s *Simulation) knows(a *action) {
-	g, ok := a.w.pkg.grants[a.term]
+	g, ok := a.w.pkg.grants[a.of.Term]
 	if a.what != "start" || !ok {
 		return
 	}
 	switch {
 	case g.node != a.w.node.name:
-		s.violateLocked(a.w.pkg, "%s: BTW_TERM is %d, which is %s's", a.w.node.name, a.term, g.node)
-	case g.previous != a.previous:
-		s.violateLocked(a.w.pkg, "%s: BTW_PREVIOUS is %q, and the lock was %q's before term %d", a.w.node.name, a.previous, g.previous, a.term)
+		s.violateLocked(a.w.pkg, "%s: BTW_TERM is %d, which is %s's", a.w.node.name, a.of.Term, g.node)
+	case g.previous != a.of.Previous:
+		s.violateLocked(a.w.pkg, "%s: BTW_PREVIOUS is %q, and the lock was %q's before term %d", a.w.node.name, a.of.Previous, g.previous, a.of.Term)
 	}
 }

@@ -323,12 +323,12 @@ func (n *node) stopsBy(w *deadman.Word) {
 type deadmanHands struct{ hands }
 
 // Start begins a script.
-func (h deadmanHands) Start(what string, term uint64, previous string) (failover.Action, error) {
+func (h deadmanHands) Start(what string, of failover.Token) (failover.Action, error) {
 	if h.s.Off.Deadman || h.s.Off.Silence {
 		<-h.p.ctx.Done()
 		return nil, errDead
 	}
-	return h.hands.Start(what, term, previous)
+	return h.hands.Start(what, of)
 }
 
 // KillAll ends all that there is of the package.

@@ -67,6 +67,10 @@ func (h *same) isOver() bool {
 
 func (h *same) Terms() (uint64, string) { return h.f.Term, "" }
 
+func (h *same) Unfenced() []string { return nil }
+
+func (h *same) Settled(context.Context) error { return nil }
+
 func (h *same) Ends() (end, kill lease.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

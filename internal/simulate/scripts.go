@@ -98,7 +98,7 @@ func (h hands) Echo(_ context.Context, name string) (string, error) {
 }
 
 // Start begins a script.
-func (h hands) Start(what string, term uint64, previous string) (failover.Action, error) {
+func (h hands) Start(what string, of failover.Token) (failover.Action, error) {
 	if !h.p.acts() {
 		return nil, errDead
 	}
@@ -109,11 +109,11 @@ func (h hands) Start(what string, term uint64, previous string) (failover.Action
 		}
 	}
 	if h.s.Off.Previous && h.p.adopted.Load() {
-		previous = h.p.node
+		of.Previous = h.p.node
 	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	return deed{h.begin(what, call{h.p.name, term, previous, h.reach}), h}, nil
+	return deed{h.begin(what, call{h.p.name, of, h.reach}), h}, nil
 }
 
 // Settle makes what a start left running the service.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/failover"
 	"backtowork/internal/lease"
 )
 
@@ -60,9 +61,8 @@ type action struct {
 
 // A call is by whom an action was begun, and with what.
 type call struct {
-	by       string
-	term     uint64
-	previous string
+	by string
+	of failover.Token
 	reach
 }
 
