@@ -210,13 +210,13 @@ func environment(cfg Config) []string {
 			env = append(env, kv)
 		}
 	}
-	if cfg.LockDir != "" {
-		path = cfg.LockDir + ":" + path
-	}
 	// Ours come first: those in a lock directory that the original has made know other locks.
-	path = filepath.Join(cfg.Home, "bin") + ":" + filepath.Join(cfg.Home, "dex-lock") + ":" + path
+	dirs := []string{filepath.Join(cfg.Home, "bin"), filepath.Join(cfg.Home, "dex-lock")}
+	if cfg.LockDir != "" && !slices.Contains(dirs, cfg.LockDir) {
+		dirs = append(dirs, cfg.LockDir)
+	}
 	return append(env,
-		"PATH="+path,
+		"PATH="+strings.Join(append(dirs, path), ":"),
 		"PWD="+cfg.Home,
 		"BTW_SESSION="+cfg.Session,
 		"BTW_LOCK="+cfg.Lock,
