@@ -103,7 +103,7 @@ func TestDeclaredIsUp(t *testing.T) {
 		}
 		h := mustAcquire(t, y, wish("p"))
 		if !slices.Equal(h.Unfenced(), []string{"x"}) {
-			t.Errorf("y is told of %v", h.Unfenced)
+			t.Errorf("y is told of %v", h.Unfenced())
 		}
 		k = c.agreed("p")
 		if a, err := z.client.IsOff(t.Context(), "p", k, "x"); err != nil || a.Changed || a.Refused == "" {

@@ -32,6 +32,7 @@ var catches = map[string]plan{
 	"rule 18 adopt":     {switched: Off{Adopt: true}, faults: map[string]int{"crash-holder": 2, "duplicate": 3}},
 	"rule 19 fence":     {switched: Off{Fence: true}, faults: map[string]int{"crash-holder": 1}, fencers: true},
 	"rule 19 unfenced":  {switched: Off{Unfenced: true}, faults: map[string]int{"crash-holder": 1}},
+	"rule 21 overlap":   {offClient: lockclient.Off{Overlap: true}, faults: map[string]int{"slow-host": 2, "wall-clock": 3}, scripts: true},
 	"rule 19 fencing":   {switched: Off{Fencing: true}, faults: map[string]int{"crash-holder": 1}, fencers: true},
 }
 

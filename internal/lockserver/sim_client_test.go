@@ -2,16 +2,13 @@ package lockserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -22,7 +19,8 @@ type simNode struct {
 	name   string
 	clock  *simClock
 	client *lockclient.Client
-	temp   string // where it keeps what it knows of locks
+	second *lockclient.Client // of processes that stand still now and then; nil but for scripts
+	temp   string             // where it keeps what it knows of locks
 	dir    string
 	times  map[string]lock.Times // by lock
 	pace   time.Duration
@@ -47,7 +45,7 @@ func (s *sim) newNode(i int) *simNode {
 	name := fmt.Sprintf("n%d", i+1)
 	n := &simNode{
 		sim: s, name: name, clock: s.newClock(), times: map[string]lock.Times{}, left: map[string]*holding{}, rng: rand.New(rand.NewPCG(s.seed, uint64(i+1))),
-		dir: filepath.Join(s.c.dir, name), single: i > 0 && s.rng.IntN(5) == 0,
+		dir: filepath.Join(s.c.dir, name), single: i > 0 && (s.rng.IntN(5) == 0 || s.scripts),
 	}
 	n.temp = n.dir
 	if i > 0 && !n.single { // its disk is broken, and nothing may depend on that: and it is much cheaper
@@ -62,6 +60,10 @@ func (s *sim) newNode(i int) *simNode {
 		cfg.Servers = append(cfg.Servers, lockclient.Server{Entry: entry, Addr: entry})
 	}
 	n.client = lockclient.NewClient(cfg)
+	if n.single {
+		cfg.Dial = n.dialSlowly
+		n.second = lockclient.NewClient(cfg)
+	}
 	for _, l := range []int{i, i + 1 + s.rng.IntN(len(s.locks))} {
 		n.times[s.locks[l%len(s.locks)]] = someTimes(s.rng)
 	}
@@ -109,6 +111,9 @@ func (n *simNode) isPaused() bool {
 // live lives, with a new session after each crash, until ctx ends.
 func (n *simNode) live(ctx context.Context) {
 	defer n.client.Close()
+	if n.second != nil {
+		defer n.second.Close()
+	}
 	for ctx.Err() == nil {
 		life, crash := context.WithCancel(ctx)
 		n.mu.Lock()
@@ -267,77 +272,4 @@ func (n *simNode) untilKillEnd(ctx context.Context, o *holding) {
 		}
 	})
 	n.rest(ctx, time.Until(kill))
-}
-
-// asScript takes a lock and holds it by one dex-lock after the other.
-func (n *simNode) asScript(ctx context.Context, name string) {
-	times := n.times[name]
-	var o *holding
-	until := time.Now().Add(n.draw(10*time.Second, time.Minute))
-	for called := time.Now(); ctx.Err() == nil && time.Now().Before(until); n.rest(ctx, times.Timeout/4) {
-		if n.isPaused() {
-			continue
-		}
-		s, err := lockclient.OpenSingle(n.client, n.name, lockclient.NewFiles(n.temp), name, times)
-		if err != nil {
-			n.sim.violate(name, "dex-lock on %s: %v", n.name, err)
-			return
-		}
-		result, _ := s.Try(ctx)
-		kept, err := n.kept(name)
-		switch {
-		case err != nil || !result.Held() || kept.term == 0:
-			if o != nil {
-				return
-			}
-			called = time.Now()
-			continue
-		case o == nil || o.term != kept.term:
-			o = &holding{
-				lock: name, node: n.name, session: kept.session, term: kept.term, called: called, got: time.Now(), on: n.clock, long: times.Timeout,
-				single: true,
-			}
-			o.ends = func() (end, kill lease.Time) { return kept.end, kept.end.Add(times.Stop) }
-			n.sim.hold(o)
-		}
-		n.sim.set(o, string(result), func() { o.ends = func() (end, kill lease.Time) { return kept.end, kept.end.Add(times.Stop) } })
-	}
-	if o != nil {
-		n.dexRelease(ctx, name, o)
-	}
-}
-
-func (n *simNode) dexRelease(ctx context.Context, name string, o *holding) {
-	n.sim.set(o, "gives it back", func() { o.gaveUp = time.Now() })
-	n.asked("/v1/release", o.releaseRequest())
-	for ctx.Err() == nil {
-		s, err := lockclient.OpenSingle(n.client, n.name, lockclient.NewFiles(n.temp), name, n.times[name])
-		if err == nil && s.Release(ctx) == nil {
-			n.sim.set(o, "is free of it", func() { o.freed = time.Now() })
-			return
-		}
-		n.rest(ctx, time.Second)
-	}
-}
-
-// A keptLease is what dex-lock keeps between two calls.
-type keptLease struct {
-	session string
-	term    uint64
-	end     lease.Time
-}
-
-func (n *simNode) kept(name string) (k keptLease, err error) {
-	b, err := os.ReadFile(filepath.Join(n.dir, name+"_lease"))
-	if err != nil {
-		return k, err
-	}
-	var boot string
-	var seq uint64
-	var end time.Duration
-	if _, err := fmt.Sscan(string(b), &k.session, &boot, &k.term, &seq, &end); err != nil {
-		return k, errors.Join(err)
-	}
-	k.end = lease.Reading(end, end) // its two clocks are one
-	return k, nil
 }

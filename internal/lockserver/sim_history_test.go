@@ -28,6 +28,7 @@ type holding struct {
 	single              bool      // a script has it, which is told nothing
 	previous            string    // what it was told of who had it before
 	unfenced            []string
+	again               bool // it is told of a term that it gave back: no acquire, but an effect
 
 	lives lock.Times // that it lives by
 
@@ -342,7 +343,7 @@ func (h *history) of(name string) []holding {
 	defer h.mu.Unlock()
 	var all []holding
 	for _, o := range h.holdings {
-		if o.lock == name {
+		if o.lock == name && !o.again {
 			all = append(all, *o)
 		}
 	}

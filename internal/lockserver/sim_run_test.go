@@ -27,6 +27,7 @@ type plan struct {
 	hasty     bool           // all clients renew twice a second
 	fencers   bool           // stand-bys power off silent holders; else every second time
 	old       bool           // all servers but the first are older at first; else every third time
+	scripts   bool           // all nodes but one take locks as scripts do
 	bornCut   bool           // the servers do not reach each other when the cluster is to begin
 	switched  Off
 	offClient lockclient.Off

@@ -107,7 +107,7 @@ func TestSettled(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		c.deafen("y", false)
 		if err := <-done; err != nil || c.agreed("p").Unfenced != "" {
-			t.Errorf("Settled = %v; the servers name %q", err, c.agreed("p").Unfenced())
+			t.Errorf("Settled = %v; the servers name %q", err, c.agreed("p").Unfenced)
 		}
 		release(t, h)
 		c.silence("x")

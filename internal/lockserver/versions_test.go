@@ -48,8 +48,8 @@ func TestRule14Versions(t *testing.T) {
 						return
 					}
 				}
-				if all := next == ""; all != slices.Equal(told.Unfenced, []string{"x"}) {
-					harm = fmt.Sprintf("with %d new servers of 3 y is told of %v", i+1, told.Unfenced)
+				if all := next == ""; all != slices.Equal(told.Unfenced(), []string{"x"}) {
+					harm = fmt.Sprintf("with %d new servers of 3 y is told of %v", i+1, told.Unfenced())
 				}
 				if told.Previous != "x" {
 					t.Errorf("y is told that %q had it before", told.Previous)
