@@ -85,6 +85,9 @@ func newGroup(ctx context.Context, env *Env) (*manager.Group, error) {
 	if err := s.readServers(); err != nil {
 		return nil, err
 	}
+	if w := s.soleServerWarning(); w != "" {
+		dated(env.Stdout)(w)
+	}
 	cfg := manager.Config{
 		AfterDeadman: env.Getenv(afterDeadman) != "", Spawn: s.spawnDeadman, Ready: s.ready, Session: s.session,
 		Output: s.output, Begun: s.begun, Doubts: s.doubts, Beside: s.beside, Become: s.become,

@@ -162,13 +162,16 @@ func serviceCheckConf(ctx context.Context, env *Env, packages []string) error {
 	v.showSums("md5 checksum of lock servers configuration", func(r lock.Report) string { return r.Servers })
 	v.showSums(fmt.Sprintf("\nmd5 checksum of package %s configuration", name), func(r lock.Report) string { return r.Script })
 	v.showSums("\nmd5 checksum of all modules", func(r lock.Report) string { return r.AllModules })
-	p, took, err := s.consult(ctx, name)
+	p, took, up, err := s.consult(ctx, name)
 	if err != nil {
 		return manager.AboutPackage(name, err)
 	}
 	v.own.Params = p.Values()
 	same := v.showParams()
 	safe := v.showNumbers(p, took, s.resettable())
+	if up && !s.killable(name, p) {
+		v.showList("", []string{"warning: " + failover.NotKillable})
+	}
 	var faults []error
 	if !same {
 		faults = append(faults, errors.New("the nodes differ"))
@@ -210,21 +213,33 @@ func (s *site) gather(ctx context.Context, name string) (*view, error) {
 	return v, err
 }
 
-// consult asks the package's script on this node for its parameters, and how long status takes.
-// It does so beside a manager that may run it, and touches nothing of that.
-func (s *site) consult(ctx context.Context, name string) (p failover.Params, took time.Duration, err error) {
+// killable says whether anything of a package that is up on this node can be found, and so be killed.
+func (s *site) killable(name string, p failover.Params) bool {
+	runner, err := s.finder(name)
+	if err != nil {
+		return true // not known
+	}
+	defer func() { _ = runner.Close() }()
+	runner.SetUnits(p.KillUnits)
+	left, err := runner.Alive()
+	return len(left) > 0 || err != nil
+}
+
+// consult asks the package's script on this node for its parameters, whether it is up, and how long status
+// takes. It does so beside a manager that may run it, and touches nothing of that.
+func (s *site) consult(ctx context.Context, name string) (p failover.Params, took time.Duration, up bool, err error) {
 	r, err := s.asker(name)
 	if err != nil {
-		return p, 0, err
+		return p, 0, false, err
 	}
 	defer r.Close()
 	if p, err = failover.ReadParams(ctx, r, s.Node); err != nil {
-		return p, 0, err
+		return p, 0, false, err
 	}
 	began := time.Now()
 	status, err := r.Start("status", 0, "")
 	if err != nil {
-		return p, 0, err
+		return p, 0, false, err
 	}
 	limit := time.NewTimer(p.Timeout)
 	defer limit.Stop()
@@ -234,9 +249,9 @@ func (s *site) consult(ctx context.Context, name string) (p failover.Params, too
 		status.Kill(0)
 	case <-ctx.Done():
 		status.Kill(0)
-		return p, 0, context.Cause(ctx)
+		return p, 0, false, context.Cause(ctx)
 	}
-	return p, time.Since(began), nil
+	return p, time.Since(began), status.Status() == 0, nil
 }
 
 // asker runs the package's script to ask it something, beside a manager that may run it.

@@ -26,9 +26,12 @@ import (
 // manager, to a manager the deadman that it goes on with.
 const deadmanFD = "BTW_DEADMAN_FD"
 
-// succeeds is the environment variable that says what this host is called by those whom a process goes on
-// for, or watches: its name may have changed, and what runs is known by the former.
+// succeeds is the environment variable that says what this host, and then where the lock directory, is for
+// those whom a process goes on for, or watches. Either may have changed, and what runs is known by the former.
 const succeeds = "BTW_SUCCEEDS"
+
+// heirs is that variable for those who go on for this process.
+func (s *site) heirs() string { return succeeds + "=" + s.Node + s.LockDir }
 
 // afterDeadman is set in the environment of a manager that a deadman starts anew.
 const afterDeadman = "BTW_AFTER_DEADMAN"
@@ -194,7 +197,7 @@ func (s *site) startOther(name string, args ...string) (net.Conn, *os.Process, e
 	defer theirs.Close()
 	cmd := s.self(name, args...)
 	give(cmd, theirs, deadmanFD)
-	cmd.Env = append(cmd.Env, succeeds+"="+s.Node)
+	cmd.Env = append(cmd.Env, s.heirs())
 	if err := cmd.Start(); err != nil {
 		_ = ours.Close()
 		return nil, nil, err
@@ -223,7 +226,7 @@ func (s *site) become(path string) (now func(to io.ReadWriteCloser, packages []s
 		return nil, fmt.Errorf("cannot run %s: %w", path, err)
 	}
 	return func(to io.ReadWriteCloser, packages []string) error {
-		err := execGiven(path, to, packages, "BTW_HOME="+s.Home, succeeds+"="+s.Node)
+		err := execGiven(path, to, packages, "BTW_HOME="+s.Home, s.heirs())
 		// The deadman waits for somebody who goes on, and nobody else can tell it now.
 		fmt.Fprintf(os.Stderr, "back-to-work: cannot become %s: %v\n", path, err)
 		os.Exit(1)

@@ -91,11 +91,11 @@ func openSite(env *Env) (*site, error) {
 		return nil, fmt.Errorf("cannot learn this host's name: %w", err)
 	}
 	c, err := conf.Load(env.Home, host)
+	if node, lockDir, ok := strings.Cut(env.Getenv(succeeds), "/"); ok {
+		c, err = conf.Site{Home: env.Home, Node: node, LockDir: "/" + lockDir}, nil
+	}
 	if err != nil {
 		return nil, err
-	}
-	if node := env.Getenv(succeeds); node != "" {
-		c.Node = node
 	}
 	return &site{
 		Site: c, env: env, log: newLog(env, env.Stderr),

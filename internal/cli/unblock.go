@@ -159,24 +159,30 @@ func (s *site) isDownHere(ctx context.Context, name string, standsBy bool) error
 	return nil
 }
 
-// lookHere says what of a package is alive on this node, or that its status is not down.
-func (s *site) lookHere(ctx context.Context, name string) error {
+// finder runs the script of a package beside its manager on this node, if it has one, and finds what that has
+// left running.
+func (s *site) finder(name string) (*script.Runner, error) {
 	boot, err := lease.BootID()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r, err := manager.ReadRecord(manager.Home(s.Home).Notes(name), boot)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if r.Mark == "" {
 		r.Mark = lockclient.NewID()
 	}
 	shell, err := s.Shell()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	runner, err := s.runner(name, r.Mark, shell, []string{r.Cgroup}, true)
+	return s.runner(name, r.Mark, shell, []string{r.Cgroup}, true)
+}
+
+// lookHere says what of a package is alive on this node, or that its status is not down.
+func (s *site) lookHere(ctx context.Context, name string) error {
+	runner, err := s.finder(name)
 	if err != nil {
 		return err
 	}

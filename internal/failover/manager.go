@@ -124,6 +124,7 @@ type Manager struct {
 	runs      map[slot]int
 	stops     map[slot]func()
 	inbox     chan posted
+	unseen    bool   // whether anything of what runs can be killed was not looked at yet
 	unsettled bool   // what a start left running is not the service yet
 	killFirst bool   // before the next action: something of an earlier manager's may be left
 	why       string // of doAlarm

@@ -92,7 +92,7 @@ func (m *Manager) perform(ctx context.Context, d do) {
 		m.killFirst = m.state.adopts
 		m.run(ctx, "start", 0, m.params.StartTimeout, evStarted, evStartTimeout)
 	case doSettle:
-		m.unsettled = true
+		m.unsettled, m.unseen = true, true
 		m.settled(ctx)
 	case doStop:
 		m.stop(ctx)

@@ -183,6 +183,8 @@ func isClosed[C chan struct{} | <-chan struct{}](c C) bool {
 func (m *Manager) run(ctx context.Context, action string, wait, limit time.Duration, ended, hung eventKind) {
 	settle, kill, grace, pace, l := m.unsettled, m.killFirst, m.params.killGrace(), m.params.Pace, m.lock
 	m.unsettled, m.killFirst = false, false
+	unseen := action == "status" && m.unseen && m.state.Pkg == Running
+	m.unseen = m.unseen && !unseen
 	if settle {
 		m.busy.Add(1) // what is not the service yet would be killed by whoever goes on
 	}
@@ -206,11 +208,24 @@ func (m *Manager) run(ctx context.Context, action string, wait, limit time.Durat
 			return event{}, false // this process stood still: that the lock is lost is on its way
 		}
 		code, ok := m.persist(ctx, action, pace, limit)
+		if unseen && code == up {
+			m.seeKillable()
+		}
 		if code == hangs || code == notRun && action == "status" {
 			return event{kind: hung}, ok
 		}
 		return event{kind: ended, code: code}, ok
 	})
+}
+
+// NotKillable is said of a package that is up with nothing of it to be found (SAFETY.md rule 4).
+const NotKillable = "its status is up, and no process of it is to be found: nothing of this package can be killed here."
+
+// seeKillable says so, if there is nothing.
+func (m *Manager) seeKillable() {
+	if alive, err := m.Scripts.Alive(); alive == "" && err == nil {
+		m.Say("warning: " + NotKillable)
+	}
 }
 
 // watch asks for the status in d.

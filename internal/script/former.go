@@ -1,6 +1,7 @@
 package script
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,15 +22,53 @@ func (r *Runner) KillUnfinished(starting bool) error {
 		_, err := r.KillAll(0)
 		return err
 	}
-	look := func() (map[int]proc, error) {
-		pids, err := r.tree.act.pids()
-		if err != nil || len(pids) == 0 {
-			return nil, err
+	var errs []error
+	for _, t := range r.trees() {
+		look := func() (map[int]proc, error) {
+			pids, err := t.act.pids()
+			if err != nil || len(pids) == 0 {
+				return nil, err
+			}
+			return r.find(target{pids: pids})
 		}
-		return r.find(target{pids: pids})
+		_, err := sweep(nil, 0, look, t.act.killAll)
+		errs = append(errs, err)
 	}
-	_, err := sweep(nil, 0, look, r.tree.act.killAll)
-	return err
+	return errors.Join(errs...)
+}
+
+// trees is all that processes of the package may be in.
+func (r *Runner) trees() []*tree {
+	if r.tree == nil {
+		return r.also
+	}
+	return append([]*tree{r.tree}, r.also...)
+}
+
+// findAlso opens the other cgroups that cfg names, as far as they are there and are such as this program makes.
+func findAlso(cfg Config, own *tree) (trees []*tree) {
+	mountinfo, _ := os.ReadFile("/proc/self/mountinfo")
+	for _, path := range cfg.Also {
+		if path == "" || own != nil && path == own.path || !isDir(path) {
+			continue
+		}
+		for _, base := range append(cgroupMounts(string(mountinfo)), cfg.Cgroup) {
+			below, inside := strings.CutPrefix(path, filepath.Join(base, sitesDir)+"/")
+			if base == "" || !inside || strings.Contains(below, "..") {
+				continue
+			}
+			if t, err := openTree(base, path); err == nil {
+				trees = append(trees, t)
+				break
+			}
+		}
+	}
+	return trees
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // SetUnits says which units of systemd belong to the package: their processes were started by

@@ -221,3 +221,37 @@ func TestAfterForeignKill(t *testing.T) {
 		t.Errorf("status = %d, then %d, want 137 at most once", first, second)
 	}
 }
+
+// A host whose name changed has another cgroup for its package: who goes on is told of the former one, and
+// finds, and kills, what runs there, be there nothing of ours in its environment.
+func TestFormerName(t *testing.T) {
+	t.Parallel()
+	needCgroup(t)
+	s := newSite(t, "", `case $1 in
+start) env -i setsid /bin/sh -c 'echo $$ > service; exec sleep 60' & while ! [ -s service ] ; do sleep 0.01 ; done ;;
+*) env -i /bin/sh -c 'echo $$ > action; exec sleep 60' ;;
+esac`)
+	s.run("start")
+	if err := s.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	a := s.start("status")
+	service, action := s.pid("service"), s.pid("action")
+	renamed := func(also ...string) *Runner {
+		return s.runner("", func(c *Config) { c.Session, c.Node, c.Also = "another-session", "renamed", also })
+	}
+	if left, err := renamed().Alive(); len(left) > 0 || err != nil {
+		t.Errorf("who is not told sees %v, %v", left, err)
+	}
+	next := renamed(s.Cgroup(), "", "/etc", filepath.Join(s.Cgroup(), "../nobody"))
+	if left, err := next.Alive(); len(left) < 2 || err != nil {
+		t.Errorf("alive are %v, %v: want the service and the action", left, err)
+	}
+	if err := next.KillUnfinished(false); err != nil || lives(action) || !lives(service) {
+		t.Errorf("KillUnfinished: %v; the action lives: %v, the service: %v", err, lives(action), lives(service))
+	}
+	if left, err := next.KillAll(0); len(left) > 0 || err != nil || lives(service) {
+		t.Errorf("KillAll: %v, %v; the service lives: %v", left, err, lives(service))
+	}
+	s.end(a)
+}

@@ -28,11 +28,12 @@ type target struct {
 // findAll looks for all that belongs to the package.
 func (r *Runner) findAll() (map[int]proc, error) {
 	t := target{marks: r.marks}
-	if r.tree != nil {
-		var err error
-		if t.pids, err = r.tree.pids(); err != nil {
+	for _, tree := range r.trees() {
+		pids, err := tree.pids()
+		if err != nil {
 			return nil, err
 		}
+		t.pids = append(t.pids, pids...)
 	}
 	r.mu.Lock()
 	t.known = maps.Clone(r.seen)
@@ -231,9 +232,9 @@ func (r *Runner) KillAll(grace time.Duration) ([]Process, error) {
 	release := r.hold(actions...)
 	defer release()
 	killAll := func() {
-		if r.tree != nil {
-			r.tree.act.killAll()
-			r.tree.svc.killAll()
+		for _, t := range r.trees() {
+			t.act.killAll()
+			t.svc.killAll()
 		}
 	}
 	defer r.killAt(grace, actions, killAll)()

@@ -50,7 +50,7 @@ type Config struct {
 	Shell   string   // "" or "auto": what the script's first line names; else the path of a shell
 	Environ []string // environment that ours is added to; BTW_HOME is dropped
 	Cgroup  string   // "": the mounted cgroup2; "none": work without; else a cgroup2 directory
-	Also    []string // other cgroups that processes of the package may be in, from when this host had another name
+	Also    []string // other cgroups (see Runner.Cgroup) that processes of the package may be in, from when this host had another name
 	Beside  bool     // another process runs the package: its cgroups are left as they are at the end
 }
 
@@ -62,6 +62,7 @@ type Runner struct {
 	env   []string
 	marks [][]byte // what the environment of every process of the package has
 	tree  *tree    // nil without cgroup v2
+	also  []*tree  // others that processes of the package may be in
 
 	mu      sync.Mutex
 	forkIn  bool                 // a script can be started straight into tree.act
@@ -104,6 +105,7 @@ func New(cfg Config) (*Runner, error) {
 		return nil, fmt.Errorf("cannot run package %q: %w", cfg.Name, err)
 	}
 	r.tree = findTree(cfg)
+	r.also = findAlso(cfg, r.tree)
 	r.forkIn = r.tree != nil
 	if err := becomeReaper(); err != nil {
 		r.log.Close()
@@ -117,13 +119,13 @@ func New(cfg Config) (*Runner, error) {
 // Close closes the log and removes the cgroups that are empty. Processes are left alone.
 func (r *Runner) Close() error {
 	expected.part(r)
-	switch {
-	case r.tree == nil:
-	case r.cfg.Beside:
-		r.tree.act.shut()
-		r.tree.svc.shut()
-	default:
-		r.tree.close()
+	for _, t := range r.trees() {
+		if r.cfg.Beside {
+			t.act.shut()
+			t.svc.shut()
+		} else {
+			t.close()
+		}
 	}
 	return errors.Join(r.null.Close(), r.log.Close())
 }
