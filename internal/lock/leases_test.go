@@ -251,3 +251,35 @@ func TestServerCountsByTheSlowerClock(t *testing.T) {
 		}
 	}
 }
+
+// A node is heard by any of its sessions, and no longer unheard than the table is open.
+func TestUnheard(t *testing.T) {
+	t.Parallel()
+	all := map[string]Lock{
+		"P": {Owner: bert, Term: 2, Seq: 1, Times: long},
+		"Q": {Owner: bert2, Term: 5, Seq: 1, Times: long},
+		"R": {Owner: clara, Term: 1, Seq: 1, Times: long},
+		"S": {Term: 1, Seq: 2, Last: "h2", Times: long},
+	}
+	var l Leases
+	l.Open(7, at(100*second))
+	for name, row := range map[string]struct {
+		heard time.Duration // when; 0 is never
+		want  time.Duration // of h2, at 200 s
+	}{"P": {0, 100 * second}, "R": {195 * second, 100 * second}, "Q": {180 * second, 20 * second}} {
+		l := l
+		l.heard = map[string]heard{}
+		if row.heard != 0 {
+			k := all[name]
+			if err := l.Renew(7, name, k, k.Term, k.Session, at(row.heard)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := l.Unheard("h2", all, at(200*second)); got != row.want {
+			t.Errorf("%s renewed at %v: unheard for %v, want %v", name, row.heard, got, row.want)
+		}
+	}
+	if got := l.Unheard("nobody", all, at(130*second)); got != 30*second {
+		t.Errorf("of a node that was never heard: %v", got)
+	}
+}

@@ -32,8 +32,7 @@ type hello struct {
 	From    string `json:"from"`
 	To      string `json:"to"`
 	sighting
-	Past    []string `json:"past,omitempty"`    // see remember
-	Entries int      `json:"entries,omitempty"` // see known
+	Past []string `json:"past,omitempty"` // see remember
 }
 
 // A welcome answers a hello.
@@ -42,7 +41,7 @@ type welcome struct {
 	Outrun  bool   `json:"outrun,omitempty"`  // because who said hello runs on an old copy of its state
 	sighting
 	Past    []string `json:"past,omitempty"`
-	Entries int      `json:"entries,omitempty"`
+	Entries int      `json:"entries,omitempty"` // see known
 }
 
 // dialTLS connects to entry and makes sure that it has a key of this cluster.
@@ -90,7 +89,7 @@ func (s *Server) dialServer(ctx context.Context, proto, id string) (net.Conn, er
 // introduce says hello to the server called id on a new connection, and waits to be welcome.
 func (s *Server) introduce(conn net.Conn, id string) error {
 	_ = conn.SetDeadline(time.Now().Add(dialLimit)) // a conn without deadlines fails at the read below
-	if err := writeLine(conn, hello{s.self.Cluster, s.self.ID, id, s.present(), s.self.Past, s.machine.knows}); err != nil {
+	if err := writeLine(conn, hello{s.self.Cluster, s.self.ID, id, s.present(), s.self.Past}); err != nil {
 		return err
 	}
 	line, err := readLine(conn)
@@ -131,8 +130,6 @@ func (s *Server) receive(conn net.Conn) error {
 	if w.Refused == "" {
 		if w.Outrun, err = s.remember(h.From, h.sighting, h.Past); err != nil {
 			w.Refused = err.Error()
-		} else {
-			s.said(h.From, h.Entries)
 		}
 	}
 	if err := writeLine(conn, w); err != nil || w.Refused == "" {

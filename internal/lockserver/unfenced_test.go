@@ -59,9 +59,13 @@ func TestUnfencedNodes(t *testing.T) {
 	t.Parallel()
 	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		c.leader()
-		for _, node := range []string{"w", "x", "y"} {
-			c.silence(node)
+		c.silence("w")
+		c.silence("w") // it was booted again, and is nobody's but its own
+		if k := c.agreed("p"); k.Unfenced != "" {
+			t.Errorf("after its own silence w is named: %+v", k)
 		}
+		c.silence("x")
+		c.silence("y")
 		b := &switchboard{took: time.Second}
 		z := c.session("z")
 		h := mustAcquire(t, z, fencing(b)) // y is powered off

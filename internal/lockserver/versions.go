@@ -7,7 +7,7 @@ import (
 )
 
 // said notes the newest version of log entries that the server with that id knows, by its own word: one from
-// before there were two does not say. Each of its connections tells it anew, so one that was started again with an
+// before there were two does not say. Who connects to it hears it anew, so one that was started again with an
 // older program is believed before it is sent anything.
 func (s *Server) said(id string, entries int) {
 	s.mu.Lock()
