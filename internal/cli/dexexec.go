@@ -32,7 +32,9 @@ seconds have passed since the lock was last confirmed: so never two of them run 
               servers hang it may take some seconds more
 COMMAND has the terminal and gets the signals, those sent to the whole job twice. A stopped job
 (Ctrl-Z) goes on holding the lock.
-BTW_LOCK, BTW_TERM (grows with each new holder), BTW_PREVIOUS and BTW_NODE are in its environment.
+BTW_LOCK, BTW_TERM (grows with each new holder), BTW_NODE, BTW_PREVIOUS, and BTW_UNFENCED are in its
+environment. BTW_UNFENCED are nodes that were cut off, or died, with the lock, since when no COMMAND
+exited 0: the newest is last, and is BTW_PREVIOUS too.
 
 Exit status: COMMAND's, 128 + n where signal n ended it; 75 the lock was not had; 76 it was lost
 before COMMAND had ended; 126 and 127 COMMAND cannot be run, or is not there.
