@@ -34,6 +34,9 @@ func twoAlone(t *testing.T, tr tree) {
 	if said := l.try("h2", "dex-lock/dex-server-init"); !strings.Contains(said, "the lock server serves nobody (waits_for=h1, which") {
 		t.Errorf("dex-server-init on h2 says %q", said)
 	}
+	if said := l.try("h1", "./service", "check-conf", "quick"); !strings.Contains(said, "lock server h1 waits for h2, which cluster_nodes names too") {
+		t.Errorf("check-conf on h1 says %q", said)
+	}
 	l.stays(quickT+quickS+quickM, "nobody starts it", func() bool { return len(l.where("quick", seesUp, "up")) == 0 })
 	servers("h2", "h1")
 	l.dex("h2", "dex-lock/dex-server-init")

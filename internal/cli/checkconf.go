@@ -206,6 +206,10 @@ func (s *site) gather(ctx context.Context, name string) (*view, error) {
 		for _, r := range reports {
 			v.nodes[r.Node] = r
 		}
+		var status lock.Status
+		if err := c.Get(ctx, server.Entry, "/v1/server", &status); err == nil && status.Waiting != "" {
+			fmt.Fprintf(s.env.Stderr, "%s: lock server %s waits for %s\n", s.env.Name, server.Entry, status.Waiting)
+		}
 	}
 	v.manager = v.nodes[s.Node].Params
 	v.own, err = s.sums(name)

@@ -125,6 +125,16 @@ func TestAloneBesideSilence(t *testing.T) {
 		if s := c.hosts["a"].status(); s.Cluster != "" || !strings.Contains(s.Waiting, "--force-new-cluster") {
 			t.Errorf("beside a silent host a is in cluster %q, and waits for %q", s.Cluster, s.Waiting)
 		}
+		c.stop("a")
+		c.force("a") // an admin says that b is down for good
+		c.startAs("a", "a")
+		c.leader()
+		c.stop("a")
+		if err := c.unmake("a"); err != nil {
+			t.Fatal(err)
+		}
+		c.startAs("a", "a")
+		time.Sleep(time.Minute)
 		c.net.Power("b")
 		c.leader()
 	})
