@@ -108,8 +108,8 @@ func TestOlderAgain(t *testing.T) {
 		for _, entry := range c.others(leader) {
 			c.start(entry)
 		}
-		if told := c.silence("x"); !slices.Equal(told.Unfenced, []string{"y", "z"}) {
-			t.Errorf("x is told of %v", told.Unfenced)
+		if told := c.silence("x"); !slices.Equal(told.Unfenced(), []string{"y", "z"}) {
+			t.Errorf("x is told of %v", told.Unfenced())
 		}
 	})
 }
