@@ -288,11 +288,11 @@ func (r *Runner) Settle() error {
 	}
 	failed := errors.New("it forks without end")
 	for end := now() + time.Second; ; {
-		busy, err := r.busy(nil)
+		pids, err := r.tree.act.pids() // first: what an action starts after this is not in it
 		if err != nil {
 			return err
 		}
-		pids, err := r.tree.act.pids()
+		busy, err := r.busy(nil)
 		if err != nil {
 			return err
 		}

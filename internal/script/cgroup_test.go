@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A manager that comes after a crashed one has another session, and finds what that left.
@@ -135,6 +136,39 @@ func TestCgroupsAreMadeAnew(t *testing.T) {
 				t.Errorf("KillAll of another = %v, %v; lives: %v", left, err, lives(daemon))
 			}
 		})
+	}
+}
+
+// What runs while a start's leavings are made the service stays an action; and where they cannot be
+// that is said, and not tried for ever.
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	needCgroup(t)
+	s := newSite(t, "", `case $1 in start) sleep 60 & echo $! >>pids ;; *) sleep 60; : ;; esac`)
+	s.run("start")
+	daemon, status := s.pid("pids"), s.start("status")
+	if err := s.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	if act, svc := cgroupPIDs(t, s.tree.act), cgroupPIDs(t, s.tree.svc); !slices.Contains(act, status.pid) || !slices.Equal(svc, []int{daemon}) {
+		t.Errorf("act = %v, svc = %v; want %d in act, %d in svc", act, svc, status.pid, daemon)
+	}
+	status.Kill(0)
+	s.end(status)
+	if _, err := s.KillAll(0); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := os.OpenRoot(s.home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := s.tree.svc.held.Load()
+	s.tree.svc.held.Store(&held{root: elsewhere, info: own.info})
+	defer s.tree.svc.held.Store(own)
+	s.run("start")
+	began := time.Now()
+	if err := s.Settle(); err == nil || !strings.Contains(err.Error(), "cannot keep apart") || time.Since(began) > 10*time.Second {
+		t.Errorf("Settle = %v after %v", err, time.Since(began))
 	}
 }
 
