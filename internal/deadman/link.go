@@ -224,9 +224,14 @@ func (l *Link) Detach(ctx context.Context) io.ReadWriteCloser {
 // Sure tells the deadman, and waits until it has heard it.
 func (l *Link) Sure(ctx context.Context, w Word) error {
 	l.Say(w)
+	return l.Settle(ctx, w.Package)
+}
+
+// Settle waits until the deadman has heard all that there was to say of a package.
+func (l *Link) Settle(ctx context.Context, pkg string) error {
 	for {
 		l.mu.Lock()
-		known, heard := !l.dirty[w.Package], l.heard
+		known, heard := !l.dirty[pkg], l.heard
 		l.mu.Unlock()
 		if known {
 			return nil

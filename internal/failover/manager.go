@@ -81,6 +81,9 @@ type Config struct {
 	Orders  <-chan Order
 	Reset   func()       // self_fence=reboot: resets this host
 	Changed func(Params) // is called when the parameters were read again
+	// Starting is called before each start, and waited for: what that is about to set up may be other than what
+	// was read when the parameters were. It may be nil.
+	Starting func(ctx context.Context)
 
 	From  *Former // an earlier manager's lock; nil if there was none
 	Clear bool    // processes of the package are left, nobody knows under which lock

@@ -204,6 +204,9 @@ func (m *Manager) run(ctx context.Context, action string, wait, limit time.Durat
 		if !sleep(ctx, wait) {
 			return event{}, false
 		}
+		if action == "start" && m.Starting != nil {
+			m.Starting(ctx)
+		}
 		if end, _ := l.Ends(); action == "start" && end.Left(m.Clock.Now()) <= 0 {
 			return event{}, false // this process stood still: that the lock is lost is on its way
 		}

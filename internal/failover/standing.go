@@ -34,5 +34,10 @@ func (s Standing) And(o Standing) Standing {
 	return Standing{VIPs: both(s.VIPs, o.VIPs), Mounts: both(s.Mounts, o.Mounts), Units: both(s.Units, o.Units)}
 }
 
+// Same says whether o has the same.
+func (s Standing) Same(o Standing) bool {
+	return slices.Equal(s.VIPs, o.VIPs) && slices.Equal(s.Mounts, o.Mounts) && slices.Equal(s.Units, o.Units)
+}
+
 // Empty says whether there is nothing.
 func (s Standing) Empty() bool { return len(s.VIPs)+len(s.Mounts)+len(s.Units) == 0 }

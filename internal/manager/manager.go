@@ -79,6 +79,7 @@ type Config struct {
 
 // Seen is for tests and simulations, which look at what a manager does, or switch a rule off.
 type Seen struct {
+	Strict bool                                         // rule 18 off: who goes on refuses parameters that became bad
 	Locker func(name string, l *Locker) failover.Locker // stands for l
 }
 

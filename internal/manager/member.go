@@ -96,7 +96,7 @@ func (g *Group) newMember(ctx context.Context, name string) (_ *member, err erro
 // with by what the last manager lived by.
 func (m *member) read(ctx context.Context) (failover.Params, error) {
 	p, err := failover.ReadParams(ctx, m.scripts, m.Node)
-	if err == nil || m.lived == nil || m.former == nil || ctx.Err() != nil {
+	if err == nil || m.lived == nil || m.former == nil || ctx.Err() != nil || m.Seen.Strict {
 		return p, err
 	}
 	m.say("error: " + oneLine(err) + ". going on with the parameters of before.")
@@ -139,6 +139,28 @@ func (m *member) take(params failover.Params) {
 		m.mu.Unlock()
 	}
 	m.tell()
+}
+
+// starting reads what the start that is about to begin will set up: the script may have been edited since it
+// was asked for its parameters, which stay as they are. Who comes after this process knows before the start.
+func (m *member) starting(ctx context.Context) {
+	p, err := failover.ReadParams(ctx, m.scripts, m.Node)
+	if err != nil {
+		return // nor will a start make much of it
+	}
+	m.mu.Lock()
+	known := m.lived.standing()
+	now := known.And(p.Standing())
+	added := !now.Same(known)
+	if added {
+		m.lived = &lived{Params: m.lived.Params, Before: now}
+	}
+	m.mu.Unlock()
+	if added {
+		m.scripts.SetUnits(now.Units)
+		m.tell()
+		_ = m.link.Settle(ctx, m.name) // where ctx has ended there is no start
+	}
 }
 
 // tell has the deadman, and who comes after both, know what the package is run by.
@@ -328,7 +350,7 @@ func (m *member) run(ctx context.Context) error {
 	cfg := failover.Config{
 		Package: m.name, Node: m.Node, Scripts: hands{m.scripts, m.standing, m.say}, Locker: m.locker(),
 		Clock: m.Clock, Notes: m.dir.Notes(), Say: m.say, Signals: m.signals, Orders: m.orders, Reset: m.resetNow, Clear: m.clear,
-		Changed: m.take,
+		Changed: m.take, Starting: m.starting,
 	}
 	if m.former != nil {
 		cfg.From = &failover.Former{Doing: failover.PkgState(m.former.word.Doing)}

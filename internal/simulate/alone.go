@@ -63,6 +63,7 @@ func (s *Simulation) alone(name string) {
 	}
 	s.mu.Unlock()
 	elections, begin := s.raftTerm(), time.Now()
+	services := s.services()
 	s.fault(name)
 	faults[name].do(s)
 	if name == "bad-stop" {
@@ -74,6 +75,9 @@ func (s *Simulation) alone(name string) {
 	}
 	healed := time.Since(begin)
 	s.calm()
+	if now := s.services(); faults[name].light && !s.isWrong() && !slices.Equal(now, services) {
+		s.violate(nil, "%s: there were starts: %v became %v", name, services, now)
+	}
 	if !s.isWrong() {
 		s.measured(name, begin, healed, s.raftTerm()-elections)
 	}

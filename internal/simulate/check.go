@@ -188,14 +188,15 @@ func (w *world) sameTime(a *action) {
 type grant struct {
 	node     string
 	previous string
+	unfenced []string
 }
 
 // granted notes one. The caller holds s.mu.
-func (p *Package) granted(node string, term uint64, previous string) {
+func (p *Package) granted(node string, term uint64, previous string, unfenced []string) {
 	if p.grants == nil {
 		p.grants = map[uint64]grant{}
 	}
-	p.grants[term] = grant{node, previous}
+	p.grants[term] = grant{node, previous, unfenced}
 }
 
 // knows sees that BTW_TERM and BTW_PREVIOUS of a start are those of the lock that the node has: the lock
@@ -208,6 +209,8 @@ func (s *Simulation) knows(a *action) {
 	switch {
 	case g.node != a.w.node.name:
 		s.violateLocked(a.w.pkg, "%s: BTW_TERM is %d, which is %s's", a.w.node.name, a.of.Term, g.node)
+	case !slices.Equal(g.unfenced, a.of.Unfenced):
+		s.violateLocked(a.w.pkg, "%s: BTW_UNFENCED is %v, and the lock says %v", a.w.node.name, a.of.Unfenced, g.unfenced)
 	case g.previous != a.of.Previous:
 		s.violateLocked(a.w.pkg, "%s: BTW_PREVIOUS is %q, and the lock was %q's before term %d", a.w.node.name, a.of.Previous, g.previous, a.of.Term)
 	}

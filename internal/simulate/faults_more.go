@@ -102,6 +102,25 @@ func (s *Simulation) diskHangs() {
 	s.later(s.span(time.Second, 30*time.Second), func() { n.setDisks(false, false) })
 }
 
+// noForks is a limit of processes that is reached: no script can be run on a node, for less than a package
+// may be in doubt.
+func (s *Simulation) noForks() {
+	n := s.some().node
+	least := time.Minute
+	for _, p := range s.packages {
+		least = min(least, p.Params.Timeout)
+	}
+	s.mu.Lock()
+	n.full = true
+	s.noteLocked(nil, "%s: no process can be made", n.name)
+	s.mu.Unlock()
+	s.later(s.span(time.Second, least/2), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		n.full = false
+	})
+}
+
 // badParameters makes a parameter of a package bad, and has another manager go on with it.
 func (s *Simulation) badParameters() {
 	j, kills := s.some(), s.rng.IntN(2) == 0

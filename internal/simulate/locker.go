@@ -61,7 +61,7 @@ func (l *locker) Acquire(ctx context.Context, name string, times lock.Times, pac
 	defer l.j.s.mu.Unlock()
 	l.j.s.result.Grants++
 	term, previous := h.Terms()
-	l.j.pkg.granted(l.j.node.name, term, previous)
+	l.j.pkg.granted(l.j.node.name, term, previous, h.Unfenced())
 	l.j.s.noteLocked(l.j.pkg, "%s: %s has the lock, in term %d", l.j.node.name, l.p.name, term)
 	return h, nil
 }
@@ -109,6 +109,20 @@ type held struct {
 	failover.Lock
 	l    *locker
 	late lease.Time // of a kill end that is not absolute
+}
+
+// Settled says that the package has begun.
+func (h *held) Settled(ctx context.Context) error {
+	if !h.l.p.acts() {
+		return errDead
+	}
+	j := h.l.j
+	j.s.mu.Lock()
+	if !j.started {
+		j.s.violateLocked(j.pkg, "%s: the servers are told of a start that has not succeeded", j.node.name)
+	}
+	j.s.mu.Unlock()
+	return h.Lock.Settled(ctx)
 }
 
 // Turn says that the loop has turned: it does not while the process stands still.

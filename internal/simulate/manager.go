@@ -107,7 +107,7 @@ func (n *node) config(p *process, b begun) manager.Config {
 		},
 		Beside: func(ctx context.Context, c *lockclient.Client, _ *manager.Group) { n.beside(ctx, p, c) },
 		Become: func(path string) (func(io.ReadWriteCloser, []string) error, error) { return n.become(p, path) },
-		Seen: manager.Seen{Locker: func(name string, l *manager.Locker) failover.Locker {
+		Seen: manager.Seen{Strict: n.s.Off.Strict, Locker: func(name string, l *manager.Locker) failover.Locker {
 			return &locker{l, n.jobs[name], p}
 		}},
 	}
@@ -292,6 +292,7 @@ func (n *node) revive(d *process, version string, packages []string) (io.ReadWri
 	luck := n.jobs[packages[0]].rng.IntN(20)
 	n.s.mu.Unlock()
 	switch {
+	case n.s.Alone:
 	case luck == 0:
 		return nil, nil, errors.New("no such file")
 	case luck == 1:

@@ -18,6 +18,7 @@ type node struct {
 	clock  lease.Clock
 	boot   int // how often it was booted
 	up     bool
+	full   bool          // no process can be made
 	flow   chan struct{} // closed, unless the whole host stands still
 	thaw   time.Time     // when it last went on
 	tls    *tls.Config
@@ -113,7 +114,7 @@ func (n *node) startAll() {
 // crash ends all that runs on the node, without a word.
 func (n *node) crash() {
 	n.s.mu.Lock()
-	n.up = false
+	n.up, n.full = false, false
 	for _, p := range n.processes {
 		p.kill()
 	}

@@ -3,6 +3,7 @@ package simulate
 import (
 	"context"
 	"slices"
+	"syscall"
 	"time"
 
 	"backtowork/internal/failover"
@@ -86,6 +87,9 @@ func (h hands) Echo(_ context.Context, name string) (string, error) {
 	if !h.p.acts() {
 		return "", errDead
 	}
+	if h.cannotFork() {
+		return "", syscall.EAGAIN
+	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	switch {
@@ -108,12 +112,38 @@ func (h hands) Start(what string, of failover.Token) (failover.Action, error) {
 			return nil, errDead
 		}
 	}
+	switch full := h.cannotFork(); {
+	case full && h.s.Off.NotRun:
+		return critical{}, nil
+	case full:
+		return nil, syscall.EAGAIN
+	}
 	if h.s.Off.Previous && h.p.adopted.Load() {
 		of.Previous = h.p.node
 	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	return deed{h.begin(what, call{h.p.name, of, h.reach}), h}, nil
+}
+
+// A critical action is one that could not be run, and is taken for a package that is critical.
+type critical struct{ failover.Action }
+
+// Done is closed.
+func (critical) Done() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// Status is that of a shell that did not find it.
+func (critical) Status() int { return 127 }
+
+// cannotFork says whether no process can be made on the node.
+func (h hands) cannotFork() bool {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	return h.node.full
 }
 
 // Settle makes what a start left running the service.

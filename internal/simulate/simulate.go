@@ -64,6 +64,8 @@ type Off struct {
 	Name     bool // rule 4: who goes on with a package goes by what the host is called now
 	Unkilled bool // rule 18: what an earlier manager has begun goes on
 	Previous bool // rule 18: who has gone on with a package once goes by its own node as the one before
+	Strict   bool // rule 18: who goes on with a package refuses parameters that became bad
+	NotRun   bool // rule 15: a script that could not be run is critical
 	Standing bool // rule 15: what was set up by former parameters is left
 	Aside    bool // rule 17: managers and deadmen stay in the cgroup of who started them
 }

@@ -23,6 +23,7 @@ type world struct {
 	changed chan struct{} // closed, and made anew, when something changes
 	bad     string        // what its stop script does for now: "fails" or "hangs"; "" for nothing of it
 	long    bool          // its next start takes long
+	started bool          // its last start succeeded
 	vips    []string      // addresses of the package that this node has
 
 	lease    *held       // the last that the node had
@@ -145,6 +146,7 @@ func (w *world) begin(what string, by call) *action {
 	if what != "status" {
 		w.s.noteLocked(w.pkg, "%s: %s begins, by %s", w.node.name, what, by.by)
 	}
+	w.started = w.started && what != "start"
 	w.sameTime(a)
 	w.s.knows(a)
 	switch {
@@ -275,6 +277,9 @@ func (a *action) result(does act) int {
 // exit ends the script by itself. The caller holds s.mu.
 func (a *action) exit(code int) {
 	a.code = code
+	if a.what == "start" {
+		a.w.started = code == 0
+	}
 	if a.what == "status" && a.w.adopted && code == 0 {
 		a.w.s.result.Kept++
 	}
