@@ -97,11 +97,11 @@ func (f *Files) remember(file, text string) {
 	f.known[file] = text
 }
 
-// Had writes that this node had the lock in that term.
+// Had writes that this node had the lock in that term: for when it was booted again, too.
 func (f *Files) Had(name string, term uint64) {
 	text := strconv.FormatUint(term, 10)
 	f.remember(name+"_term", text)
-	f.notes.Put(name+"_term", text+"\n")
+	f.notes.PutToLast(name+"_term", text+"\n")
 }
 
 // Term is the last term in which this node had a lock; 0 for none. In a cluster that knows less

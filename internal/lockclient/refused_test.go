@@ -41,7 +41,9 @@ func byHand(t *testing.T, renewal string) *Session {
 		Clock: lease.System(), Log: slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(c.Close)
-	return NewSession(c, "x", NewFiles(t.TempDir()))
+	files := NewFiles(t.TempDir())
+	t.Cleanup(func() { _ = files.Sync() })
+	return NewSession(c, "x", files)
 }
 
 // A renewal that is refused because another holds the lock means "kill now" (rule 3), also when

@@ -189,8 +189,12 @@ type holder struct {
 }
 
 func (c *testCluster) session(host string, servers ...string) *holder {
-	client := c.client(host, servers...)
-	s := lockclient.NewSession(client, host, lockclient.NewFiles(filepath.Join(memoryDir(c.t), host)))
+	return c.sessionOf(host, c.client(host, servers...), filepath.Join(memoryDir(c.t), host))
+}
+
+// sessionOf is a session of node whose disk is at dir.
+func (c *testCluster) sessionOf(node string, client *lockclient.Client, dir string) *holder {
+	s := lockclient.NewSession(client, node, lockclient.NewFiles(dir))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -229,13 +229,50 @@ func TestRule19Required(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.Fence = nil
-			z := c.session("z")
+			disk := memoryDir(t)
+			z := c.sessionOf("z", c.client("z"), disk)
 			held := mustAcquire(t, z, w) // a free lock needs no fencing
+			time.Sleep(time.Second)      // the term is on its disk
 			z.stop()
-			booted := c.session("z") // nobody else can have it, and it needs no fencing of itself
+			booted := c.sessionOf("z", c.client("z"), disk) // nobody else can have it, and it needs no fencing of itself
 			defer booted.stop()
 			if again := mustAcquire(t, booted, w); again.Term <= held.Term {
 				t.Errorf("the node has its lock in term %d again, after %d", again.Term, held.Term)
+			}
+		})
+		return harm
+	})
+}
+
+// Rule 19. Where fencing is required, a host that has the silent holder's name is not taken for it because of
+// the name alone: two hosts may have one name by mistake. It is, if its own disk knows the lock's last term.
+func TestRule19RequiredTwins(t *testing.T) {
+	withAndWithout(t, Off{Fencing: true}, func(t *testing.T, switched Off) (harm string) {
+		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {
+			disk := memoryDir(t)
+			x := c.sessionOf("x", c.client("x"), disk)
+			defer x.stop()
+			client := c.client("y")
+			client.Host = "another host"
+			twin := c.sessionOf("x", client, memoryDir(t))
+			defer twin.stop()
+			h, _ := c.cutHolder(x, testTimes)
+			w := fencing(&switchboard{err: errors.New("no answer from the power switch")})
+			w.FenceRequired, w.StandBy = true, true
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			if _, err := twin.Acquire(ctx, w); err == nil {
+				harm = "another host of that name had the lock, and the holder was not fenced"
+				return
+			}
+			twin.stop()
+			c.net.Isolate("x", three, false)
+			client = c.client("x")
+			client.Host = "x, booted again"
+			booted := c.sessionOf("x", client, disk)
+			defer booted.stop()
+			if again := mustAcquire(t, booted, w); again.Term <= h.Term {
+				t.Errorf("the node has its lock in term %d again, after %d", again.Term, h.Term)
 			}
 		})
 		return harm

@@ -120,7 +120,7 @@ func (s *Server) judge(leaseTerm uint64, q lock.AcquireRequest) (k lock.Lock, le
 		return wait()
 	case own:
 		return k, 0, nil
-	case q.OnlyFenced && k.Held() && !k.Fenced && k.Node != q.Owner.Node && !s.Off.Fencing: // a node that was booted again is proof of itself
+	case q.OnlyFenced && k.Held() && !k.Fenced && !isHolderAgain(k, q) && !s.Off.Fencing:
 		_, left, _ := wait()
 		return k, max(left, time.Millisecond), nil
 	}
@@ -135,6 +135,12 @@ func (s *Server) judge(leaseTerm uint64, q lock.AcquireRequest) (k lock.Lock, le
 		left += time.Millisecond // it is given in whole ones
 	}
 	return k, left, err
+}
+
+// isHolderAgain says whether who asks is on the node of the holder of k, which is proof of itself: it was booted
+// again, or its manager was. The name is not enough, since two hosts may have one by mistake: it knows the term too.
+func isHolderAgain(k lock.Lock, q lock.AcquireRequest) bool {
+	return k.Node == q.Owner.Node && q.Floor >= k.Term
 }
 
 // mayAdopt says whether who asks may have k from an earlier session of its node, or from its own.

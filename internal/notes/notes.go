@@ -18,7 +18,8 @@ import (
 
 // Files is where notes stand: a directory, but for tests.
 type Files interface {
-	Write(name, text string) error
+	Write(name, text string) error // now; it need not survive a crash of the host
+	Keep(name, text string) error  // now, to survive one
 	Read(name string) (string, error)
 	Lock(name string) (unlock func(), err error)
 }
@@ -28,10 +29,16 @@ type Dir struct {
 	Files
 
 	mu      sync.Mutex
-	pending map[string]string // file name to text
+	pending map[string]note // by file name
 	failed  error
 	writing bool
 	idle    *sync.Cond
+}
+
+// A note is what is to be written.
+type note struct {
+	text  string
+	lasts bool // it must survive a crash of the host
 }
 
 // In is the notes in the directory at path.
@@ -39,16 +46,21 @@ func In(path string) *Dir { return On(disk(path)) }
 
 // On is the notes that files keeps.
 func On(files Files) *Dir {
-	d := &Dir{Files: files, pending: map[string]string{}}
+	d := &Dir{Files: files, pending: map[string]note{}}
 	d.idle = sync.NewCond(&d.mu)
 	return d
 }
 
 // Put has a note written soon.
-func (d *Dir) Put(name, text string) {
+func (d *Dir) Put(name, text string) { d.put(name, note{text: text}) }
+
+// PutToLast is Put, for a note that survives a crash of the host once it is written.
+func (d *Dir) PutToLast(name, text string) { d.put(name, note{text: text, lasts: true}) }
+
+func (d *Dir) put(name string, n note) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.pending[name] = text
+	d.pending[name] = n
 	if !d.writing {
 		d.writing = true
 		go d.writeAll()
@@ -60,11 +72,15 @@ func (d *Dir) writeAll() {
 	defer d.mu.Unlock()
 	for len(d.pending) > 0 {
 		todo := d.pending
-		d.pending = map[string]string{}
+		d.pending = map[string]note{}
 		d.mu.Unlock()
 		var errs []error
-		for name, text := range todo {
-			errs = append(errs, d.Write(name, text))
+		for name, n := range todo {
+			write := d.Write
+			if n.lasts {
+				write = d.Keep
+			}
+			errs = append(errs, write(name, n.text))
 		}
 		d.mu.Lock()
 		d.failed = errors.Join(errs...)
@@ -87,22 +103,42 @@ func (d *Dir) Sync() error {
 type disk string
 
 // Write writes a note now. It need not survive a crash of the host.
-func (d disk) Write(name, text string) error {
+func (d disk) Write(name, text string) error { return d.write(name, note{text: text}) }
+
+// Keep writes a note now, to survive a crash of the host.
+func (d disk) Keep(name, text string) error { return d.write(name, note{text, true}) }
+
+func (d disk) write(name string, n note) error {
 	path := filepath.Join(string(d), name)
 	temp := fmt.Sprintf("%s.new%d", path, os.Getpid()) // short-lived commands may write the same note
-	err := os.WriteFile(temp, []byte(text), 0o644)
+	err := os.WriteFile(temp, []byte(n.text), 0o644)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(string(d), 0o755); err == nil {
-			err = os.WriteFile(temp, []byte(text), 0o644)
+			err = os.WriteFile(temp, []byte(n.text), 0o644)
 		}
+	}
+	if err == nil && n.lasts {
+		err = toDisk(temp)
 	}
 	if err == nil {
 		err = os.Rename(temp, path)
+	}
+	if err == nil && n.lasts {
+		err = toDisk(string(d))
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil
+}
+
+// toDisk waits until a file, or the names in a directory, are on the disk.
+func toDisk(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // Read is the text of a note, without white space around it.

@@ -27,7 +27,7 @@ func TestPut(t *testing.T) {
 	}
 	want(t, d, "role", "stand-by")
 	want(t, d, "pkg_state", "")
-	d.Put("role", "active\n")
+	d.PutToLast("role", "active\n")
 	if err := d.Sync(); err != nil {
 		t.Fatal(err)
 	}
