@@ -57,10 +57,11 @@ func (c *Client) noteTerm(name string, term uint64) {
 type refusedForNow struct{ error }
 
 // meet waits, on meeting another cluster than the one that this node knows, until no lease of the
-// old one on this lock can run any more: as a server waits, by the clock that goes slower, from
-// when the node met it first (rule 11). Another lock may have to wait longer: so the node goes
+// old one on the lock called name can run any more: as a server waits, by the clock that goes slower, from
+// when the node met the new one first, or heard the old one work last (rule 11), by its own times or those
+// of the holder that it saw, whichever are longer. Another lock may have to wait longer: so the node goes
 // on knowing the old cluster until no lease can be that long.
-func (c *Client) meet(ctx context.Context, files *Files, id string, times lock.Times) error {
+func (c *Client) meet(ctx context.Context, files *Files, id, name string, times lock.Times) error {
 	const longest = 24 * time.Hour
 	known := files.Cluster()
 	if known == id || id == "" {
@@ -70,23 +71,47 @@ func (c *Client) meet(ctx context.Context, files *Files, id string, times lock.T
 	if err != nil {
 		return err
 	}
-	if left := times.Silence() - c.Clock.Now().Shortest(met); left > 0 {
+	silence := max(times.Silence(), files.HolderTimes(name).Silence())
+	if left := silence - c.Clock.Now().Shortest(met); left > 0 {
 		c.Log.Warn("the lock servers are another cluster than before: waiting until nothing of the old one can run",
 			"was", known, "is", id, "seconds", int(left.Seconds()))
 	}
-	for {
+	for told := false; ; {
 		passed := c.Clock.Now().Shortest(met)
-		if passed >= max(longest, times.Silence()) {
+		switch {
+		case passed >= max(longest, silence):
 			return files.SetCluster(id)
-		}
-		if passed >= times.Silence() {
+		case passed >= silence:
 			return nil
-		}
-		pause(ctx, max(times.Silence()-passed, time.Millisecond))
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case c.works(ctx, known):
+			if !told {
+				c.Log.Warn("some of the lock servers still work in the old cluster: the wait begins when they do not", "was", known, "is", id)
+			}
+			told = true
+			if met, err = files.meet(id, c.Clock.Now()); err != nil {
+				return err
+			}
 		}
+		pause(ctx, min(max(silence-passed, time.Millisecond), time.Second))
 	}
+}
+
+// works says whether one of the servers is in that cluster, and knows a leader there.
+func (c *Client) works(ctx context.Context, cluster string) (works bool) {
+	servers := c.order()
+	said := make(chan bool, len(servers))
+	for _, s := range servers {
+		go func() { // ends by Get's own limit
+			var status lock.Status
+			said <- c.Get(ctx, s.Entry, "/v1/server", &status) == nil && status.Cluster == cluster && status.Leader != ""
+		}()
+	}
+	for range servers {
+		works = <-said || works
+	}
+	return works
 }
 
 // join notes the first cluster that this node meets. A note that cannot be written is only

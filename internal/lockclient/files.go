@@ -35,12 +35,35 @@ func (f *Files) Note(name string, l lock.Lock, left time.Duration) {
 	holder, previous := lock.Invalid, l.Previous
 	if l.Held() {
 		holder = l.Node
+		f.saw(name, l.Times)
 	}
 	if previous == "" {
 		previous = lock.Invalid
 	}
 	f.notes.Put(name+"_htsp", fmt.Sprintf("%s %d %d %s\n", holder, l.Term, l.Seq, previous))
 	f.notes.Put(name+"_counter", fmt.Sprintf("%d\n", int(math.Round(left.Seconds()))))
+}
+
+// saw notes what times the holder of a lock lives by, where that is known: see HolderTimes.
+func (f *Files) saw(name string, times lock.Times) {
+	file, text := name+"_times", fmt.Sprint(int64(times.Timeout), " ", int64(times.Stop))
+	f.mu.Lock()
+	same := f.known[file] == text
+	f.mu.Unlock()
+	if times == (lock.Times{}) || same {
+		return
+	}
+	f.remember(file, text)
+	f.notes.PutToLast(file, text+"\n")
+}
+
+// HolderTimes is what the last holder of a lock lived by, as far as this node saw it: other servers than then may
+// know nothing of it.
+func (f *Files) HolderTimes(name string) (times lock.Times) {
+	if _, err := fmt.Sscan(f.recall(name+"_times", "0 0"), &times.Timeout, &times.Stop); err != nil {
+		return lock.Times{}
+	}
+	return times
 }
 
 // Free writes that this node does not hold the lock.
@@ -150,6 +173,15 @@ func (f *Files) met(id string, now lease.Time) (lease.Time, error) {
 		case n == 3: // of an older version
 			return lease.FromBoot(at, now), nil
 		}
+	}
+	return f.meet(id, now)
+}
+
+// meet notes that this node met the cluster called id now.
+func (f *Files) meet(id string, now lease.Time) (lease.Time, error) {
+	boot, err := lease.BootID()
+	if err != nil {
+		return now, err
 	}
 	return now, f.notes.Write("cluster_met", fmt.Sprintln(id, boot, int64(now.Boot()), int64(now.Raw())))
 }

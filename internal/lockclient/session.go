@@ -190,7 +190,7 @@ func (s *Session) ask(ctx context.Context, w Wish, cluster *string) (lock.State,
 		return lock.State{}, nil, err
 	}
 	if a.Stranger {
-		if err := s.client.meet(ctx, s.files, at.cluster, w.Times); err != nil {
+		if err := s.client.meet(ctx, s.files, at.cluster, w.Name, w.Times); err != nil {
 			return lock.State{}, nil, err
 		}
 		*cluster = at.cluster

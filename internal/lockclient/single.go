@@ -178,7 +178,7 @@ func (s *Single) acquire(ctx context.Context) (Result, error) {
 	q := lock.AcquireRequest{Name: s.name, Owner: s.owner, Times: s.times, Cluster: s.files.Cluster(), Floor: s.files.Term(s.name)}
 	a, at, err := s.client.acquire(ctx, q)
 	if err == nil && a.Stranger {
-		if err = s.client.meet(ctx, s.files, at.cluster, s.times); err == nil {
+		if err = s.client.meet(ctx, s.files, at.cluster, s.name, s.times); err == nil {
 			q.Cluster = at.cluster
 			a, at, err = s.client.acquire(ctx, q)
 		}
