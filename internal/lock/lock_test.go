@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +201,18 @@ func restored(t *testing.T, table *Table) *Table {
 		t.Fatalf("Restore(Snapshot) = %s, want %s", got, want)
 	}
 	return again
+}
+
+// A term that a node says it has seen raises the next one, but never so far that the terms run out.
+func TestFloorHasALimit(t *testing.T) {
+	t.Parallel()
+	for floor, want := range map[uint64]uint64{0: 1, 41: 42, MaxFloor: MaxFloor + 1, math.MaxUint64: MaxFloor + 1} {
+		e := acquire(0, "", anna)
+		e.Floor = floor
+		if l, changed, err := NewTable().Apply(e, e.RaftTerm); err != nil || !changed || l.Term != want {
+			t.Errorf("with floor %d the term is %d (%v, %v), want %d", floor, l.Term, changed, err, want)
+		}
+	}
 }
 
 func TestRestore(t *testing.T) {
