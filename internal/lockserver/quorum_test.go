@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -77,5 +78,71 @@ func TestAskedLastItself(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What the answers of b and c, of which one must agree, make of question 5 in term 7. What was answered
+// later stands, also where an answer of an earlier connection comes after it.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	type answer struct {
+		from         raft.ServerID
+		number, term uint64
+	}
+	for _, row := range []struct {
+		name    string
+		answers []answer
+		want    string
+	}{
+		{"none", nil, "open"},
+		{"yes", []answer{{"b", 5, 7}}, "yes"},
+		{"yes, to a later question", []answer{{"c", 9, 7}}, "yes"},
+		{"to the question before", []answer{{"b", 4, 7}, {"c", 4, 7}}, "open"},
+		{"of one that is behind", []answer{{"b", 5, 6}}, "open"},
+		{"of one that is behind, then yes", []answer{{"b", 5, 6}, {"c", 5, 7}}, "yes"},
+		{"of a later term", []answer{{"b", 5, 8}}, errDeposed.Error()},
+		{"of a later term, to the question before", []answer{{"b", 4, 8}}, "open"},
+		{"of a stranger", []answer{{"x", 5, 7}}, "open"},
+		{"late, after one that is behind", []answer{{"b", 6, 6}, {"b", 5, 7}}, "open"},
+	} {
+		a := newAsker(nil)
+		for _, id := range []raft.ServerID{"b", "c", "x"} {
+			a.peers[id] = &peer{}
+		}
+		w := &waiter{number: 5, term: 7, voters: []raft.ServerID{"b", "c"}, need: 1, done: make(chan error, 1)}
+		a.waiters[w] = true
+		for _, said := range row.answers {
+			a.heard(a.peers[said.from], said.number, said.term)
+		}
+		got := "open"
+		select {
+		case err := <-w.done:
+			got = "yes"
+			if err != nil {
+				got = err.Error()
+			}
+		default:
+		}
+		if got != row.want {
+			t.Errorf("%s: %s, want %s", row.name, got, row.want)
+		}
+	}
+}
+
+// An answer to another question than the one that was asked is none.
+func TestAnswerToAnotherQuestion(t *testing.T) {
+	t.Parallel()
+	for _, number := range []uint64{6, 7, 8} {
+		here, there := net.Pipe()
+		go func() {
+			_, _, err := readNumbers(there)
+			_ = errors.Join(err, writeNumbers(there, number, 3), there.Close()) // the test sees what came
+		}()
+		if term, err := question(here, 7); (err == nil) != (number == 7) || err == nil && term != 3 {
+			t.Errorf("to question 7 an answer to %d: term %d, %v", number, term, err)
+		}
+		if err := here.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
