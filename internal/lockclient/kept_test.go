@@ -18,6 +18,17 @@ type at struct {
 
 func (a at) Now() lease.Time { return a.now }
 
+// openKept is the lock p as files keep it, an hour after the boot of a host that slept for ten minutes.
+func openKept(t *testing.T, files *Files) *Single {
+	t.Helper()
+	clock := at{now: lease.Reading(time.Hour, 50*time.Minute)}
+	s, err := OpenSingle(&Client{Config: Config{Clock: clock}}, "x", files, "p", lock.Times{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // What is kept between two calls is read again as it was, from an older version too, which kept one clock;
 // and an older version finds the words that it knows.
 func TestKept(t *testing.T) {
@@ -27,14 +38,6 @@ func TestKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := lease.Reading(time.Hour, 50*time.Minute)
-	open := func(files *Files) *Single {
-		t.Helper()
-		s, err := OpenSingle(&Client{Config: Config{Clock: at{now: now}}}, "x", files, "p", lock.Times{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
 	times := lock.Times{Timeout: 3 * time.Second, Stop: time.Second}
 	old := kept{session: "s1", term: 7, seq: 3, end: now.Add(2 * time.Second), prev: "y", times: times, before: lock.Invalid}
 	slewed := old
@@ -53,18 +56,18 @@ func TestKept(t *testing.T) {
 		if err := files.notes.Write("p_lease", row.text+"\n"); err != nil {
 			t.Fatal(err)
 		}
-		got := open(files).kept
+		got := openKept(t, files).kept
 		if row.want.before == lock.Invalid && got.before == "" {
 			got.before = lock.Invalid
 		}
 		if got != row.want {
 			t.Errorf("%s: %+v, want %+v", name, got, row.want)
 		}
-		s := open(files)
+		s := openKept(t, files)
 		if err := s.keep(); err != nil {
 			t.Fatal(err)
 		}
-		if again := open(files).kept; again.end != row.want.end || again.session != "s1" || again.freed != row.want.freed {
+		if again := openKept(t, files).kept; again.end != row.want.end || again.session != "s1" || again.freed != row.want.freed {
 			t.Errorf("%s, written and read: %+v", name, again)
 		}
 		text, err := files.notes.Read("p_lease")
@@ -73,12 +76,21 @@ func TestKept(t *testing.T) {
 			t.Errorf("%s is written as %q, %v", name, text, err)
 		}
 	}
+}
+
+// What is not whole, or of another boot, is nothing to go on with.
+func TestKeptOfNoUse(t *testing.T) {
+	t.Parallel()
+	boot, err := lease.BootID()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, text := range []string{"", "s1", "s1 another-boot 7 3 3602000000000 y 3000000000 1000000000 false", fmt.Sprint("s1 ", boot, " 7 3 3602 y 3 1 true 6")} {
 		files := NewFiles(t.TempDir())
 		if err := files.notes.Write("p_lease", text); err != nil {
 			t.Fatal(err)
 		}
-		if k := open(files).kept; k.session == "s1" || k.term != 0 {
+		if k := openKept(t, files).kept; k.session == "s1" || k.term != 0 {
 			t.Errorf("%q is taken for %+v", text, k)
 		}
 	}
