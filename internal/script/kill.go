@@ -156,7 +156,7 @@ func (r *Runner) busy(a *Action) (map[int]proc, error) {
 
 // Alive lists everything of the package that is alive.
 func (r *Runner) Alive() ([]Process, error) {
-	found, err := r.findAll()
+	found, err := r.sure(r.findAll)()
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package script
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -55,5 +56,29 @@ func TestScriptsRunAfterAKill(t *testing.T) {
 	}
 	if _, err := os.Stat(r.Cgroup()); r.Cgroup() != "" && err == nil {
 		t.Errorf("%s is left behind", r.Cgroup())
+	}
+}
+
+// A process shows no environment in the moment in which it becomes another program. Who asks what is
+// alive is not to hear "nothing" for that.
+func TestAliveWhileItExecs(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "none", `setsid sh again & until [ -s pids ]; do sleep 0.01; done`)
+	if err := os.WriteFile(filepath.Join(s.home, "again"), []byte("[ -s pids ] || echo $$ >pids\nexec sh again\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.run("start")
+	pid := s.pid("pids")
+	missed := 0
+	for range 200 {
+		s.mu.Lock()
+		clear(s.seen) // as of a manager that has just begun
+		s.mu.Unlock()
+		if got := alivePIDs(t, s.Runner); !slices.Contains(got, pid) {
+			missed++
+		}
+	}
+	if missed > 3 { // a single look misses it about 10 times
+		t.Errorf("not seen in %d looks of 200", missed)
 	}
 }
