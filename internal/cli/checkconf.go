@@ -172,6 +172,7 @@ func serviceCheckConf(ctx context.Context, env *Env, packages []string) error {
 	if up && !s.killable(name, p) {
 		v.showList("", []string{"warning: " + failover.NotKillable})
 	}
+	v.showList("", unitDoubts(ctx, p.KillUnits))
 	var faults []error
 	if !same {
 		faults = append(faults, errors.New("the nodes differ"))

@@ -35,7 +35,7 @@ type Params struct {
 	FenceRequired bool          // fence_required: nobody takes over unless the fence succeeded; default no
 	FenceTimeout  time.Duration // fence_timeout: how long a fence may take; default 60 s
 
-	KillUnits []string // kill_unit_0, ...: systemd units that belong to the package
+	KillUnits []string // kill_unit_0, ...: systemd units that belong to the package; they must have Restart=no
 	VIPs      []string // vip_ip_0, ...: its addresses, those that are addresses
 	Mounts    []string // fs_dir_0, ...: its mount points; known only with ForceUmount
 
