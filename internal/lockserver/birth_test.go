@@ -283,3 +283,56 @@ func TestClusterNotNoted(t *testing.T) {
 		}
 	})
 }
+
+// A server is born once: not again into another cluster, nor into one that was to begin without it.
+func TestBornOnce(t *testing.T) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+		c.leader()
+		s := c.hosts["a"]
+		cluster := s.self.Cluster
+		for _, record := range []birth{{"another", []string{s.self.ID}}, {"another", []string{"a/another"}}} {
+			if err := s.born(record); err == nil {
+				t.Errorf("it was born again, into %v", record)
+			}
+		}
+		if err := s.born(birth{cluster, []string{s.self.ID}}); err != nil || s.self.Cluster != cluster {
+			t.Errorf("in its own cluster: %v; it is in %s, was in %s", err, s.self.Cluster, cluster)
+		}
+		if _, err := os.Stat(s.Mark); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What keeps the servers a, b and c from beginning a cluster, by what b and c say of themselves (rule 11).
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	said := func(entry string, change func(*lock.Status)) lock.Status {
+		s := lock.Status{Entry: entry, ID: entry + "/1", List: []string{"c", "b", "a"}}
+		if change != nil {
+			change(&s)
+		}
+		return s
+	}
+	for _, row := range []struct {
+		name, want string
+		b          func(*lock.Status)
+		silent     bool
+	}{
+		{"nothing", "", nil, false},
+		{"one does not answer", "b to be reached", nil, true},
+		{"one is in a cluster", "the cluster that b is in", func(s *lock.Status) { s.Marked, s.Cluster = true, "another" }, false},
+		{"one was in a cluster, and lost its state", "the cluster that b is in", func(s *lock.Status) { s.Marked, s.Lost = true, true }, false},
+		{"one has another list", "b to have the same lock_servers", func(s *lock.Status) { s.List = []string{"a", "b"} }, false},
+		{"one is another", "b calls itself d", func(s *lock.Status) { s.Entry = "d" }, false},
+	} {
+		others := map[string]lock.Status{"b": said("b", row.b), "c": said("c", nil)}
+		if row.silent {
+			delete(others, "b")
+		}
+		s := &Server{Config: Config{Entry: "a"}, current: three}
+		if got := s.missing(others); (got == "") != (row.want == "") || !strings.Contains(got, row.want) {
+			t.Errorf("%s: it waits for %q, want %q", row.name, got, row.want)
+		}
+	}
+}
