@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"backtowork/internal/lease"
 )
 
 // A step is conditional on the log entry that the servers were last changed by.
@@ -199,5 +201,34 @@ func TestCrashInSteps(t *testing.T) {
 			c.start(l)
 		}
 		c.voters(60*time.Second, five...)
+	})
+}
+
+// A cluster of one whose list is longer serves only while it has looked lately, and all were there to be
+// taken in (rule 11).
+func TestAloneOnlyWhileItLooks(t *testing.T) {
+	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
+		c.leader()
+		s := c.hosts["a"]
+		s.mu.Lock()
+		s.current = []string{"a", "b"}
+		s.mu.Unlock()
+		for ago, serves := range map[time.Duration]bool{0: true, trustedLooks - 1: true, trustedLooks: false} {
+			s.mu.Lock()
+			s.grows = s.Clock.Now().Add(-ago)
+			s.mu.Unlock()
+			if why := s.loneliness(); (why == "") != serves {
+				t.Errorf("%v after the last look: %q", ago, why)
+			}
+		}
+		s.mu.Lock()
+		s.grows = lease.Time{}
+		s.mu.Unlock()
+		if s.loneliness() == "" {
+			t.Error("it serves, and has never seen all")
+		}
+		s.mu.Lock()
+		s.current = []string{"a"}
+		s.mu.Unlock()
 	})
 }

@@ -298,3 +298,48 @@ func TestRemember(t *testing.T) {
 		}
 	}
 }
+
+// Why the state of a server that was in a cluster is not believed (rule 12).
+func TestDoubt(t *testing.T) {
+	t.Parallel()
+	was := fileID{Inode: 5, Born: 7}
+	for _, row := range []struct {
+		name, want string
+		file       fileID
+		missing    int // writes of the database
+		change     func(*Server)
+	}{
+		{"none", "", was, 0, nil},
+		{"none: the database may be ahead", "", was, -1, nil},
+		{"none: birth times are not told", "", fileID{Inode: 5}, 0, nil},
+		{"another file", "a copy", fileID{Inode: 6, Born: 7}, 0, nil},
+		{"another file that has its number", "a copy", fileID{Inode: 5, Born: 8}, 0, nil},
+		{"an old copy in place", "the last 2 writes are missing", was, 2, nil},
+		{"no count", "not known any more", was, 0, func(s *Server) { _ = os.Remove(s.tallyFile()) }},
+		{"others remember more", errOutrun.Error(), was, 0, func(s *Server) { s.self.Outrun = true }},
+	} {
+		dir := t.TempDir()
+		db, err := openStore(dir+"/raft.db", func(err error) { t.Error(err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range uint64(5) {
+			if err := db.SetUint64([]byte("k"), i+1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := &Server{Config: Config{Mark: dir + "/mark"}, store: db, self: identity{File: was}}
+		if err := os.WriteFile(s.tallyFile(), tallyOf(uint64(5+row.missing)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if row.change != nil {
+			row.change(s)
+		}
+		if got := s.doubt(row.file); (got == "") != (row.want == "") || !strings.Contains(got, row.want) {
+			t.Errorf("%s: %q, want %q", row.name, got, row.want)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
