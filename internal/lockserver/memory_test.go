@@ -343,3 +343,36 @@ func TestDoubt(t *testing.T) {
 		}
 	}
 }
+
+// A server whose number of starts another remembers already, from a start that it does not know of, runs on
+// an old copy: it finds that out before it takes part.
+func TestOutrunByOne(t *testing.T) {
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
+		c.leader()
+		time.Sleep(time.Second) // all have met
+		starts := c.hosts["b"].self.Starts
+		c.stop("b")
+		file := c.stateDir("b") + "/identity"
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var self identity
+		if err := json.Unmarshal(b, &self); err != nil {
+			t.Fatal(err)
+		}
+		self.Starts = starts - 1 // as it was before its last start
+		if b, err = json.Marshal(self); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.start("b")
+		c.ends("b", ErrAgain)
+		c.start("b")
+		if now := c.hosts["b"].self.ID; now == self.ID {
+			t.Errorf("on an old copy of its state b is still %s", now)
+		}
+	})
+}
