@@ -54,3 +54,17 @@ func TestRestoreVoids(t *testing.T) {
 		t.Error("who waits for the lock is not told")
 	}
 }
+
+// tableOf is a table with one lock, p.
+func tableOf(t *testing.T, k lock.Lock) *lock.Table {
+	t.Helper()
+	b, err := json.Marshal(map[string]any{"v": lock.Version, "locks": map[string]lock.Lock{"p": k}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := lock.Restore(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
