@@ -247,6 +247,6 @@ func execGiven(path string, to io.ReadWriteCloser, packages []string, env ...str
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
 		return err
 	}
-	env = append(append(environ(), env...), fmt.Sprintf("%s=%d", deadmanFD, f.Fd()))
+	env = append(append(environ(), env...), script.AsideMark+"=back-to-work", fmt.Sprintf("%s=%d", deadmanFD, f.Fd()))
 	return syscall.Exec(path, append([]string{"back-to-work"}, packages...), env)
 }

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -134,7 +133,7 @@ func (v *server) fatal(err error) {
 	doomed := v.doomed
 	v.mu.Unlock()
 	v.s.note(nil, "lock server %s ends by itself: %v", v.entry, err)
-	if !doomed || !strings.Contains(err.Error(), "the disk has not answered") {
+	if !doomed || !errors.Is(err, lockserver.ErrDiskHangs) {
 		v.s.violate(nil, "lock server %s died: %v", v.entry, err)
 	}
 	go v.crash(false)
