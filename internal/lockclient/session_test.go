@@ -14,18 +14,23 @@ import (
 	"backtowork/internal/virtual"
 )
 
+// deaf is a client whose server is down, and counts what it is asked.
+func deaf(asked *atomic.Int32) *Client {
+	return NewClient(Config{
+		Servers: []Server{{"a", "a"}}, Clock: lease.Scaled(1), Log: slog.New(slog.DiscardHandler), Host: "x",
+		Dial: func(context.Context, string) (net.Conn, error) {
+			asked.Add(1)
+			return nil, errors.New("connection refused")
+		},
+	})
+}
+
 // A lock is renewed only if the loop of its holder has turned since it was renewed last.
 func TestRenewsWhatTurns(t *testing.T) {
 	dir := t.TempDir()
 	virtual.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
-		c := NewClient(Config{
-			Servers: []Server{{"a", "a"}}, Clock: lease.Scaled(1), Log: slog.New(slog.DiscardHandler), Host: "x",
-			Dial: func(context.Context, string) (net.Conn, error) {
-				asked.Add(1)
-				return nil, errors.New("connection refused")
-			},
-		})
+		c := deaf(&asked)
 		defer c.Close()
 		s := NewSession(c, "x", NewFiles(dir))
 		w := Wish{Name: "p", Times: lock.Times{Timeout: time.Hour}, Pace: time.Second}
@@ -57,6 +62,59 @@ func TestRenewsWhatTurns(t *testing.T) {
 		}
 		if err := s.files.Sync(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// holds runs test on a lock that was had just now, with a timeout of 9 s and a stop timeout of 6 s.
+func holds(t *testing.T, test func(t *testing.T, c *Client, h *Held)) {
+	t.Helper()
+	dir := t.TempDir()
+	virtual.Test(t, func(t *testing.T) {
+		c := deaf(new(atomic.Int32))
+		defer c.Close()
+		s := NewSession(c, "x", NewFiles(dir))
+		h := s.hold(Wish{Name: "p", Times: lock.Times{Timeout: 9 * time.Second, Stop: 6 * time.Second}, Pace: time.Minute}, lock.Lock{Term: 1}, c.Clock.Now())
+		test(t, c, h)
+		h.released()
+		if err := s.files.Sync(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// An answer that comes after the end of the lease changes nothing, also where it is seen before the end is.
+func TestAnswerAfterTheEnd(t *testing.T) {
+	holds(t, func(t *testing.T, c *Client, h *Held) {
+		h.stopLook() // who looks at the end is late
+		time.Sleep(8 * time.Second)
+		sent := c.Clock.Now()
+		time.Sleep(time.Second)
+		h.renewed(sent, "")
+		select {
+		case <-h.Lost():
+		default:
+			t.Error("an answer after the end of the lease renewed it")
+		}
+	})
+}
+
+// A lock is renewed every third of its timeout where its pace is longer.
+func TestDueByTheTimeout(t *testing.T) {
+	holds(t, func(t *testing.T, c *Client, h *Held) {
+		if due := h.dueIn(c.Clock.Now()); due != 3*time.Second {
+			t.Errorf("the next renewal is due in %v", due)
+		}
+	})
+}
+
+// A shorter stop timeout binds at once, whatever the servers say (rule 20).
+func TestShortenStop(t *testing.T) {
+	holds(t, func(t *testing.T, c *Client, h *Held) {
+		h.Shorten(t.Context(), lock.Times{Timeout: time.Minute, Stop: 2 * time.Second})
+		end, kill := h.Ends()
+		if now := c.Clock.Now(); end.Left(now) != 9*time.Second || kill.Left(now) != 11*time.Second {
+			t.Errorf("the lease ends in %v, the kill end is in %v", end.Left(now), kill.Left(now))
 		}
 	})
 }
