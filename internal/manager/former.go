@@ -57,10 +57,10 @@ type former struct {
 }
 
 // findFormer finds out what there is to go on with: from the deadman, or from the note that a
-// manager left which was killed together with its deadman.
+// manager left which was killed together with its deadman. Who is told by the deadman needs no disk for that.
 func (g *Group) findFormer(m *member) error {
 	r, err := ReadRecord(m.dir.Notes(), g.Boot)
-	if err != nil {
+	if err != nil && g.earlier == nil {
 		return err
 	}
 	if g.earlier != nil {
@@ -73,6 +73,7 @@ func (g *Group) findFormer(m *member) error {
 	}
 	m.lived = livedBy(r.Lived)
 	f, ok, past := FormerOf(r.Word, g.Clock.Now())
+	m.leaves = g.earlier != nil || r.Mark != "" || ok || past // else there was none, or it has ended in good order
 	if m.clear = past; ok {
 		m.former = &former{f, r.Word}
 		if g.earlier == nil && !g.AfterDeadman && (r.Word.Doing == string(failover.Halting) || r.Word.Doing == string(failover.Halted)) {

@@ -47,7 +47,7 @@ type member struct {
 func (g *Group) newMember(ctx context.Context, name string) (_ *member, err error) {
 	m := &member{
 		Group: g, name: name, say: g.Say, signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8),
-		closed: make(chan struct{}), leaves: g.earlier != nil, free: true,
+		closed: make(chan struct{}), leaves: true, free: true,
 	}
 	if m.dir, err = g.takeDir(ctx, name); err != nil {
 		return nil, err
@@ -60,7 +60,6 @@ func (g *Group) newMember(ctx context.Context, name string) (_ *member, err erro
 	if err := g.findFormer(m); err != nil {
 		return nil, err
 	}
-	m.leaves = m.leaves || m.former != nil || m.clear
 	if m.scripts, err = g.Scripts(name, m.mark, m.also, false); err != nil {
 		return nil, err
 	}
@@ -68,19 +67,8 @@ func (g *Group) newMember(ctx context.Context, name string) (_ *member, err erro
 	if err != nil {
 		return nil, AboutPackage(name, err)
 	}
-	if m.lived != nil && (m.former != nil || m.clear) { // its processes count as alive
-		m.free = false
-		m.scripts.SetUnits(m.lived.standing().And(params.Standing()).Units)
-	} else {
-		m.lived = nil
-		m.scripts.SetUnits(params.KillUnits)
-	}
-	left, err := m.scripts.Alive()
-	if err != nil {
+	if err := m.findLeft(params); err != nil {
 		return nil, err
-	}
-	if m.former == nil && left != "" {
-		m.clear, m.leaves = true, true
 	}
 	if params.SelfFence {
 		if m.reset, err = g.Reset(); err != nil && m.former == nil {
@@ -90,6 +78,29 @@ func (g *Group) newMember(ctx context.Context, name string) (_ *member, err erro
 	m.take(params)
 	m.keepRecord(m.last)
 	return m, nil
+}
+
+// findLeft finds out what of the package is left. Where it is not gone on with, and the record says that nothing
+// is, it is known by the units of params alone; but what is left all the same was set up by what the record says.
+func (m *member) findLeft(params failover.Params) error {
+	before, knows := m.lived, m.former != nil || m.clear
+	m.lived = nil
+	units := params.Standing()
+	if before != nil && knows { // its processes count as alive
+		units = before.standing().And(units)
+	}
+	m.scripts.SetUnits(units.Units)
+	left, err := m.scripts.Alive()
+	if err != nil {
+		return err
+	}
+	if m.former == nil && left != "" {
+		m.clear, m.leaves, knows = true, true, true
+	}
+	if before != nil && knows {
+		m.lived, m.free = before, false
+	}
+	return nil
 }
 
 // read asks the package for its parameters. What runs is not stopped because they became bad: it is gone on

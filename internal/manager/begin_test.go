@@ -1,0 +1,139 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"backtowork/internal/deadman"
+	"backtowork/internal/failover"
+	"backtowork/internal/lease"
+)
+
+// scripted is a package of which nothing runs, or what alive says.
+type scripted struct {
+	Scripts
+	fault error // of an echo
+	alive string
+	units []string
+}
+
+func (s *scripted) Echo(context.Context, string) (string, error) { return "", s.fault }
+func (s *scripted) Alive() (string, error)                       { return s.alive, nil }
+func (s *scripted) SetUnits(units []string)                      { s.units = units }
+func (s *scripted) Cgroup() string                               { return "/cgroup/now" }
+func (s *scripted) Close() error                                 { return nil }
+func (s *scripted) Leave() error                                 { return nil }
+func (s *scripted) Abandon() error                               { return nil }
+
+// groupAt is a group at home whose only package is s. also is told the cgroups that its processes may be in.
+func groupAt(home Home, s *scripted, also *[]string) *Group {
+	return &Group{Config: Config{Common: Common{
+		Node: "h1", Version: "test", PID: 1, Boot: "boot", Clock: lease.System(), Log: slog.New(slog.DiscardHandler),
+		Say: func(string) {}, Dirs: home, Killer: func(int) func() { return func() {} },
+		Scripts: func(_, _ string, other []string, _ bool) (Scripts, error) {
+			if also != nil {
+				*also = other
+			}
+			return s, nil
+		},
+	}}}
+}
+
+// A start that fails leaves what an earlier manager has left: where processes carry the mark that only the
+// record knows, the next start would not find them, and begin the package beside them.
+func TestFailedStartLeavesTheRecord(t *testing.T) {
+	t.Parallel()
+	free := Record{Boot: "boot", Node: "h1", Mark: "m", Word: deadman.Word{Package: "p", Phase: deadman.Free}}
+	for name, c := range map[string]struct {
+		record func(path string) error
+		script scripted
+	}{
+		"a record that cannot be read": {func(path string) error { return os.MkdirAll(path, 0o755) }, scripted{}},
+		"a script that cannot be run": {func(path string) error {
+			return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(free.note()), 0o644))
+		}, scripted{fault: errors.New("no such file")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			home := Home(t.TempDir())
+			path := filepath.Join(home.Path("p"), recordNote)
+			if err := c.record(path); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := groupAt(home, &c.script, nil).newMember(t.Context(), "p"); err == nil {
+				t.Fatal("the package is begun")
+			}
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("what an earlier manager has left is gone: %v", err)
+			}
+		})
+	}
+}
+
+// A start that fails where there was nothing leaves nothing.
+func TestFailedStartLeavesNothing(t *testing.T) {
+	t.Parallel()
+	home := Home(t.TempDir())
+	if _, err := groupAt(home, &scripted{fault: errors.New("no such file")}, nil).newMember(t.Context(), "p"); err == nil {
+		t.Fatal("the package is begun")
+	}
+	if _, err := os.Stat(home.Path("p")); !os.IsNotExist(err) {
+		t.Errorf("a directory is left: %v", err)
+	}
+}
+
+// Who is told by the deadman what there is goes on, whatever the disk says of it.
+func TestGoesOnWithoutTheRecord(t *testing.T) {
+	t.Parallel()
+	home := Home(t.TempDir())
+	if err := os.MkdirAll(filepath.Join(home.Path("p"), recordNote), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	g := groupAt(home, &scripted{}, nil)
+	now := g.Clock.Now()
+	g.earlier = &deadman.Attached{
+		Words: map[string]deadman.Word{"p": {
+			Package: "p", Phase: deadman.Held, Session: "s", Term: 3, Doing: "running", End: now.Add(time.Minute), Kill: now.Add(2 * time.Minute),
+		}},
+		Origins: map[string]deadman.Origin{"p": {Package: "p", Mark: "m"}},
+	}
+	m, err := g.newMember(t.Context(), "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.dir.Leave()
+	if m.former == nil || m.former.Term != 3 || m.mark != "m" {
+		t.Errorf("it goes on with %+v, mark %q", m.former, m.mark)
+	}
+}
+
+// Of a package of which processes are left though its record says that nothing is, that is taken away which the
+// record says was set up.
+func TestWhatIsLeftWasSetUp(t *testing.T) {
+	t.Parallel()
+	before := lived{Params: failover.Params{VIPs: []string{"192.0.2.1"}, KillUnits: []string{"u.service"}}}
+	for alive, want := range map[string]string{"": "", "daemon (pid 7)": "192.0.2.1"} {
+		home, s := Home(t.TempDir()), &scripted{alive: alive}
+		r := Record{Boot: "boot", Node: "h1", Mark: "m", Lived: before.text(), Word: deadman.Word{Package: "p", Phase: deadman.Free}}
+		if err := home.Notes("p").Write(recordNote, r.note()); err != nil {
+			t.Fatal(err)
+		}
+		m, err := groupAt(home, s, nil).newMember(t.Context(), "p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.dir.Leave()
+		if got := strings.Join(m.standing().VIPs, " "); got != want || m.clear != (alive != "") {
+			t.Errorf("alive is %q: the addresses %q are taken away, clear is %t", alive, got, m.clear)
+		}
+		if got := strings.Join(s.units, " "); (got != "") != (alive != "") {
+			t.Errorf("alive is %q: the units are %q", alive, got)
+		}
+	}
+}
