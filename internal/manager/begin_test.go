@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,6 +44,12 @@ func groupAt(home Home, s *scripted, also *[]string) *Group {
 			return s, nil
 		},
 	}}}
+}
+
+// leave ends m as by kill -9.
+func leave(m *member) {
+	m.dir.Leave()
+	_ = m.dir.Notes().Sync()
 }
 
 // A start that fails leaves what an earlier manager has left: where processes carry the mark that only the
@@ -107,7 +114,7 @@ func TestGoesOnWithoutTheRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.dir.Leave()
+	defer leave(m)
 	if m.former == nil || m.former.Term != 3 || m.mark != "m" {
 		t.Errorf("it goes on with %+v, mark %q", m.former, m.mark)
 	}
@@ -128,12 +135,43 @@ func TestWhatIsLeftWasSetUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer m.dir.Leave()
+		defer leave(m)
 		if got := strings.Join(m.standing().VIPs, " "); got != want || m.clear != (alive != "") {
 			t.Errorf("alive is %q: the addresses %q are taken away, clear is %t", alive, got, m.clear)
 		}
 		if got := strings.Join(s.units, " "); (got != "") != (alive != "") {
 			t.Errorf("alive is %q: the units are %q", alive, got)
+		}
+	}
+}
+
+// Other parameters that are told while the lock is given back do not make the record say what was before: who comes
+// after both would run a stop script beside another node's start.
+func TestRecordOfTheLastWord(t *testing.T) {
+	t.Parallel()
+	home := Home(t.TempDir())
+	g := groupAt(home, &scripted{}, nil)
+	m, err := g.newMember(t.Context(), "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave(m)
+	g.link = deadman.NewLink(deadman.Hello{Packages: []deadman.Origin{m.origin()}}, nil, func(string) {}, nil)
+	for range 2000 {
+		m.remember(deadman.Word{Package: "p", Phase: deadman.Held, Session: "s"})
+		var told sync.WaitGroup
+		for i := range 20 {
+			told.Go(func() {
+				if i == 10 {
+					m.remember(deadman.Word{Package: "p", Phase: deadman.Free})
+				} else {
+					m.tell()
+				}
+			})
+		}
+		told.Wait()
+		if m.last.Phase != deadman.Free {
+			t.Fatalf("the lock was given back, and the record says %+v", m.last)
 		}
 	}
 }

@@ -137,9 +137,9 @@ func (m *member) take(params failover.Params) {
 		now.Before = m.lived.standing()
 	}
 	m.lived = now
+	m.scripts.SetUnits(now.standing().Units)
 	wants := params.SelfFence && m.reset == nil // it may be asked for only now
 	m.mu.Unlock()
-	m.scripts.SetUnits(now.standing().Units)
 	if wants {
 		reset, err := m.Reset()
 		if err != nil {
@@ -165,10 +165,10 @@ func (m *member) starting(ctx context.Context) {
 	added := !now.Same(known)
 	if added {
 		m.lived = &lived{Params: m.lived.Params, Before: now}
+		m.scripts.SetUnits(now.Units)
 	}
 	m.mu.Unlock()
 	if added {
-		m.scripts.SetUnits(now.Units)
 		m.tell()
 		_ = m.link.Settle(ctx, m.name) // where ctx has ended there is no start
 	}
@@ -176,30 +176,30 @@ func (m *member) starting(ctx context.Context) {
 
 // tell has the deadman, and who comes after both, know what the package is run by.
 func (m *member) tell() {
-	if m.link != nil {
-		m.link.Update(m.origin())
-		m.mu.Lock()
-		last := m.last
-		m.mu.Unlock()
-		m.keepRecord(last)
+	if m.link == nil {
+		return
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.link.Update(m.originNow())
+	m.putRecord()
 }
 
 // settled is that nothing is set up, or that something is from now on.
 func (m *member) settled(free bool) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	was := m.free
 	m.free = free
 	stale := free && m.lived != nil && !m.lived.Before.Empty()
 	if stale {
 		m.lived = &lived{Params: m.lived.Params}
 	}
-	units := m.lived.standing().Units
-	m.mu.Unlock()
-	if was != free && stale {
-		m.scripts.SetUnits(units)
-		m.link.Update(m.origin())
+	if was == free || !stale {
+		return
 	}
+	m.scripts.SetUnits(m.lived.standing().Units)
+	m.link.Update(m.originNow())
 }
 
 // remember keeps a word for a manager that may have to go on with the package, and the mark: a
@@ -211,9 +211,15 @@ func (m *member) remember(w deadman.Word) {
 
 func (m *member) keepRecord(w deadman.Word) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.last = w
-	r := Record{m.Boot, m.Node, m.mark, m.scripts.Cgroup(), m.lived.text(), w}
-	m.mu.Unlock()
+	m.putRecord()
+}
+
+// putRecord has the last word written, with what the package is run by. m.mu is held: what is told of the one at
+// the same time as of the other must not undo it.
+func (m *member) putRecord() {
+	r := Record{m.Boot, m.Node, m.mark, m.scripts.Cgroup(), m.lived.text(), m.last}
 	m.dir.Notes().Put(recordNote, r.note())
 }
 
@@ -260,6 +266,11 @@ func (m *member) resetNow() {
 func (m *member) origin() deadman.Origin {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.originNow()
+}
+
+// originNow is origin, for who holds m.mu.
+func (m *member) originNow() deadman.Origin {
 	return deadman.Origin{Package: m.name, Mark: m.mark, Cgroup: m.scripts.Cgroup(), Params: m.lived.text()}
 }
 
