@@ -15,12 +15,13 @@ type Hello struct {
 	Packages []Origin `json:"packages,omitempty"`
 }
 
-// An Origin is a package, what is in the environment of all its processes, the cgroup that they are in,
-// and its parameters, which mean nothing here.
+// An Origin is a package, what is in the environment of all its processes, the cgroup that they are in, others that
+// some may be in yet, and its parameters, which mean nothing here.
 type Origin struct {
 	Package string          `json:"package"`
 	Mark    string          `json:"mark"`
 	Cgroup  string          `json:"cgroup,omitempty"`
+	Also    []string        `json:"also,omitempty"`
 	Params  json.RawMessage `json:"params,omitempty"`
 }
 

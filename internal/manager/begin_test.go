@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -173,5 +174,26 @@ func TestRecordOfTheLastWord(t *testing.T) {
 		if m.last.Phase != deadman.Free {
 			t.Fatalf("the lock was given back, and the record says %+v", m.last)
 		}
+	}
+}
+
+// The cgroup of an earlier name of this host is looked at for as long as there is a record: who was to kill what is in
+// it may be killed before that.
+func TestEarlierCgroupsStay(t *testing.T) {
+	t.Parallel()
+	home, s, also := Home(t.TempDir()), &scripted{}, []string(nil)
+	r := Record{Boot: "boot", Node: "h0", Mark: "m", Cgroup: "/cgroup/then", Word: deadman.Word{Package: "p", Phase: deadman.Free}}
+	if err := home.Notes("p").Write(recordNote, r.note()); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // each killed when it has only just begun
+		m, err := groupAt(home, s, &also).newMember(t.Context(), "p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(also, "/cgroup/then") || !slices.Contains(m.origin().Also, "/cgroup/then") {
+			t.Errorf("looked at besides are %q, and by the deadman %q", also, m.origin().Also)
+		}
+		leave(m)
 	}
 }

@@ -117,7 +117,7 @@ func (d *deadmanProcess) open(o deadman.Origin) (err error) {
 	if w.flock, err = d.Dirs.Guard(o.Package); err != nil {
 		return err
 	}
-	if w.scripts, err = d.Scripts(o.Package, o.Mark, []string{o.Cgroup}, true); err != nil {
+	if w.scripts, err = d.Scripts(o.Package, o.Mark, cgroups(o.Cgroup, o.Also), true); err != nil {
 		return err
 	}
 	w.scripts.SetUnits(w.standing().Units)
@@ -261,7 +261,7 @@ func (d *deadmanProcess) answer(pkg string) func(Request) Answer {
 func (d *deadmanProcess) free(p *watched, of *notes.Dir) {
 	o := p.known.Load().Origin
 	r := Record{
-		Boot: d.Boot, Node: d.Node, Mark: o.Mark, Cgroup: o.Cgroup, Lived: o.Params,
+		Boot: d.Boot, Node: d.Node, Mark: o.Mark, Cgroup: o.Cgroup, Also: o.Also, Lived: o.Params,
 		Word: deadman.Word{Package: o.Package, Phase: deadman.Free},
 	}
 	if err := of.Write(recordNote, r.note()); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
@@ -22,6 +23,7 @@ type Record struct {
 	Node   string          `json:"node"`
 	Mark   string          `json:"mark"` // in the environment of all processes of the package
 	Cgroup string          `json:"cgroup,omitempty"`
+	Also   []string        `json:"also,omitempty"`  // others, from when this host had other names
 	Lived  json.RawMessage `json:"lived,omitempty"` // see lived
 	Word   deadman.Word    `json:"word"`
 }
@@ -65,12 +67,10 @@ func (g *Group) findFormer(m *member) error {
 	}
 	if g.earlier != nil {
 		origin := g.earlier.Origins[m.name]
-		r.Mark, r.Cgroup, r.Lived, r.Word = origin.Mark, origin.Cgroup, origin.Params, g.earlier.Words[m.name]
+		r.Mark, r.Cgroup, r.Also, r.Lived, r.Word = origin.Mark, origin.Cgroup, origin.Also, origin.Params, g.earlier.Words[m.name]
 	}
 	m.mark = r.Mark
-	if r.Cgroup != "" {
-		m.also = []string{r.Cgroup}
-	}
+	m.also = cgroups(r.Cgroup, r.Also)
 	m.lived = livedBy(r.Lived)
 	f, ok, past := FormerOf(r.Word, g.Clock.Now())
 	m.leaves = g.earlier != nil || r.Mark != "" || ok || past // else there was none, or it has ended in good order
@@ -88,6 +88,16 @@ func (g *Group) findFormer(m *member) error {
 		m.dir.Notes().Put(recordNote, Record{Boot: g.Boot, Node: g.Node, Mark: m.mark, Word: m.last}.note())
 	}
 	return nil
+}
+
+// cgroups is own and also, each once.
+func cgroups(own string, also []string) (all []string) {
+	for _, c := range append(slices.Clone(also), own) {
+		if c != "" && !slices.Contains(all, c) {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // A lived is what a manager lives by, and what was set up by it or by what it lived by before: what a

@@ -219,7 +219,7 @@ func (m *member) keepRecord(w deadman.Word) {
 // putRecord has the last word written, with what the package is run by. m.mu is held: what is told of the one at
 // the same time as of the other must not undo it.
 func (m *member) putRecord() {
-	r := Record{m.Boot, m.Node, m.mark, m.scripts.Cgroup(), m.lived.text(), m.last}
+	r := Record{m.Boot, m.Node, m.mark, m.scripts.Cgroup(), m.also, m.lived.text(), m.last}
 	m.dir.Notes().Put(recordNote, r.note())
 }
 
@@ -271,7 +271,7 @@ func (m *member) origin() deadman.Origin {
 
 // originNow is origin, for who holds m.mu.
 func (m *member) originNow() deadman.Origin {
-	return deadman.Origin{Package: m.name, Mark: m.mark, Cgroup: m.scripts.Cgroup(), Params: m.lived.text()}
+	return deadman.Origin{Package: m.name, Mark: m.mark, Cgroup: m.scripts.Cgroup(), Also: m.also, Params: m.lived.text()}
 }
 
 // AboutPackage names the package in every line of err.
