@@ -118,17 +118,14 @@ func serviceStop(ctx context.Context, env *Env, packages []string) error {
 // halt asks whoever runs the package to halt it, until nobody does: where its manager has just died, the
 // next one is to halt. With dots there is one a second.
 func halt(ctx context.Context, home manager.Home, name string, out io.Writer, dots bool) error {
-	asked := 0 // the process
+	var asked toldToHalt
 	for i := 1; ; i++ {
 		pid, err := home.ManagerOf(name)
 		if pid == 0 && !home.Guarded(name) || err != nil {
 			return err
 		}
-		if pid != 0 && pid != asked {
-			_, err := home.Ask(ctx, name, manager.Request{What: manager.Halt})
-			if err == nil {
-				asked = pid
-			} else if !errors.Is(err, manager.ErrNobody) && ctx.Err() == nil {
+		if pid != 0 {
+			if err := asked.ask(ctx, home, name, pid, i%10 == 0); err != nil {
 				return err
 			}
 		}
@@ -141,6 +138,35 @@ func halt(ctx context.Context, home manager.Home, name string, out io.Writer, do
 			fmt.Fprint(out, ".")
 		}
 	}
+}
+
+// A toldToHalt is who has said that it will halt a package.
+type toldToHalt struct {
+	pid int
+	run string
+}
+
+// ask asks process pid, unless it was. Once it was, looks has it looked whether the process has become another
+// program, as by an upgrade that was under way: that may not have heard.
+func (t *toldToHalt) ask(ctx context.Context, home manager.Home, name string, pid int, looks bool) error {
+	if pid == t.pid {
+		limited, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if !looks {
+			return nil
+		}
+		if is, err := home.Ask(limited, name, manager.Request{What: manager.State}); err != nil || is.Run == t.run {
+			return nil // or it does not answer now: it is looked at again
+		}
+	}
+	a, err := home.Ask(ctx, name, manager.Request{What: manager.Halt})
+	switch {
+	case err == nil:
+		*t = toldToHalt{pid, a.Run}
+	case !errors.Is(err, manager.ErrNobody) && ctx.Err() == nil:
+		return err
+	}
+	return nil
 }
 
 func serviceStatus(_ context.Context, env *Env, args []string) error {

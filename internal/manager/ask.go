@@ -40,6 +40,7 @@ type Answer struct {
 	Version string `json:"version"`         // of its program
 	Node    string `json:"node"`            // that it goes by
 	Doing   string `json:"doing"`           // the state of the package
+	Run     string `json:"run,omitempty"`   // differs for each program that a process becomes: what one heard the next may not have
 }
 
 // ErrNobody is why a request was not answered: there is no manager now, or it ended before it answered.

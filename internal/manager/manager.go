@@ -91,13 +91,14 @@ type Group struct {
 	members []*member
 	link    *deadman.Link     // with the deadman
 	earlier *deadman.Attached // the deadman of a manager that this one goes on for; nil if there was none
+	run     string            // see Answer
 
 	upgrading sync.Mutex
 }
 
 // New takes hold of packages, with everything checked that can be before a lock is asked for.
 func New(ctx context.Context, cfg Config, packages []string) (_ *Group, err error) {
-	g := &Group{Config: cfg}
+	g := &Group{Config: cfg, run: lockclient.NewID()}
 	if err := g.Aside(); err != nil {
 		g.Log.Debug("the manager stays in this cgroup", "reason", err)
 	}

@@ -339,7 +339,7 @@ func (m *member) order(o failover.Order) {
 
 // answer does what a user asks of the package's manager.
 func (m *member) answer(ctx context.Context, q Request) Answer {
-	a := Answer{Version: m.Version, Node: m.Node}
+	a := Answer{Version: m.Version, Node: m.Node, Run: m.Group.run}
 	switch q.What {
 	case Halt:
 		m.signal(syscall.SIGTERM)
