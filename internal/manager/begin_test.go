@@ -197,3 +197,21 @@ func TestEarlierCgroupsStay(t *testing.T) {
 		leave(m)
 	}
 }
+
+// A log that cannot be opened keeps a package from being begun, and not from being gone on with.
+func TestBeginWithoutOutput(t *testing.T) {
+	t.Parallel()
+	for _, earlier := range []*deadman.Attached{nil, {}} {
+		g := groupAt(Home(t.TempDir()), &scripted{}, nil)
+		g.Output = func(string) (func(string), func(), error) { return nil, nil, os.ErrPermission }
+		g.earlier = earlier
+		m := &member{Group: g, name: "p", say: g.Say}
+		g.members = []*member{m, {}}
+		if err := g.begin(m); (err == nil) != (earlier != nil) {
+			t.Errorf("goes on: %t: begin = %v", earlier != nil, err)
+		}
+		if m.say == nil {
+			t.Error("there is nowhere to say anything")
+		}
+	}
+}

@@ -70,7 +70,7 @@ func (g *Group) findFormer(m *member) error {
 		r.Mark, r.Cgroup, r.Also, r.Lived, r.Word = origin.Mark, origin.Cgroup, origin.Also, origin.Params, g.earlier.Words[m.name]
 	}
 	m.mark = r.Mark
-	m.also = cgroups(r.Cgroup, r.Also)
+	m.also = r.Cgroups()
 	m.lived = livedBy(r.Lived)
 	f, ok, past := FormerOf(r.Word, g.Clock.Now())
 	m.leaves = g.earlier != nil || r.Mark != "" || ok || past // else there was none, or it has ended in good order
@@ -89,6 +89,9 @@ func (g *Group) findFormer(m *member) error {
 	}
 	return nil
 }
+
+// Cgroups is all that processes of the package may be in, by their names on this host.
+func (r Record) Cgroups() []string { return cgroups(r.Cgroup, r.Also) }
 
 // cgroups is own and also, each once.
 func cgroups(own string, also []string) (all []string) {

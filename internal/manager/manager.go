@@ -152,10 +152,16 @@ func (g *Group) wanted(packages []string) []string {
 }
 
 // begin is the last before a member runs.
-func (g *Group) begin(m *member) (err error) {
+func (g *Group) begin(m *member) error {
 	if len(g.members) > 1 && g.Output != nil {
-		if m.say, m.silent, err = g.Output(m.name); err != nil {
+		say, silent, err := g.Output(m.name)
+		switch {
+		case err == nil:
+			m.say, m.silent = say, silent
+		case g.earlier == nil:
 			return err
+		default: // what runs is not stopped for it
+			m.say("error: " + err.Error())
 		}
 	}
 	if g.Begun != nil {

@@ -52,6 +52,7 @@ type Config struct {
 	Cgroup  string   // "": the mounted cgroup2; "none": work without; else a cgroup2 directory
 	Also    []string // other cgroups (see Runner.Cgroup) that processes of the package may be in, from when this host had another name
 	Beside  bool     // another process runs the package: its cgroups are left as they are at the end
+	GoesOn  bool     // the package may run already: that its log cannot be opened is no reason to stop it
 }
 
 // Runner runs the script of one package. Its methods may be called at the same time.
@@ -91,14 +92,9 @@ func New(cfg Config) (*Runner, error) {
 	r := &Runner{cfg: cfg, running: make(map[*Action]struct{}), seen: make(map[int]uint64)}
 	r.env = environment(cfg)
 	r.marks = [][]byte{mark("BTW_SESSION", cfg.Session), mark("BTW_LOCK", cfg.Lock)}
-	dir := filepath.Join(cfg.Home, "log")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("cannot make the log directory: %w", err)
-	}
 	var err error
-	r.log, err = os.OpenFile(filepath.Join(dir, cfg.Name+".log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the log of package %q: %w", cfg.Name, err)
+	if r.log, err = openLog(cfg); err != nil {
+		return nil, err
 	}
 	if r.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
 		r.log.Close()
@@ -114,6 +110,25 @@ func New(cfg Config) (*Runner, error) {
 	}
 	expected.join(r)
 	return r, nil
+}
+
+// openLog opens the package's log. Who goes on does without, as on a disk that became read-only.
+func openLog(cfg Config) (*os.File, error) {
+	dir := filepath.Join(cfg.Home, "log")
+	err := os.MkdirAll(dir, 0o755)
+	if err != nil {
+		err = fmt.Errorf("cannot make the log directory: %w", err)
+	} else {
+		var log *os.File
+		if log, err = os.OpenFile(filepath.Join(dir, cfg.Name+".log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644); err == nil {
+			return log, nil
+		}
+		err = fmt.Errorf("cannot open the log of package %q: %w", cfg.Name, err)
+	}
+	if !cfg.GoesOn {
+		return nil, err
+	}
+	return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 }
 
 // Close closes the log and removes the cgroups that are empty. Processes are left alone.
@@ -138,7 +153,7 @@ func (r *Runner) Leave() error {
 
 // Abandon is Close for a package that was not begun: an empty log goes too.
 func (r *Runner) Abandon() error {
-	if info, err := r.log.Stat(); err == nil && info.Size() == 0 {
+	if info, err := r.log.Stat(); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
 		_ = os.Remove(r.log.Name())
 	}
 	return r.Close()

@@ -181,3 +181,29 @@ func TestOOMScore(t *testing.T) {
 		}
 	})
 }
+
+// Who goes on with a package does without its log; who begins it does not. What is not begun leaves what
+// stands for the log alone.
+func TestNewWithoutLog(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, "log"), nil, 0o644); err != nil { // no directory can be made there
+		t.Fatal(err)
+	}
+	cfg := Config{Home: home, Name: "p", Lock: "p", Session: "s", Cgroup: "none"}
+	if r, err := New(cfg); err == nil {
+		_ = r.Close()
+		t.Error("a package is begun without a log")
+	}
+	cfg.GoesOn = true
+	r, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Abandon(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(os.DevNull); err != nil {
+		t.Error(err)
+	}
+}
