@@ -28,6 +28,8 @@ type Link struct {
 	say   func(string)
 	none  func() // is called once where there was no deadman for goneLimit
 
+	instead func() // is called when a deadman was told all there is
+
 	mu    sync.Mutex
 	words map[string]Word
 	dirty map[string]bool
@@ -46,7 +48,7 @@ func NewLink(hello Hello, spawn Spawn, say func(string), none func()) *Link {
 	l := &Link{
 		hello: hello, spawn: spawn, say: say, none: none,
 		words: map[string]Word{}, dirty: map[string]bool{}, heard: make(chan struct{}), wake: make(chan struct{}, 1),
-		detach: make(chan chan io.ReadWriteCloser),
+		detach: make(chan chan io.ReadWriteCloser), instead: func() {},
 	}
 	for _, o := range hello.Packages {
 		l.words[o.Package] = Word{Package: o.Package, Phase: Free}
@@ -86,7 +88,14 @@ type Attached struct {
 	kill    func()
 }
 
-// Dismiss ends the deadman of at; what runs is unguarded until there is another.
+// Succeed makes l start a deadman in the place of that of at, which is ended only when the next has been told
+// all there is: it waits until that has let go, and a manager that is killed between the two leaves it to the next.
+func (l *Link) Succeed(at *Attached) {
+	l.Tell(at.Words)
+	l.instead = sync.OnceFunc(at.Dismiss)
+}
+
+// Dismiss ends the deadman of at; what runs is unguarded unless there is another.
 func (at *Attached) Dismiss() {
 	var words []Word
 	for _, w := range at.Words { // as they are: what runs goes on
@@ -123,7 +132,10 @@ func (l *Link) Close() {
 }
 
 // ask asks one question. A deadman that does not answer is killed.
-func ask(w *wire, kill func(), q question) (answer, error) {
+func ask(w *wire, kill func(), q question) (answer, error) { return askAnd(w, kill, q, func() {}) }
+
+// askAnd is ask, and does sent once the question is on its way.
+func askAnd(w *wire, kill func(), q question, sent func()) (answer, error) {
 	over := time.AfterFunc(answerLimit, func() {
 		kill()
 		_ = w.Close()
@@ -133,6 +145,7 @@ func ask(w *wire, kill func(), q question) (answer, error) {
 	if err := w.send(q); err != nil {
 		return a, err
 	}
+	sent()
 	if err := w.receive(&a); err != nil {
 		return a, err
 	}
@@ -162,7 +175,7 @@ func (l *Link) connect() error {
 		}
 	}
 	l.mu.Unlock()
-	if _, err = ask(w, kill, question{Hello: &hello, Words: words}); err != nil {
+	if _, err = askAnd(w, kill, question{Hello: &hello, Words: words}, l.instead); err != nil {
 		kill()
 		_ = w.Close()
 		return fmt.Errorf("cannot start the deadman: %w", err)

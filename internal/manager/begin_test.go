@@ -1,9 +1,13 @@
 package manager
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -213,5 +217,50 @@ func TestBeginWithoutOutput(t *testing.T) {
 		if m.say == nil {
 			t.Error("there is nowhere to say anything")
 		}
+	}
+}
+
+// A deadman of another version is let go only when the next one has been told of what runs: a manager that is killed
+// between the two would leave it to nobody.
+func TestDeadmanIsReplacedWhenTheNextKnows(t *testing.T) {
+	t.Parallel()
+	events := make(chan string, 10)
+	end := func(name, hello string) net.Conn {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { _ = theirs.Close() })
+		go func() {
+			in := bufio.NewScanner(theirs)
+			for in.Scan() {
+				answer := "{}"
+				switch text := in.Text(); {
+				case strings.Contains(text, `"over":true`):
+					events <- name + " is let go"
+				case strings.Contains(text, `"hello"`):
+					answer = hello
+					if strings.Contains(text, `"term":3`) {
+						events <- name + " knows of p"
+					}
+				}
+				fmt.Fprintln(theirs, answer)
+			}
+		}()
+		return ours
+	}
+	g := groupAt(Home(t.TempDir()), &scripted{}, nil)
+	var err error
+	g.earlier, err = deadman.Attach(end("the old one", `{"version":"old","pid":9,"words":[{"package":"p","phase":"held","term":3}],"origins":[{"package":"p","mark":"m"}]}`),
+		g.Killer, deadman.Hello{PID: 1, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Spawn = func() (io.ReadWriteCloser, func(), error) {
+		return end("the new one", `{"version":"test","pid":10}`), func() {}, nil
+	}
+	g.members = []*member{{Group: g, name: "p", mark: "m", scripts: &scripted{}, lived: &lived{}}}
+	if err := g.openLink(); err != nil {
+		t.Fatal(err)
+	}
+	if first, then := <-events, <-events; first != "the new one knows of p" || then != "the old one is let go" {
+		t.Errorf("first %s, then %s", first, then)
 	}
 }

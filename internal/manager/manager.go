@@ -202,8 +202,7 @@ func (g *Group) openLink() error {
 		g.link.Use(g.earlier)
 		return nil
 	default: // its deadman is of another version: it knows an older stop ladder
-		g.earlier.Dismiss()
-		g.link.Tell(g.earlier.Words)
+		g.link.Succeed(g.earlier)
 		if err := g.link.Open(); err != nil { // it is tried again, and if that is of no use the packages are halted
 			g.Say("error: " + err.Error())
 		}
