@@ -19,6 +19,7 @@ import (
 	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
 	"backtowork/internal/lease"
+	"backtowork/internal/lockclient"
 )
 
 // scripted is a package of which nothing runs, or what alive says.
@@ -220,6 +221,17 @@ func TestBeginWithoutOutput(t *testing.T) {
 	}
 }
 
+// A tapped connection tells of what is written to it.
+type tapped struct {
+	net.Conn
+	saw func(text string)
+}
+
+func (c tapped) Write(b []byte) (int, error) {
+	c.saw(string(b))
+	return c.Conn.Write(b)
+}
+
 // A deadman of another version is let go only when the next one has been told of what runs: a manager that is killed
 // between the two would leave it to nobody.
 func TestDeadmanIsReplacedWhenTheNextKnows(t *testing.T) {
@@ -229,22 +241,22 @@ func TestDeadmanIsReplacedWhenTheNextKnows(t *testing.T) {
 		ours, theirs := net.Pipe()
 		t.Cleanup(func() { _ = theirs.Close() })
 		go func() {
-			in := bufio.NewScanner(theirs)
-			for in.Scan() {
-				answer := "{}"
-				switch text := in.Text(); {
-				case strings.Contains(text, `"over":true`):
-					events <- name + " is let go"
-				case strings.Contains(text, `"hello"`):
-					answer = hello
-					if strings.Contains(text, `"term":3`) {
-						events <- name + " knows of p"
-					}
+			for in := bufio.NewScanner(theirs); in.Scan(); {
+				if strings.Contains(in.Text(), `"hello"`) {
+					fmt.Fprintln(theirs, hello)
+				} else {
+					fmt.Fprintln(theirs, "{}")
 				}
-				fmt.Fprintln(theirs, answer)
 			}
 		}()
-		return ours
+		return tapped{ours, func(text string) {
+			switch {
+			case strings.Contains(text, `"over":true`):
+				events <- name + " is let go"
+			case strings.Contains(text, `"hello"`) && strings.Contains(text, `"term":3`):
+				events <- name + " knows of p"
+			}
+		}}
 	}
 	g := groupAt(Home(t.TempDir()), &scripted{}, nil)
 	var err error
@@ -262,5 +274,43 @@ func TestDeadmanIsReplacedWhenTheNextKnows(t *testing.T) {
 	}
 	if first, then := <-events, <-events; first != "the new one knows of p" || then != "the old one is let go" {
 		t.Errorf("first %s, then %s", first, then)
+	}
+}
+
+// A start that fails in the end, where a package runs from before, does not tell a deadman that nothing of it runs.
+func TestFailedStartTellsNoDeadman(t *testing.T) {
+	t.Parallel()
+	home := Home(t.TempDir())
+	cfg := groupAt(home, &scripted{}, nil).Config
+	now := cfg.Clock.Now()
+	w := deadman.Word{Package: "p", Phase: deadman.Held, Session: "s", Term: 3, Doing: "running", End: now.Add(time.Minute), Kill: now.Add(2 * time.Minute)}
+	if err := home.Notes("p").Write(recordNote, Record{Boot: "boot", Node: "h1", Mark: "m", Word: w}.note()); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Aside = func() error { return nil }
+	cfg.Ready = func(context.Context, bool) error { return nil }
+	cfg.Session = func() (*lockclient.Session, error) { return nil, nil }
+	cfg.Output = func(string) (func(string), func(), error) { return nil, nil, os.ErrPermission }
+	told := make(chan string, 10)
+	cfg.Spawn = func() (io.ReadWriteCloser, func(), error) {
+		ours, theirs := net.Pipe()
+		go func() {
+			for in := bufio.NewScanner(theirs); in.Scan(); {
+				told <- in.Text()
+				fmt.Fprintln(theirs, "{}")
+			}
+		}()
+		return ours, func() {}, nil
+	}
+	if _, err := New(t.Context(), cfg, []string{"p", "q"}); err == nil {
+		t.Fatal("the packages are begun")
+	}
+	for len(told) > 0 {
+		if text := <-told; strings.Contains(text, `"over":true`) {
+			t.Errorf("a deadman was told %s", text)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(home.Path("p"), recordNote)); err != nil {
+		t.Errorf("what there is to go on with is gone: %v", err)
 	}
 }

@@ -128,13 +128,13 @@ func New(ctx context.Context, cfg Config, packages []string) (_ *Group, err erro
 	if g.session, err = g.Session(); err != nil {
 		return nil, err
 	}
-	if err := g.openLink(); err != nil {
-		return nil, err
-	}
 	for _, m := range g.members {
 		if err := g.begin(m); err != nil {
 			return nil, err
 		}
+	}
+	if err := g.openLink(); err != nil { // last: a deadman that knows of what runs is not to be told that nothing does
+		return nil, err
 	}
 	return g, nil
 }
@@ -151,7 +151,7 @@ func (g *Group) wanted(packages []string) []string {
 	})
 }
 
-// begin is the last before a member runs.
+// begin is the last before the deadman is told of a member.
 func (g *Group) begin(m *member) error {
 	if len(g.members) > 1 && g.Output != nil {
 		say, silent, err := g.Output(m.name)

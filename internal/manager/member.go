@@ -310,6 +310,9 @@ func (m *member) closeNow() {
 func (m *member) undo() {
 	switch {
 	case m.leaves:
+		if m.silent != nil {
+			m.silent()
+		}
 		if m.scripts != nil {
 			_ = m.scripts.Leave()
 		}
