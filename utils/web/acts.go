@@ -72,12 +72,7 @@ func (f *findings) judgeActs(pkg string) {
 	f.violations = append(f.violations, beside(pkg, acts)...)
 	f.violations = append(f.violations, oneTerm(pkg, acts)...)
 	f.violations = append(f.violations, f.termsBack(pkg, starts(acts))...)
-	wrong := previous(pkg, acts)
-	if f.logs.byName("away-and-back") {
-		f.violations = append(f.violations, wrong...)
-	} else {
-		f.passedOver = append(f.passedOver, wrong...)
-	}
+	f.violations = append(f.violations, previous(pkg, acts)...)
 }
 
 // beside is the starts and stops that ran at the same time on one host.

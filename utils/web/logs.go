@@ -22,7 +22,7 @@ import (
 //	hN/opt/P.acts     the notes of the package's scripts: see acts.go
 //	hN/bg/client.log  the answers that a client had: TIME HOST
 const (
-	begins    = "begin"     // and the seed, and the faults that were asked for by name
+	begins    = "begin"     // and the seed
 	healed    = "healed"    // all faults of the round are undone
 	up        = "up"        // all is well again
 	late      = "late"      // it is not, and should be
@@ -90,11 +90,6 @@ func (l *logs) each(pattern string, limit int64, take func(host, name, text stri
 		take(filepath.Base(filepath.Dir(filepath.Dir(path))), name, text)
 	}
 	return nil
-}
-
-// byName says whether the fault was asked for by name, though it finds what is not mended yet.
-func (l *logs) byName(fault string) bool {
-	return len(l.events) > 0 && slices.Contains(strings.Split(l.events[0].pkg, ","), fault)
 }
 
 func readTail(path string, limit int64) (string, error) {

@@ -114,9 +114,6 @@ func (f *findings) print(w io.Writer) error {
 	for _, v := range f.violations {
 		fmt.Fprintln(w, v)
 	}
-	for _, v := range f.passedOver {
-		fmt.Fprintln(w, "passed over:", v)
-	}
 	_, err := fmt.Fprintln(w, "logs:", f.logs.dir)
 	return err
 }
@@ -137,7 +134,6 @@ type (
 		Twice      []jsonBoth  `json:"twice"`
 		AfterThaw  []jsonBoth  `json:"after_thaw"`
 		Violations []string    `json:"violations"`
-		PassedOver []string    `json:"passed_over"`
 		Logs       string      `json:"logs"`
 	}
 	jsonRow struct {
@@ -173,7 +169,7 @@ func (f *findings) printJSON(w io.Writer) error {
 	r := jsonReport{
 		Faults: f.faults, Unblocked: f.count[unblocked], Started: f.count[started], Answers: f.answers,
 		LongestGap: f.longestGap.Seconds(), Overlaps: inJSON(f.overlaps), Twice: inJSON(f.twice), AfterThaw: inJSON(f.thaws),
-		Table: []jsonRow{}, Rounds: []jsonRound{}, Violations: append([]string{}, f.violations...), PassedOver: append([]string{}, f.passedOver...), Logs: f.logs.dir,
+		Table: []jsonRow{}, Rounds: []jsonRound{}, Violations: append([]string{}, f.violations...), Logs: f.logs.dir,
 	}
 	r.Seed, r.Seconds = f.seed()
 	for _, row := range f.table() {

@@ -56,7 +56,6 @@ type findings struct {
 	thaws      []both // on two hosts, and allowed
 	count      map[string]int
 	violations []string
-	passedOver []string // what would be one, but is not mended yet
 }
 
 func look(l *logs) *findings {
