@@ -128,7 +128,8 @@ func (f *findings) termsBack(pkg string, starts []act) (wrong []string) {
 
 // previous is the starts that were told of another node than the one that had the lock before. Who that
 // was, the scripts of all nodes tell by their terms, as far as any ran; who started it last may still be
-// named though another had the lock since.
+// named though another had the lock since. One that lost the lock by silence stays named until a start has
+// succeeded: so the next start may be told what the last one was told, but never of its own node.
 func previous(pkg string, acts []act) (wrong []string) {
 	holders := map[uint64]string{}
 	for _, a := range acts {
@@ -146,7 +147,11 @@ func previous(pkg string, acts []act) (wrong []string) {
 
 // couldSay says whether a start that follows another may be told what it was told as BTW_PREVIOUS.
 func couldSay(a, before act, holders map[uint64]string) bool {
-	if a.previous == before.node {
+	switch a.previous {
+	case before.node:
+		return true
+	case a.node, "-":
+	case before.previous:
 		return true
 	}
 	for term := before.term + 1; term < a.term; term++ {

@@ -50,6 +50,8 @@ func TestReportOfScripts(t *testing.T) {
 		{"a wrong node before", map[string]string{"h2/opt/web.acts": acted("start", 5, "h3", "h2", 1004.2, 1004.6)}, 1, "PREVIOUS: web: the start of term 5 on h2 from "},
 		{"its own name", map[string]string{"h2/opt/web.acts": acted("start", 5, "h2", "h2", 1004.2, 1004.6)}, 1, " was told h2, after the start of term 4 on h1 from "},
 		{"none before", map[string]string{"h2/opt/web.acts": acted("start", 5, "-", "h2", 1004.2, 1004.6)}, 1, "PREVIOUS: "},
+		{"the last start failed, and who was silent is still named", map[string]string{"h3/opt/web.acts": acted("start", 6, "h1", "h3", 1008, 1008.1)}, 0, "!PREVIOUS"},
+		{"the same, of itself", map[string]string{"h1/opt/web.acts": h1 + acted("start", 6, "h1", "h1", 1008, 1008.1)}, 1, "PREVIOUS: web: the start of term 6 on h1 "},
 		{"by another name", map[string]string{"h1/opt/web.acts": acted("start", 4, "-", "h1x", 1000, 1000.1), "h2/opt/web.acts": acted("start", 5, "h1x", "h2", 1004.2, 1004.6)}, 0, "!PREVIOUS"},
 		{"another had it, without a start", map[string]string{"h3/opt/web.acts": status(5, "h1", "h3"), "h2/opt/web.acts": acted("start", 6, "h3", "h2", 1004.2, 1004.6)}, 0, "!PREVIOUS"},
 		{"the same, and the first is still named", map[string]string{"h3/opt/web.acts": status(5, "h1", "h3"), "h2/opt/web.acts": acted("start", 6, "h1", "h2", 1004.2, 1004.6)}, 0, "!PREVIOUS"},
