@@ -39,6 +39,7 @@ func TestNeverTwo(t *testing.T) {
 		{name: "B12", tell: serverInitAgain},
 		{name: "B4unit", tell: unitKilled},
 		{name: "B2", tell: stopFails},
+		{name: "homefull", tell: homeFull},
 		{name: "fencefails", tell: fenceFails},
 		{name: "fencerequired", tell: fenceRequired},
 		{name: "upgrade", tell: upgradeUnderClient},

