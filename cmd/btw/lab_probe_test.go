@@ -37,8 +37,8 @@ esac
 
 // beatScript is a probe that does without the marker, and that a test can make misbehave: what
 // stands in /opt/beat.conf of its host counts. The parameters there, and how=fail, hang or lie
-// (stop exits 1, hangs for ever, exits 0, and stops nothing), and deaf=yes (its process ignores
-// TERM). All that it needs is outside of labHome, so it runs while that hangs.
+// (stop exits 1, hangs for ever, exits 0, and stops nothing), deaf=yes (its process ignores TERM), and
+// env="env -i" (that has nothing of ours in its environment). All that it needs is outside of labHome, so it runs while that hangs.
 const beatScript = `#!/bin/sh
 pace=1
 timeout=8
@@ -46,13 +46,14 @@ start_timeout=4
 stop_timeout=4
 how=
 deaf=
+env=
 pid=/tmp/beat.pid
 [ ! -f /opt/beat.conf ] || . /opt/beat.conf
 case $1 in
  echo) eval "echo \"\$$2\"" ;;
  start)
-   ( [ "$deaf" != yes ] || trap '' TERM
-     run=$(date +%s.%N) ; while : ; do date "+$run %s.%N" ; sleep 0.02 ; done >> /opt/beat.run ) < /dev/null > /dev/null 2>&1 &
+   $env sh -c '[ "$0" != yes ] || trap "" TERM
+     run=$(date +%s.%N) ; while : ; do date "+$run %s.%N" ; sleep 0.02 ; done >> /opt/beat.run' "$deaf" < /dev/null > /dev/null 2>&1 &
    echo $! > $pid ;;
  stop)
    case $how in
