@@ -25,9 +25,10 @@ func TestResume(t *testing.T) {
 		n.run(dummy)
 		n.resume(10, dummy, Running)
 		n.until(30)
-		n.want([]string{"> start", "> stop", "resumed", "unfinished", "going on", "to running", "lock is still"},
+		n.has("11 kill unfinished, starting: false") // while the lock is asked for
+		n.want([]string{"> start", "> stop", "resumed", "going on", "to running", "lock is still"},
 			"0 > start", "0 package state changes to running.",
-			"11 resumed in term 2", "11 kill unfinished, starting: false", "11 the lock is still this node's.",
+			"11 resumed in term 2", "11 the lock is still this node's.",
 			"11 the package is up: going on with it.", "11 package state changes to running.")
 	})
 }
