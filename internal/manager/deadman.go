@@ -35,9 +35,9 @@ type DeadmanConfig struct {
 type deadmanProcess struct {
 	DeadmanConfig
 	packages map[string]*watched
-	first    func()       // kills the manager that it began with
-	acts     atomic.Int32 // stops, and processes that are being started
-	begins   sync.WaitGroup
+	first    func()         // kills the manager that it began with
+	acts     atomic.Int32   // stops, and processes that are being started
+	begins   sync.WaitGroup // what is to be done before this process ends
 
 	mu      sync.Mutex
 	revived func() // kills the manager that took the place of the first
@@ -91,7 +91,7 @@ func RunDeadman(ctx context.Context, cfg DeadmanConfig, c io.ReadWriteCloser) er
 	}
 	loop := &deadman.Deadman{Hands: d, Clock: d.Clock, Version: d.Version, PID: d.PID}
 	loop.Run(ctx, hello, manager)
-	d.begins.Wait() // whoever is being started is started
+	d.begins.Wait() // whoever is being started is started, and the watchdog has heard
 	return nil
 }
 
@@ -296,10 +296,17 @@ func (d *deadmanProcess) Update(o deadman.Origin) {
 // LetGo says that another may act on a package. free says that nothing of it runs here.
 func (d *deadmanProcess) LetGo(pkg string, free bool) {
 	p := d.packages[pkg]
-	if d.Watchdog != nil && free {
-		d.Watchdog.Clear(pkg)
-		d.Watchdog.Flush(time.Second)
+	letGo := func() {
+		_ = p.flock.Close()
+		_ = p.scripts.Close()
 	}
-	_ = p.flock.Close()
-	_ = p.scripts.Close()
+	if d.Watchdog == nil || !free {
+		letGo()
+		return
+	}
+	d.Watchdog.Clear(pkg)
+	d.begins.Go(func() { // else the kill end of another package might come meanwhile
+		d.Watchdog.Flush(time.Second)
+		letGo()
+	})
 }
