@@ -227,6 +227,6 @@ func (s *site) runner(name, mark, shell string, also []string, beside bool) (*sc
 	return script.New(script.Config{
 		Home: s.Home, Name: name, Node: s.Node, Lock: name, LockDir: s.LockDir,
 		Session: mark, Shell: shell, Environ: environ(), Also: also, Beside: beside,
-		GoesOn: s.env.Getenv(deadmanFD) != "", // as a deadman, or by the word of one
+		GoesOn: beside || s.env.Getenv(deadmanFD) != "", // it watches, or asks before an upgrade; or goes on by the word of a deadman
 	})
 }
