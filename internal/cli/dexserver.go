@@ -282,9 +282,13 @@ func (s *site) notAlone(self conf.Server) error {
 }
 
 // neighbours is the other hosts of cluster_nodes, as this host's lock server knows them.
-type neighbours struct{ now atomic.Pointer[[]string] }
+type neighbours struct {
+	now  atomic.Pointer[[]string]
+	last []string // that were read
+}
 
-// read reads cluster_nodes. A server that only this host reaches has no neighbours.
+// read reads cluster_nodes. A server that only this host reaches has no neighbours. One that the file does not name
+// any more is none only when it is not named the next time either: the file may be being written.
 func (n *neighbours) read(s *site, self conf.Server) error {
 	others, err := s.OtherNodes()
 	if err != nil {
@@ -300,7 +304,16 @@ func (n *neighbours) read(s *site, self conf.Server) error {
 			all = append(all, entry)
 		}
 	}
-	n.now.Store(&all)
+	wanted := slices.Clone(all)
+	if was := n.now.Load(); was != nil && !slices.Equal(all, n.last) {
+		for _, entry := range *was {
+			if !slices.Contains(all, entry) {
+				wanted = append(wanted, entry)
+			}
+		}
+	}
+	n.last = all
+	n.now.Store(&wanted)
 	return nil
 }
 

@@ -8,8 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"backtowork/internal/conf"
 )
 
 // dieVariable has TestDieChild die.
@@ -114,4 +117,33 @@ func TestServerLogHangs(t *testing.T) {
 		t.Error("a lock server whose log hangs does not end")
 	}
 	close(thaw)
+}
+
+// A cluster_nodes that is being written, and empty for a moment, does not make a lock server alone that stands still
+// beside a rival; one that names fewer hosts for good does.
+func TestNeighboursStayForAMoment(t *testing.T) {
+	t.Parallel()
+	s := &site{Site: conf.Site{Home: t.TempDir(), Node: "h1"}}
+	path := filepath.Join(s.Home, "conf/cluster_nodes")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	self, err := conf.ParseServer("h1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n neighbours
+	for i, step := range []struct{ file, want string }{
+		{"h1 h2 h3\n", "h2 h3"}, {"", "h2 h3"}, {"h1 h2 h3\n", "h2 h3"}, {"h1 h2\n", "h2 h3"}, {"h1 h2\n", "h2"}, {"h1 h4", "h4 h2"}, {"h1 h4", "h4"},
+	} {
+		if err := os.WriteFile(path, []byte(step.file), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.read(s, self); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(n.entries(), " "); got != step.want {
+			t.Errorf("%d: of %q the neighbours are %q, want %q", i, step.file, got, step.want)
+		}
+	}
 }
