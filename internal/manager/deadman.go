@@ -272,17 +272,36 @@ func (d *deadmanProcess) free(p *watched, of *notes.Dir) {
 // Kill kills all that is left of a package, at once.
 func (d *deadmanProcess) Kill(pkg string) {
 	p := d.packages[pkg]
+	killed := make(chan string, 1)
 	go func() {
-		all := hands{p.scripts, p.standing, d.Say}
-		if alive, err := all.KillAll(0); alive != "" || err != nil {
-			d.Say(fmt.Sprintf("error: of package %s is still alive: %s (%v)", pkg, alive, err))
-			if k := p.known.Load(); k.reset != nil && k.lived.SelfFence {
-				d.Say("self_fence=reboot: resetting this host now.")
-				k.reset()
-			}
+		alive, err := hands{p.scripts, p.standing, d.Say}.KillAll(0)
+		why := ""
+		if alive != "" || err != nil {
+			why = fmt.Sprintf("error: of package %s is still alive: %s (%v)", pkg, alive, err)
+		}
+		killed <- why
+	}()
+	go func() {
+		why := ""
+		select {
+		case why = <-killed:
+		case <-time.After(killLimit): // to look at a process that hangs in the kernel may hang too
+			why = fmt.Sprintf("error: what is alive of package %s cannot be seen", pkg)
+		}
+		if why == "" {
+			return
+		}
+		d.Say(why)
+		if k := p.known.Load(); k.reset != nil && k.lived.SelfFence {
+			d.Say("self_fence=reboot: resetting this host now.")
+			k.reset()
 		}
 	}()
 }
+
+// killLimit is how long it takes at the most to kill all, where a look does not hang: a second until what was killed
+// is gone, and what is done natively.
+const killLimit = 3 * time.Second
 
 // Update takes up other parameters of a package.
 func (d *deadmanProcess) Update(o deadman.Origin) {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/failover"
 	"backtowork/internal/lease"
 )
 
@@ -46,4 +47,23 @@ func TestLetGoDoesNotWait(t *testing.T) {
 	close(w)
 	d.begins.Wait()
 	<-f
+}
+
+// hanging is a package of which what is alive cannot be seen: who looks hangs.
+type hanging struct{ scripted }
+
+func (*hanging) KillAll(time.Duration) (string, error) { select {} }
+
+// A host whose package cannot be killed resets itself, where that was asked for, also when the look at it hangs.
+func TestKillThatHangsResets(t *testing.T) {
+	t.Parallel()
+	reset, w := make(chan struct{}), &watched{scripts: &hanging{}}
+	w.known.Store(&known{lived: lived{Params: failover.Params{SelfFence: true}}, reset: func() { close(reset) }})
+	d := &deadmanProcess{DeadmanConfig: DeadmanConfig{Common: Common{Say: func(string) {}}}, packages: map[string]*watched{"p": w}}
+	d.Kill("p")
+	select {
+	case <-reset:
+	case <-time.After(10 * time.Second):
+		t.Error("the host is not reset")
+	}
 }
