@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"backtowork/internal/clusterkey"
+	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 )
 
@@ -24,9 +25,10 @@ const lookAside = 2 * time.Second
 
 // A rivalry is what a server that is named alone knows of its neighbours.
 type rivalry struct {
-	looked bool              // at all of them, since this server was started
-	rivals map[string]string // what those that are, or may be, of another cluster must do, by entry
-	silent map[string]string // why the others cannot be asked
+	looked bool                  // at all of them, since this server was started
+	rivals map[string]string     // what those that are, or may be, of another cluster must do, by entry
+	silent map[string]string     // why the others cannot be asked
+	leases map[string]lease.Time // until when what rivals have given away may run, by entry, whatever becomes of them
 }
 
 // mend is what an admin does about a rival.
@@ -59,7 +61,7 @@ func (s *Server) neighbours() []string {
 func (s *Server) lookAround(ctx context.Context) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	now := rivalry{true, map[string]string{}, map[string]string{}}
+	now := rivalry{true, map[string]string{}, map[string]string{}, map[string]lease.Time{}}
 	s.mu.Lock()
 	was, self := s.rivalry, s.self
 	s.mu.Unlock()
@@ -68,11 +70,24 @@ func (s *Server) lookAround(ctx context.Context) {
 			var status lock.Status
 			var other *clusterkey.OtherKeyError
 			err := s.look(ctx, entry, "/v1/server", &status)
+			rival, longest := self.rivalOf(status), time.Duration(0)
+			if err == nil && rival != "" && status.Cluster != "" {
+				longest = s.longestLease(ctx, entry)
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			switch rival := self.rivalOf(status); {
+			ends, gave := was.leases[entry]
+			if longest > 0 {
+				ends, gave = s.Clock.Now().Add(longest), true
+			}
+			if gave {
+				now.leases[entry] = ends
+			}
+			switch left := ends.Left(s.Clock.Now()); {
 			case err == nil && rival != "":
 				now.rivals[entry] = rival
+			case (err == nil || errors.Is(err, syscall.ECONNREFUSED)) && gave && left > 0:
+				now.rivals[entry] = fmt.Sprintf("to have no leases any more: it was in another cluster until a moment ago (%d s)", int(left.Seconds())+1)
 			case err == nil, errors.Is(err, syscall.ECONNREFUSED):
 			case errors.As(err, &other):
 				now.rivals[entry] = fmt.Sprintf("to have the same cluster key: its key is %s, ours %s", other.Theirs, other.Ours)
@@ -90,6 +105,21 @@ func (s *Server) lookAround(ctx context.Context) {
 	s.mu.Lock()
 	s.rivalry = now
 	s.mu.Unlock()
+}
+
+// longestLease is for how long what the lock server of another cluster gave away may run yet, at the most:
+// by what its holders live by, or by a lock's usual times where that cannot be asked.
+func (s *Server) longestLease(ctx context.Context, entry string) time.Duration {
+	longest := lock.Times{Timeout: 30 * time.Second, Stop: 30 * time.Second}.Silence()
+	var all lock.Locks
+	if s.look(ctx, entry, "/v1/locks", &all) != nil {
+		return longest
+	}
+	longest = time.Second
+	for _, state := range all.Locks {
+		longest = max(longest, state.Lock.Times.Silence())
+	}
+	return longest
 }
 
 // why is what a cluster of one waits for: "" for nothing.

@@ -101,6 +101,28 @@ func TestTwoAloneMeet(t *testing.T) {
 	})
 }
 
+// A rival that is gone, as while an admin mends what two of them are by, has given away what runs until its kill end.
+func TestRivalLeavesLeases(t *testing.T) {
+	twoAlone(t, Off{}, func(t *testing.T, c *testCluster) {
+		c.stop("a")
+		c.startAs("b", "b")
+		c.leader()
+		y := c.session("y", "b")
+		defer y.stop()
+		h := mustAcquire(t, y, wish("p"))
+		defer keep(h)()
+		c.startAs("a", "a")
+		c.eventually(10*time.Second, "a waits for b", func() bool { return c.waitsFor("a", "b, which cluster_nodes names too") })
+		c.crash("b")
+		x := c.session("x", "a")
+		defer x.stop()
+		mustAcquire(t, x, wish("p"))
+		if _, kill := h.Ends(); kill.Left(y.client.Clock.Now()) > 0 {
+			t.Errorf("a gave the lock %v before the kill end of who has it of b", kill.Left(y.client.Clock.Now()))
+		}
+	})
+}
+
 // A neighbour that is silent keeps a cluster of one from its birth, and does not stop one that was born.
 func TestAloneBesideSilence(t *testing.T) {
 	twoAlone(t, Off{}, func(t *testing.T, c *testCluster) {
