@@ -59,62 +59,6 @@ func NewLink(hello Hello, spawn Spawn, say func(string), none func()) *Link {
 // Open starts the deadman, so that it can be said at once if there can be none.
 func (l *Link) Open() error { return l.connect() }
 
-// Attach takes the deadman of an earlier manager, at the other end of c, and says what there is
-// to go on with. killer is what ends the process of a deadman that hangs.
-func Attach(c io.ReadWriteCloser, killer func(pid int) (kill func()), hello Hello) (*Attached, error) {
-	w := newWire(c)
-	hello.Packages = nil
-	a, err := ask(w, func() {}, question{Hello: &hello}) // nobody knows yet which process it is
-	if err != nil {
-		return nil, fmt.Errorf("the deadman of the earlier manager does not answer: %w", err)
-	}
-	at := &Attached{conn: w, raw: c, kill: killer(a.PID), Version: a.Version, Words: map[string]Word{}, Origins: map[string]Origin{}}
-	for _, word := range a.Words {
-		at.Words[word.Package] = word
-	}
-	for _, o := range a.Origins {
-		at.Origins[o.Package] = o
-	}
-	return at, nil
-}
-
-// An Attached is a deadman that a manager goes on with.
-type Attached struct {
-	Version string            // of the program that it runs
-	Words   map[string]Word   // how it stands with each package
-	Origins map[string]Origin // what it knows of each
-	conn    *wire
-	raw     io.ReadWriteCloser
-	kill    func()
-}
-
-// Succeed makes l start a deadman in the place of that of at, which is ended only when the next has been told
-// all there is: it waits until that has let go, and a manager that is killed between the two leaves it to the next.
-func (l *Link) Succeed(at *Attached) {
-	l.Tell(at.Words)
-	l.instead = sync.OnceFunc(at.Dismiss)
-}
-
-// Dismiss ends the deadman of at; what runs is unguarded unless there is another.
-func (at *Attached) Dismiss() {
-	var words []Word
-	for _, w := range at.Words { // as they are: what runs goes on
-		w.Over = true
-		words = append(words, w)
-	}
-	_, _ = ask(at.conn, at.kill, question{Words: words})
-	_ = at.conn.Close()
-}
-
-// Use makes l tell the deadman of at, which knows its packages.
-func (l *Link) Use(at *Attached) {
-	l.conn, l.kill, l.raw = at.conn, at.kill, at.raw
-	l.Tell(at.Words)
-	for _, o := range l.hello.Packages { // this manager has asked the scripts anew
-		l.Update(o)
-	}
-}
-
 // Tell is what is to be said to the next deadman.
 func (l *Link) Tell(words map[string]Word) { maps.Copy(l.words, words) }
 

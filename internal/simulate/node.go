@@ -185,3 +185,20 @@ func (n *node) isCalled(name string) bool { return n.name == name || name == n.n
 
 // renamed ends the other name of a host.
 const renamed = "-new"
+
+// startChild is a start script that starts another package. The caller holds s.mu.
+func (w *world) startChild() {
+	if w.pkg.child == nil {
+		return
+	}
+	j := w.node.jobs[w.pkg.child.Name]
+	if (j.pid == nil || !j.pid.alive()) && (j.guard == nil || !j.guard.alive()) {
+		w.s.wg.Go(func() {
+			p := w.node.process("manager, of a start")
+			w.s.mu.Lock()
+			p.in = w
+			w.s.mu.Unlock()
+			w.node.startManager(p, begun{jobs: []*job{j}})
+		})
+	}
+}

@@ -249,23 +249,6 @@ func (a *action) acts(does act) {
 	w.change()
 }
 
-// startChild is a start script that starts another package. The caller holds s.mu.
-func (w *world) startChild() {
-	if w.pkg.child == nil {
-		return
-	}
-	j := w.node.jobs[w.pkg.child.Name]
-	if (j.pid == nil || !j.pid.alive()) && (j.guard == nil || !j.guard.alive()) {
-		w.s.wg.Go(func() {
-			p := w.node.process("manager, of a start")
-			w.s.mu.Lock()
-			p.in = w
-			w.s.mu.Unlock()
-			w.node.startManager(p, begun{jobs: []*job{j}})
-		})
-	}
-}
-
 // result is the exit status. The caller holds s.mu.
 func (a *action) result(does act) int {
 	if a.what == "status" && does.code == 0 && !does.lies && !a.w.up() {

@@ -1,0 +1,71 @@
+package failover
+
+import (
+	"context"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// An Order is what a user asks of a manager that runs.
+type Order string
+
+// The orders.
+const (
+	Look   Order = "unblock" // look again at a package that was blocked, now
+	Forget Order = "clear"   // the failures until now do not count
+)
+
+// order does what a user asks for.
+func (m *Manager) order(ctx context.Context, o Order) {
+	switch o {
+	case Look:
+		m.handle(ctx, event{kind: evLook})
+	case Forget:
+		m.fails, m.ran = 0, false
+		m.noteFails(0)
+		if m.state.phase == resting {
+			m.post(ctx, slotRelease, func(context.Context) (event, bool) { return event{kind: evRested}, true })
+		}
+	}
+}
+
+func (m *Manager) signal(ctx context.Context, sig os.Signal) {
+	names := map[os.Signal]string{syscall.SIGHUP: "HUP", syscall.SIGINT: "INT", syscall.SIGTERM: "TERM"}
+	if name, ok := names[sig]; ok {
+		m.handle(ctx, event{kind: evTerm, signal: name})
+		return
+	}
+	m.Say("received signal SIGUSR1. re-reading package parameters.")
+	m.tasks.Go(func() {
+		p, err := ReadParams(ctx, m.Scripts, m.Node)
+		if err != nil {
+			m.Say("error: " + strings.ReplaceAll(err.Error(), "\n", "; ") + ". the old parameters stay.")
+			return
+		}
+		for _, w := range p.Warnings() {
+			m.Say(w)
+		}
+		select {
+		case m.fresh <- p:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// change makes the held lock's times those of new parameters.
+func (m *Manager) change(ctx context.Context) {
+	if m.lock == nil || m.state.lost { // a kill end that runs is not moved
+		if m.state.Pkg == StandBy && m.state.phase == "" && m.paused == nil {
+			m.perform(ctx, doSeek) // with the new times
+		}
+		return
+	}
+	l, times := m.lock, m.params.times()
+	m.post(ctx, slotChange, func(ctx context.Context) (event, bool) {
+		if err := l.Change(ctx, times); err != nil && ctx.Err() == nil {
+			m.Say("error: the lock servers do not know the new parameters: " + err.Error())
+		}
+		return event{}, false
+	})
+}
