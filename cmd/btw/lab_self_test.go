@@ -116,6 +116,9 @@ func (l *lab) hears(want ...string) {
 	}
 	if strings.Join(got, ", ") != strings.Join(want, ", ") {
 		l.t.Errorf("heard: %v, want %v", got, want)
+		for _, host := range []string{"h1", "h2", "h3"} {
+			l.t.Logf("%s: %s", host, l.try(host, "sh", "-c", "ip -br addr; ip neigh; cat /proc/net/snmp | grep Udp:"))
+		}
 	}
 }
 
@@ -124,7 +127,8 @@ func (l *lab) reaches(from, to string, tries int) bool {
 	l.t.Helper()
 	listener, err := l.socket(to, "0.0.0.0:4000")
 	if err != nil {
-		return false // a dead host
+		l.t.Logf("%s: %v", to, err) // a dead host
+		return false
 	}
 	defer listener.Close()
 	sender, err := l.socket(from, "0.0.0.0:4001")
@@ -135,7 +139,9 @@ func (l *lab) reaches(from, to string, tries int) bool {
 	addr, err := net.ResolveUDPAddr("udp4", "10.77.0.1"+strings.TrimPrefix(to, "h")+":4000")
 	must(l.t, err)
 	for range tries {
-		_, _ = sender.WriteTo([]byte(from), addr)
+		if _, err := sender.WriteTo([]byte(from), addr); err != nil {
+			l.t.Logf("%s to %s: %v", from, to, err)
+		}
 		must(l.t, listener.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
 		if _, _, err := listener.ReadFrom(make([]byte, 9)); err == nil {
 			return true
