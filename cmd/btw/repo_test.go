@@ -12,7 +12,7 @@ func TestRepoImports(t *testing.T) {
 	t.Parallel()
 	allowed := map[string]string{
 		"cmd/btw":    "cli",
-		"cli":        "clusterkey conf crew dial failover lease lock lockclient lockserver manager netif notes script simulate watchdog",
+		"cli":        "clusterkey conf crew deadman dial failover lease lock lockclient lockserver manager netif notes script simulate watchdog",
 		"failover":   "lease lock notes",
 		"lockserver": "clusterkey lease lock",
 		"lockclient": "lease lock notes",

@@ -14,6 +14,9 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/deadman"
+	"backtowork/internal/failover"
+	"backtowork/internal/lease"
 	"backtowork/internal/manager"
 )
 
@@ -100,6 +103,10 @@ func serviceStop(ctx context.Context, env *Env, packages []string) error {
 			return withHint(fmt.Errorf("package %q not found", name), "service status shows what runs here")
 		}
 	}
+	abandoned, err := s.abandoned(ctx, packages)
+	if err != nil {
+		return err
+	}
 	fmt.Fprint(env.Stdout, "sending TERM signal and waiting for package to halt.")
 	errs := make([]error, len(packages))
 	var all sync.WaitGroup
@@ -111,8 +118,60 @@ func serviceStop(ctx context.Context, env *Env, packages []string) error {
 		fmt.Fprintln(env.Stdout)
 		return err
 	}
+	for _, name := range abandoned {
+		if err := s.lookHere(ctx, name); err != nil {
+			fmt.Fprintln(env.Stdout)
+			return err
+		}
+	}
 	fmt.Fprintln(env.Stdout, " done.")
 	return nil
+}
+
+// isClearing says whether the package's manager here kills what an earlier one has left.
+func (s *site) isClearing(ctx context.Context, name string) bool {
+	limited, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	is, err := manager.Home(s.Home).Ask(limited, name, manager.Request{What: manager.State})
+	return err == nil && is.Doing == string(failover.Clearing)
+}
+
+// abandoned is those packages that run here with nobody to stop them, since manager and deadman were both killed: a
+// manager is started for each, which goes on with it, or kills what is left, and can be halted. Those that are being
+// killed so belong to them.
+func (s *site) abandoned(ctx context.Context, packages []string) (names []string, err error) {
+	home := manager.Home(s.Home)
+	boot, err := lease.BootID()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range packages {
+		if pid, err := home.ManagerOf(name); pid != 0 || err != nil || home.Guarded(name) {
+			if s.isClearing(ctx, name) {
+				names = append(names, name)
+			}
+			continue
+		}
+		r, err := manager.ReadRecord(home.Notes(name), boot)
+		if err != nil {
+			return nil, err
+		}
+		if r.Word.Session == "" || r.Word.Phase == deadman.Free {
+			continue
+		}
+		fmt.Fprintf(s.env.Stderr, "%s: back-to-work and its deadman of package %s were killed: starting it, to halt the package.\n", s.env.Name, name)
+		p, err := s.start(logPath(s.Home, name), "back-to-work", name)
+		if err == nil {
+			if err = p.answer("back-to-work"); err != nil {
+				_ = p.cmd.Wait() // the answer says more
+			}
+		}
+		if err != nil {
+			return nil, withHint(fmt.Errorf("package %s may run here, and cannot be halted: %w", name, err), "stop it by hand; another node may start it")
+		}
+		names = append(names, name)
+	}
+	return names, ctx.Err()
 }
 
 // halt asks whoever runs the package to halt it, until nobody does: where its manager has just died, the

@@ -212,6 +212,13 @@ func inStandBy(s step, e event) step {
 	case e.kind == evLocked && s.phase == "":
 		s.state = state{Pkg: Unknown}
 		return s.tell("got lock. switch to active node.").and(doStatus)
+	case e.kind == evCleared && s.phase == clearing && s.ends != "":
+		s = s.in("").enter(Gone).and(doExit)
+		if s.ends = ""; e.alive != "" {
+			s.stopFailed = true
+			return s.tell("error: of an earlier run is " + keptAlive(e) + ". stop it by hand, now: another node may have it.")
+		}
+		return s
 	case e.kind == evCleared && s.phase == clearing && e.alive != "":
 		return s.tell("error: of an earlier run is " + keptAlive(e) + ". stop it by hand: this node does not stand by until then.").and(doClear)
 	case e.kind == evCleared && s.phase == clearing:
@@ -300,7 +307,12 @@ func onSignal(s step, e event) step {
 	const line = "received signal SIG%s. starting halt sequence."
 	switch s.Pkg {
 	case StandBy:
-		return s.tell(fmt.Sprintf(line, e.signal)).enter(Gone).and(doGiveUp, doExit)
+		s = s.tell(fmt.Sprintf(line, e.signal))
+		if s.phase == clearing { // what is left is seen to first
+			s.ends = Halting
+			return s
+		}
+		return s.enter(Gone).and(doGiveUp, doExit)
 	case Unknown, Starting, Running:
 		s = s.tell(fmt.Sprintf(line, e.signal))
 		if s.phase == resuming {

@@ -114,7 +114,7 @@ func againRows() []row {
 	adopts := state{Pkg: Unknown, phase: resuming, adopts: true}
 	ends := state{Pkg: Unknown, phase: resuming, ends: Halting}
 	fails := state{Pkg: Unknown, phase: resuming, ends: Failing}
-	clears := state{phase: clearing}
+	clears, halts := state{phase: clearing}, state{phase: clearing, ends: Halting}
 	const ours = "the lock is still this node's."
 	const goesOn = "the package is up: going on with it."
 	known := state{Pkg: Unknown, tried: true, adopts: true}
@@ -134,7 +134,10 @@ func againRows() []row {
 		{known, "status 1", state{Pkg: Starting, tried: true, adopts: true}, "start", ""},
 		{clears, "cleared", state{}, "seek", ""},
 		{clears, "cleared alive", clears, "clear", "error: of an earlier run is still alive: sleep (pid 7). stop it by hand: this node does not stand by until then."},
-		{clears, "TERM", state{Pkg: Gone, phase: clearing}, "give up exit", haltLine},
+		{clears, "TERM", halts, "", haltLine},
+		{halts, "cleared", state{Pkg: Gone}, "exit", ""},
+		{halts, "cleared alive", state{Pkg: Gone, stopFailed: true}, "exit", "error: of an earlier run is still alive: sleep (pid 7). stop it by hand, now: another node may have it."},
+		{halts, "TERM", halts, "", haltLine},
 	}
 	return rows
 }

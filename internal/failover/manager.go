@@ -345,7 +345,10 @@ func (m *Manager) sayState() {
 	}
 }
 
-// Doing is the package's state.
+// Clearing is what a manager does that stands by for a package of which something is left here.
+const Clearing PkgState = "clearing"
+
+// Doing is the package's state, or Clearing.
 func (m *Manager) Doing() PkgState {
 	doing, _ := m.doing.Load().(PkgState)
 	return doing
@@ -354,6 +357,9 @@ func (m *Manager) Doing() PkgState {
 // note writes the state files.
 func (m *Manager) note() {
 	m.doing.Store(m.state.Pkg)
+	if m.state.phase == clearing {
+		m.doing.Store(Clearing)
+	}
 	role := "stand-by"
 	if m.state.active() {
 		role = "active"

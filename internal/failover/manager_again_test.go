@@ -347,3 +347,35 @@ func TestUnfenced(t *testing.T) {
 			"6 start is told of h1 before, [h3 h2] unfenced", "6 < start 0", "6 settled in term 2")
 	})
 }
+
+// What is no process is killed by nobody: while status says up the node does not stand by, since another may have
+// the package.
+func TestClearAsksForTheStatus(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.again.Clear = true
+		n.scripts.up, n.scripts.sticky = true, true
+		n.run(dummy)
+		n.until(10)
+		n.scripts.set(func() { n.scripts.sticky, n.scripts.up = false, false })
+		n.until(13)
+		n.want([]string{"kill all", "> status", "seeks", "still alive"},
+			"0 kill all", "0 > status",
+			"0 error: of an earlier run is still alive: what its status says (0). stop it by hand: this node does not stand by until then.",
+			"6 kill all", "6 > status",
+			"6 error: of an earlier run is still alive: what its status says (0). stop it by hand: this node does not stand by until then.",
+			"12 kill all", "12 > status", "12 seeks (T=40s S=1m0s pace=6s delay=0s)", "12 > status", "12 > status")
+	})
+}
+
+// A manager that is to halt kills what is left first, and says so where it cannot.
+func TestClearThenHalt(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.again.Clear = true
+		n.scripts.up, n.scripts.acts["status"] = true, act{takes: time.Second}
+		n.run(dummy)
+		n.signal(syscall.SIGTERM)
+		n.until(2)
+		n.wantEnd(0)
+		n.want([]string{"kill all", "> status", "seeks"}, "0 kill all", "0 > status")
+	})
+}

@@ -165,16 +165,23 @@ func (m *Manager) resume(ctx context.Context) {
 	})
 }
 
-// clear kills what is left of an earlier run.
+// clear kills what is left of an earlier run, and asks whether that is all: what is no process, a flag or a mount,
+// nothing kills, and another node may have the package.
 func (m *Manager) clear(ctx context.Context) {
-	grace := m.params.killGrace()
+	grace, limit := m.params.killGrace(), m.params.Timeout
 	again := m.cleared
 	m.cleared = true
 	m.act(ctx, true, func(ctx context.Context) (event, bool) {
 		if again && !sleep(ctx, m.params.Pace) {
 			return event{}, false
 		}
-		return event{kind: evCleared, alive: m.killAll(ctx, grace)}, true
+		alive := m.killAll(ctx, grace)
+		if alive == "" {
+			if code, ok := m.statusOf(ctx, limit); ok && (code == up || code == degraded) {
+				alive = fmt.Sprintf("what its status says (%d)", code)
+			}
+		}
+		return event{kind: evCleared, alive: alive}, true
 	})
 }
 
