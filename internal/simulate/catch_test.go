@@ -15,7 +15,7 @@ import (
 var catches = map[string]Plan{
 	"rule 3 kill end":    {Off: Off{KillEnd: true}, Faults: map[string]int{"node-pause": 2, "bad-stop": 2}},
 	"rule 4 name":        {Off: Off{Name: true}, Faults: map[string]int{"rename": 3, "bad-stop": 2, "cut-holder": 2}},
-	"rule 17 aside":      {Off: Off{Aside: true}, Faults: map[string]int{"halt": 1}},
+	"rule 17 aside":      {Off: Off{Aside: true}, Faults: map[string]int{"halt": 1}, Nested: true},
 	"rule 18 unkilled":   {Off: Off{Unkilled: true}, Faults: map[string]int{"kill-in-start": 1}},
 	"rule 18 previous":   {Off: Off{Previous: true}, Faults: map[string]int{"manager-kill": 1, "halt": 1}},
 	"rule 7 open":        {Off: Off{Servers: lockserver.Off{Open: true}}, Faults: map[string]int{"to-and-fro": 1}},

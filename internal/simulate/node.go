@@ -73,6 +73,7 @@ func (n *node) start() {
 	was := n.up || n.s.over.Load()
 	if !was {
 		n.up, n.clock = true, lease.Scaled(n.rate)
+		n.called = n.name // else it would be fenced by itself for what it held by the other
 		n.boot++
 	}
 	n.s.mu.Unlock()
@@ -107,7 +108,15 @@ func (n *node) startAll() {
 		return
 	}
 	for _, j := range idle {
-		n.startManager(n.process("manager"), begun{jobs: []*job{j}})
+		p := n.process("manager")
+		n.s.mu.Lock()
+		for _, parent := range n.s.packages { // whose script starts it, where that runs
+			if w := n.jobs[parent.Name].world; parent.child == j.pkg && w.up() {
+				p.in = w
+			}
+		}
+		n.s.mu.Unlock()
+		n.startManager(p, begun{jobs: []*job{j}})
 	}
 }
 

@@ -245,7 +245,8 @@ func (h hands) KillUnfinished(bool) error {
 // them. The caller holds s.mu.
 func (h hands) killWithin(kill bool) {
 	for _, p := range h.node.processes {
-		if kill && p.in == h.world {
+		if kill && p.in == h.world && p.alive() {
+			h.s.violateLocked(h.pkg, "%s: %s, of another package, is killed with this one", h.node.name, p.name)
 			p.kill()
 		}
 	}

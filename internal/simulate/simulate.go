@@ -45,6 +45,7 @@ type Plan struct {
 	Tough      bool           // some processes cannot be killed for a while
 	Fixed      bool           // Params stay as they are
 	Together   bool           // the lock servers are on the nodes, as far as there are nodes
+	Nested     bool           // the first package starts the second
 	Alone      bool           // each fault comes alone and is measured, beside those of hard times
 	Off        Off
 	Trace      func(line string) `json:"-"` // is told each event at once; may be nil
@@ -155,7 +156,10 @@ func (s *Simulation) build() {
 			s.Params = append(s.Params, s.someParams())
 		}
 	}
-	s.grouped = s.rng.IntN(2) == 0
+	if s.Nested && len(s.Params) < 2 {
+		s.Params = append(s.Params, s.someParams())
+	}
+	s.grouped = s.rng.IntN(2) == 0 && !s.Nested
 	for i, params := range s.Params {
 		name := fmt.Sprintf("p%d", i+1)
 		if i == 0 && s.Name != "" {
