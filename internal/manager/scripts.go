@@ -74,11 +74,24 @@ type hands struct {
 }
 
 // KillAll kills what there is of the package, and takes away the addresses, and the mounts where
-// that was asked for, that its stop has left.
+// that was asked for, that its stop has left: after grace, which may be at the kill end, without waiting until
+// what was killed is gone, and once more when it is.
 func (h hands) KillAll(grace time.Duration) (string, error) {
+	taken := make(chan struct{})
+	early := time.AfterFunc(grace, func() {
+		defer close(taken)
+		h.takeAway()
+	})
 	left, err := h.Scripts.KillAll(grace)
+	if !early.Stop() {
+		<-taken
+	}
+	h.takeAway()
+	return left, err
+}
+
+func (h hands) takeAway() {
 	for _, line := range h.TakeAway(h.standing()) {
 		h.say(line)
 	}
-	return left, err
 }
