@@ -54,6 +54,9 @@ type hanging struct{ scripted }
 
 func (*hanging) KillAll(time.Duration) (string, error) { select {} }
 
+// TakeAway has nothing to do.
+func (*hanging) TakeAway(failover.Standing) []string { return nil }
+
 // A host whose package cannot be killed resets itself, where that was asked for, also when the look at it hangs.
 func TestKillThatHangsResets(t *testing.T) {
 	t.Parallel()

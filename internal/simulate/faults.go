@@ -30,7 +30,7 @@ var faults = map[string]fault{
 	"slow":           {3, false, false, "the network is slow", (*Simulation).slow},
 	"slow-disk":      {2, false, true, "the disk of a lock server is slow, or hangs for a while", (*Simulation).slowDisk},
 	"server-crash":   {3, false, true, "a lock server crashes", (*Simulation).serverCrash},
-	"server-restart": {2, true, true, "a lock server is started again", (*Simulation).serverRestart},
+	"server-restart": {2, false, true, "a lock server is started again", (*Simulation).serverRestart},
 	"amnesia":        {2, false, true, "a lock server loses its state", (*Simulation).forgetState},
 	"members":        {2, false, true, "a lock server is replaced by a new one", (*Simulation).replaceServer},
 	"leader-crash":   {3, false, true, "the leading lock server crashes", (*Simulation).leaderCrash},
