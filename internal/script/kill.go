@@ -75,9 +75,11 @@ func (r *Runner) find(t target) (map[int]proc, error) {
 		if _, ok := found[p.pid]; ok || p.zombie || p.pid == os.Getpid() || p.pid == 1 {
 			return
 		}
-		if other, err := aside(p.pid, t.marks); other || err != nil {
-			fault = cmp.Or(fault, err)
-			return
+		if p.mayBeAside() {
+			if other, err := aside(p.pid, t.marks); other || err != nil {
+				fault = cmp.Or(fault, err)
+				return
+			}
 		}
 		found[p.pid] = p
 		for _, kid := range kids[p.pid] {

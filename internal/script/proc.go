@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -23,7 +24,15 @@ type proc struct {
 	pid, ppid, pgrp int
 	start           uint64 // ticks since boot
 	zombie          bool
+	ours            bool // it is called as a program of ours may be
 }
+
+// mayBeAside says whether p may be one that runs beside packages: such leads a group, or has a name of ours. To
+// read the environment of all would let what forks without end get away.
+func (p proc) mayBeAside() bool { return p.pgrp == p.pid || p.ours }
+
+// ourNames are what programs of ours may be called: exe is one that was started from memory.
+var ourNames = []string{"exe", "btw", "back-to-work", "deadman", "dex-server", "watchdog"}
 
 // processes is every process of this machine that can be seen, by pid.
 func processes() (map[int]proc, error) {
@@ -83,7 +92,14 @@ func parseStat(pid int, data []byte) (proc, error) {
 		pid: pid, ppid: num(1), pgrp: num(2), start: start,
 		// A process whose first thread has ended looks like a zombie, but the others run on.
 		zombie: state == 'X' || state == 'Z' && num(17) <= 1,
+		ours:   slices.Contains(ourNames, commOf(data)),
 	}, nil
+}
+
+// commOf is the command in /proc/PID/stat.
+func commOf(data []byte) string {
+	_, rest, _ := bytes.Cut(data, []byte("("))
+	return string(rest[:max(0, bytes.LastIndexByte(rest, ')'))])
 }
 
 // environ is the environment that process pid was started with, a NUL before and after every
