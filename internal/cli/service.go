@@ -69,6 +69,15 @@ func serviceStart(_ context.Context, env *Env, packages []string) error {
 	if err := s.checkPackages(packages); err != nil { // before anything is written
 		return err
 	}
+	if err := s.startManager(packages...); err != nil {
+		return err
+	}
+	fmt.Fprintln(env.Stdout, "back-to-work started in background. check logs for status.")
+	return nil
+}
+
+// startManager starts back-to-work in the background, and waits until it has begun, or says why it cannot.
+func (s *site) startManager(packages ...string) error {
 	p, err := s.start(logPath(s.Home, packages[0]), "back-to-work", packages...)
 	if err != nil {
 		return err
@@ -77,7 +86,6 @@ func serviceStart(_ context.Context, env *Env, packages []string) error {
 		_ = p.cmd.Wait() // the answer says more
 		return err
 	}
-	fmt.Fprintln(env.Stdout, "back-to-work started in background. check logs for status.")
 	return nil
 }
 
@@ -160,13 +168,7 @@ func (s *site) abandoned(ctx context.Context, packages []string) (names []string
 			continue
 		}
 		fmt.Fprintf(s.env.Stderr, "%s: back-to-work and its deadman of package %s were killed: starting it, to halt the package.\n", s.env.Name, name)
-		p, err := s.start(logPath(s.Home, name), "back-to-work", name)
-		if err == nil {
-			if err = p.answer("back-to-work"); err != nil {
-				_ = p.cmd.Wait() // the answer says more
-			}
-		}
-		if err != nil {
+		if err := s.startManager(name); err != nil {
 			return nil, withHint(fmt.Errorf("package %s may run here, and cannot be halted: %w", name, err), "stop it by hand; another node may start it")
 		}
 		names = append(names, name)

@@ -3,7 +3,6 @@ package cli
 import (
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 // oneServer is what the original says of a list of one.
@@ -11,10 +10,8 @@ const oneServer = "Warning: with one not fault tolerant lock server you introduc
 
 // soleServerWarning is oneServer where several nodes depend on one lock server; else "".
 func (s *site) soleServerWarning() string {
-	nodes, err := s.ClusterNodes()
-	host, _ := os.Hostname()
-	if err != nil || len(s.servers) != 1 ||
-		!slices.ContainsFunc(nodes, func(n string) bool { return n != s.Node && n != host && n != "localhost" }) {
+	others, err := s.OtherNodes()
+	if err != nil || len(s.servers) != 1 || len(others) == 0 {
 		return ""
 	}
 	return oneServer

@@ -10,6 +10,7 @@ import (
 
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/lock"
+	"backtowork/internal/lockclient"
 )
 
 // startAs starts a server whose lock_servers is list.
@@ -32,6 +33,16 @@ func twoAlone(t *testing.T, switched Off, test func(*testing.T, *testCluster)) {
 		c.leader()
 		test(t, c)
 	})
+}
+
+// bothBorn stops a, and has b be born meanwhile, whose cluster gives y the lock of p.
+func (c *testCluster) bothBorn() (y *holder, h *lockclient.Held) {
+	c.t.Helper()
+	c.stop("a")
+	c.startAs("b", "b")
+	c.leader()
+	y = c.session("y", "b")
+	return y, mustAcquire(c.t, y, wish("p"))
 }
 
 func (c *testCluster) waitsFor(entry, why string) bool {
@@ -75,12 +86,8 @@ func TestTwoAlone(t *testing.T) {
 // Two such clusters that were both born, since nobody of the other was there, serve nobody once they meet.
 func TestTwoAloneMeet(t *testing.T) {
 	twoAlone(t, Off{}, func(t *testing.T, c *testCluster) {
-		c.stop("a")
-		c.startAs("b", "b")
-		c.leader()
-		y := c.session("y", "b")
+		y, h := c.bothBorn()
 		defer y.stop()
-		h := mustAcquire(t, y, wish("p"))
 		defer keep(h)()
 		c.startAs("a", "a")
 		c.eventually(testTimes.Timeout+lookAside+time.Second, "the lock of b's cluster is lost", func() bool { return isLost(h) })
@@ -104,12 +111,8 @@ func TestTwoAloneMeet(t *testing.T) {
 // A rival that is gone, as while an admin mends what two of them are by, has given away what runs until its kill end.
 func TestRivalLeavesLeases(t *testing.T) {
 	twoAlone(t, Off{}, func(t *testing.T, c *testCluster) {
-		c.stop("a")
-		c.startAs("b", "b")
-		c.leader()
-		y := c.session("y", "b")
+		y, h := c.bothBorn()
 		defer y.stop()
-		h := mustAcquire(t, y, wish("p"))
 		defer keep(h)()
 		c.startAs("a", "a")
 		c.eventually(10*time.Second, "a waits for b", func() bool { return c.waitsFor("a", "b, which cluster_nodes names too") })

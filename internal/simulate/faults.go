@@ -246,13 +246,14 @@ func (s *Simulation) starting(h hands) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j := h.node.jobs[h.pkg.Name]
-	if h.pkg.killed && j.pid == h.p && j.guard != nil && j.guard.alive() && !j.guard.paused() {
+	well := j.pid == h.p && j.watched()
+	if h.pkg.killed && well {
 		h.pkg.killed, h.long = false, true
 		j.since = time.Now()
 		s.later(50*time.Millisecond+time.Duration(h.rng.Int64N(int64(longStart))), func() { s.killNow(h) })
 		return
 	}
-	if !h.pkg.armed || j.pid != h.p || j.guard == nil || !j.guard.alive() || j.guard.paused() {
+	if !h.pkg.armed || !well {
 		return
 	}
 	h.pkg.armed = false

@@ -25,7 +25,7 @@ func (s *Simulation) killInStart() {
 func (s *Simulation) killNow(h hands) {
 	s.mu.Lock()
 	j := h.node.jobs[h.pkg.Name]
-	well := j.pid == h.p && h.p.alive() && j.guard != nil && j.guard.alive() && !j.guard.paused()
+	well := j.pid == h.p && h.p.alive() && j.watched()
 	cut := h.rng.IntN(2) == 0
 	if well {
 		j.since = time.Now()

@@ -371,11 +371,14 @@ func (j *job) manages() bool {
 	return j.pid != nil && j.pid.alive() && j.ask != nil && j.pid != j.guard
 }
 
+// watched says whether the job has a deadman that is well. The caller holds s.mu.
+func (j *job) watched() bool { return j.guard != nil && j.guard.alive() && !j.guard.paused() }
+
 // whole says whether manager and deadman are both there and well, for a while already: only then
 // one of them may be hurt. The caller holds s.mu.
 func (j *job) whole() bool {
 	const settled = 3 * time.Second
-	return j.node.up && j.manages() && !j.pid.paused() && j.guard != nil && j.guard.alive() && !j.guard.paused() &&
+	return j.node.up && j.manages() && !j.pid.paused() && j.watched() &&
 		time.Since(j.since) > settled
 }
 
