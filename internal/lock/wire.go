@@ -116,6 +116,7 @@ type FenceRequest struct {
 	By    Owner  `json:"by"`
 	Limit int64  `json:"limit_ms"`       // milliseconds that it may take
 	Host  string `json:"host,omitempty"` // as in an AcquireRequest
+	Was   string `json:"was,omitempty"`  // as in a WaitRequest
 	// Declared says that a person has seen that the node is off: none of its sessions may have been heard.
 	Declared bool `json:"declared,omitempty"`
 }
@@ -160,6 +161,7 @@ type WaitRequest struct {
 	Fence      bool   `json:"fence,omitempty"`
 	OnlyFenced bool   `json:"only_fenced,omitempty"`
 	StandBy    string `json:"stand_by,omitempty"`
+	Was        string `json:"was,omitempty"` // the session that had the lock last on this host, by its disk: it may have another name since
 }
 
 // A Report is what a node says of its files, to find differences by: checksums, and what its

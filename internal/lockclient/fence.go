@@ -39,7 +39,9 @@ func (s *Session) fence(ctx context.Context, w Wish, state lock.State, f *fencer
 		return false
 	}
 	of := lock.ReleaseRequest{Name: w.Name, Term: k.Term, Session: k.Session}
-	q := lock.FenceRequest{ReleaseRequest: of, By: s.Owner, Limit: (w.limit() + reportTime).Milliseconds(), Host: s.client.Host}
+	q := lock.FenceRequest{
+		ReleaseRequest: of, By: s.Owner, Limit: (w.limit() + reportTime).Milliseconds(), Host: s.client.Host, Was: s.files.Was(w.Name),
+	}
 	var a lock.FenceAnswer
 	at, err := s.client.call(ctx, changeLimit, "/v1/fence", q, &a)
 	if err != nil || !a.Granted {

@@ -120,9 +120,9 @@ func (f *Files) remember(file, text string) {
 	f.known[file] = text
 }
 
-// Had writes that this node had the lock in that term: for when it was booted again, too.
-func (f *Files) Had(name string, term uint64) {
-	text := strconv.FormatUint(term, 10)
+// Had writes that this node had the lock in that term, by that session: for when it was booted again, too.
+func (f *Files) Had(name string, term uint64, session string) {
+	text := fmt.Sprint(term, " ", session)
 	f.remember(name+"_term", text)
 	f.notes.PutToLast(name+"_term", text+"\n")
 }
@@ -130,11 +130,19 @@ func (f *Files) Had(name string, term uint64) {
 // Term is the last term in which this node had a lock; 0 for none. In a cluster that knows less
 // of the lock, the next term is above it all the same.
 func (f *Files) Term(name string) uint64 {
-	term, err := strconv.ParseUint(f.recall(name+"_term", "0"), 10, 64)
-	if err != nil {
-		return 0
-	}
+	term, _ := f.had(name)
 	return term
+}
+
+// Was is the session that had a lock last on this node, whatever that was called; "" for none.
+func (f *Files) Was(name string) string {
+	_, session := f.had(name)
+	return session
+}
+
+func (f *Files) had(name string) (term uint64, session string) {
+	_, _ = fmt.Sscan(f.recall(name+"_term", "0"), &term, &session) // the session is not there if an older version wrote it
+	return term, session
 }
 
 // Counter is the seconds that a lock's counter file says.

@@ -51,7 +51,7 @@ func TestFilesKnowWhatTheyWrite(t *testing.T) {
 	if term, cluster := f.Term("p"), f.Cluster(); term != 0 || cluster != "" {
 		t.Errorf("term %d, cluster %q of a node that knows nothing", term, cluster)
 	}
-	f.Had("p", 3)
+	f.Had("p", 3, "session3")
 	if err := f.SetCluster("c2"); err != nil {
 		t.Fatal(err)
 	}
@@ -59,8 +59,8 @@ func TestFilesKnowWhatTheyWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range []*Files{f, NewFiles(dir)} {
-		if term, cluster := f.Term("p"), f.Cluster(); term != 3 || cluster != "c2" {
-			t.Errorf("term %d, cluster %q; want 3 and c2", term, cluster)
+		if term, was, cluster := f.Term("p"), f.Was("p"), f.Cluster(); term != 3 || was != "session3" || cluster != "c2" {
+			t.Errorf("term %d, session %q, cluster %q; want 3, session3 and c2", term, was, cluster)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, "q_term"), []byte("99999999999999999999\n"), 0o644); err != nil {
@@ -68,5 +68,11 @@ func TestFilesKnowWhatTheyWrite(t *testing.T) {
 	}
 	if term := f.Term("q"); term != 0 {
 		t.Errorf("term %d of a file that says none", term)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "r_term"), []byte("7\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if term, was := f.Term("r"), f.Was("r"); term != 7 || was != "" {
+		t.Errorf("term %d, session %q of an older version's file, want 7 and none", term, was)
 	}
 }

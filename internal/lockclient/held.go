@@ -47,7 +47,7 @@ func (s *Session) hold(w Wish, l lock.Lock, begin lease.Time) *Held {
 	s.mu.Lock()
 	s.held[w.Name] = h
 	s.mu.Unlock()
-	s.files.Had(w.Name, l.Term)
+	s.files.Had(w.Name, l.Term, s.Owner.Session)
 	h.mu.Lock()
 	h.look()
 	h.note()

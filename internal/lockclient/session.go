@@ -161,7 +161,7 @@ func (s *Session) await(ctx context.Context, w Wish, term uint64, f *fencer) err
 		Name: w.Name, Term: term, Node: s.Owner.Node, Host: s.client.Host, Fence: f.wants(w), OnlyFenced: w.FenceRequired,
 	}
 	if w.StandBy {
-		q.StandBy = s.Owner.Session
+		q.StandBy, q.Was = s.Owner.Session, s.files.Was(w.Name)
 	}
 	var state lock.State
 	if _, err := s.client.call(ctx, lock.WaitLimit+attemptLimit, "/v1/wait", q, &state); err != nil {

@@ -159,7 +159,7 @@ func (s *Single) got(begin lease.Time) (Result, error) {
 		s.kept.end = lease.Later(s.kept.end, end)
 	}
 	if s.kept.seq++; s.kept.seq == 1 {
-		s.files.Had(s.name, s.kept.term)
+		s.files.Had(s.name, s.kept.term, s.owner.Session)
 	}
 	s.note(s.left())
 	if err := errors.Join(s.keep(), s.files.Sync()); err != nil {

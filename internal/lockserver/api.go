@@ -242,10 +242,16 @@ func checkRenew(q lock.RenewRequest) error {
 }
 
 func checkWait(q lock.WaitRequest) error {
-	if q.Node == "" { // it need not say
-		return checkHost(q.Host)
+	var err error
+	for _, session := range []string{q.StandBy, q.Was} {
+		if session != "" {
+			err = errors.Join(err, checkSession(session))
+		}
 	}
-	return errors.Join(lock.CheckName(q.Node), checkHost(q.Host))
+	if q.Node != "" { // it need not say
+		err = errors.Join(err, lock.CheckName(q.Node))
+	}
+	return errors.Join(err, checkHost(q.Host))
 }
 
 // checkHost says whether what tells a host from others, which is kept, is short.

@@ -111,43 +111,51 @@ func TestFence(t *testing.T) {
 	})
 }
 
-// A holder that is gone, but whose node stands by for the lock again, is not powered off: it was booted, or
-// its manager was. Once it is silent it is.
+// A holder that is gone, but whose node stands by for the lock again, is not powered off, by itself or by another: it
+// was booted, perhaps under another name, or its manager was. Once it is silent it is.
 func TestFenceSparesStandBy(t *testing.T) {
 	t.Parallel()
-	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
-		x, y := c.session("x"), c.session("y")
-		defer y.stop()
-		b := &switchboard{took: time.Second}
-		w := wish("p")
-		w.Times = slowStop
-		mustAcquire(t, x, w)
-		x.stop() // without a release
-		again, ended := c.session("x"), make(chan struct{})
-		ctx, giveUp := context.WithCancel(t.Context())
-		go func() {
-			defer close(ended)
-			w := w
-			w.StandBy = true
-			_, _ = again.Acquire(ctx, w)
-		}()
-		other := acquireLater(t, y, fencing(b))
-		time.Sleep(slowStop.Timeout + time.Minute)
-		if calls := b.called(); len(calls) > 0 {
-			t.Fatalf("%v was powered off, though it stands by", b.nodes)
-		}
-		notYet(t, other, "while the time is not over")
-		c.net.Isolate("x", append(c.others(""), "y"), true)
-		time.Sleep(10 * time.Second)
-		if calls := b.called(); len(calls) != 1 {
-			t.Errorf("fenced %d times after it was cut off, want once", len(calls))
-		}
-		<-other
-		giveUp()
-		c.net.Isolate("x", append(c.others(""), "y"), false)
-		<-ended
-		again.stop()
-	})
+	for _, name := range []string{"x", "x-new"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) { fenceSparesStandBy(t, c, name) })
+		})
+	}
+}
+
+// fenceSparesStandBy has the node of the holder come back under that name.
+func fenceSparesStandBy(t *testing.T, c *testCluster, name string) {
+	dir := memoryDir(t)
+	x, y := c.sessionOf("x", c.client("x"), dir), c.session("y")
+	defer y.stop()
+	w, b, self := wish("p"), &switchboard{took: time.Second}, &switchboard{took: time.Second}
+	w.Times = slowStop
+	mustAcquire(t, x, w)
+	x.stop() // without a release
+	again, ended := c.sessionOf(name, c.client("x"), dir), make(chan struct{})
+	ctx, giveUp := context.WithCancel(t.Context())
+	go func() {
+		defer close(ended)
+		w := fencing(self)
+		w.Times, w.StandBy = slowStop, true
+		_, _ = again.Acquire(ctx, w)
+	}()
+	other := acquireLater(t, y, fencing(b))
+	time.Sleep(slowStop.Timeout + time.Minute)
+	if len(b.called()) > 0 || len(self.called()) > 0 {
+		t.Fatalf("%v was powered off by y, %v by itself, though it stands by", b.nodes, self.nodes)
+	}
+	notYet(t, other, "while the time is not over")
+	c.net.Isolate("x", append(c.others(""), "y"), true)
+	time.Sleep(10 * time.Second)
+	if calls := b.called(); len(calls) != 1 {
+		t.Errorf("fenced %d times after it was cut off, want once", len(calls))
+	}
+	<-other
+	giveUp()
+	c.net.Isolate("x", append(c.others(""), "y"), false)
+	<-ended
+	again.stop()
 }
 
 // That a session stood by, before it had the lock, is no reason not to power its node off.

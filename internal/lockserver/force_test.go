@@ -109,7 +109,7 @@ func TestFloor(t *testing.T) {
 		client := c.client("x")
 		defer client.Close()
 		files := lockclient.NewFiles(t.TempDir())
-		files.Had("p", 41)
+		files.Had("p", 41, "")
 		if err := files.Sync(); err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ const maxNames = 10_000
 type names struct {
 	mu    sync.Mutex
 	by    map[string]spoke
-	waits map[[2]string]claim // that a node stands by for a lock, by both names
+	waits map[[2]string]claim // that a node stands by for a lock, by the lock's name, and the node's or the session that had the lock there
 	rare  rare
 }
 
@@ -75,22 +75,29 @@ type claim struct {
 
 // standsBy notes that a node waits for a lock, and that nothing of what it is for is alive there but what
 // the session has by it.
-func (n *names) standsBy(node, name, session string, now lease.Time) {
+func (n *names) standsBy(q lock.WaitRequest, now lease.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.waits) >= maxNames || n.waits == nil {
 		n.waits = map[[2]string]claim{}
 	}
-	n.waits[[2]string{node, name}] = claim{session, now}
+	n.waits[[2]string{q.Name, q.Node}] = claim{q.StandBy, now}
+	if q.Was != "" {
+		n.waits[[2]string{q.Name, q.Was}] = claim{q.StandBy, now}
+	}
 }
 
-// isStandBy says whether the node of k, the lock called name, stands by for it, so that what k's session had
-// is no more. What that said itself, before it had the lock, does not count.
+// isStandBy says whether the node of k, the lock called name, stands by for it, perhaps under another name, so that
+// what k's session had is no more. What that said itself, before it had the lock, does not count.
 func (n *names) isStandBy(name string, k lock.Lock, now lease.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	c, waits := n.waits[[2]string{k.Node, name}]
-	return waits && c.session != k.Session && now.Shortest(c.at) < standBy
+	for _, who := range []string{k.Node, k.Session} {
+		if c, waits := n.waits[[2]string{name, who}]; waits && c.session != k.Session && now.Shortest(c.at) < standBy {
+			return true
+		}
+	}
+	return false
 }
 
 // hearNode is hear, and tells in the log what it found, once a minute.

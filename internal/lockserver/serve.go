@@ -237,7 +237,7 @@ func (s *Server) await(ctx context.Context, received lease.Time, q lock.WaitRequ
 		return lock.State{}, badRequest{err}
 	}
 	if !s.hearNode(q.Node, q.Host, received) && q.StandBy != "" {
-		s.names.standsBy(q.Node, q.Name, q.StandBy, received)
+		s.names.standsBy(q, received)
 	}
 	over := time.After(waitLimit)
 	for {

@@ -1,6 +1,7 @@
 package lockserver
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -93,12 +94,17 @@ func TestSimulation(t *testing.T) {
 			hours, *simLength = 0.3, 10*time.Minute
 		}
 	}
-	total := work(t, hours)
-	if !t.Failed() && (total.Hours < hours || float64(total.count()) < dense*hours) {
+	total, wrong := work(hours)
+	defer func() { // so that it stands below the figures, where one looks first
+		if wrong != nil {
+			t.Error(wrong)
+		}
+	}()
+	if wrong == nil && (total.Hours < hours || float64(total.count()) < dense*hours) {
 		t.Errorf("only %.1f hours with %d faults were simulated: the check is worth less than it should be", total.Hours, total.count())
 	}
 	for _, kind := range []lock.Kind{lock.Change, lock.Adopt, lock.Block, lock.Unblock, lock.Fence, lock.Fenced, poweredOff, lock.Settled, takenSilently} {
-		if !t.Failed() && hours >= 20 && float64(total.Did[kind]) < hours/5 {
+		if wrong == nil && hours >= 20 && float64(total.Did[kind]) < hours/5 {
 			t.Errorf("only %d times did an entry of kind %q change something: the check is worth less than it should be", total.Did[kind], kind)
 		}
 	}
@@ -129,8 +135,8 @@ func again(seed uint64) string {
 		"  GODEBUG=randseednop=0 GOMAXPROCS=1 go test ./internal/lockserver -run 'TestSimulation$' -count=10 -sim.seed=%d%s", seed, more)
 }
 
-// work simulates that many hours, by two processes, and reports what is wrong.
-func work(t *testing.T, hours float64) (total result) {
+// work simulates that many hours, by two processes, until something is wrong.
+func work(hours float64) (total result, wrong error) {
 	c := crew.Crew{Processes: 2, Limit: 15 * time.Minute, Worker: func() *exec.Cmd {
 		return exec.Command(os.Args[0], "-test.run=^TestSimulation$", "-test.timeout=0", "-sim.worker",
 			"-sim.length="+simLength.String(), "-sim.faults="+*simFaults, "-sim.off="+*simOff)
@@ -143,13 +149,13 @@ func work(t *testing.T, hours float64) (total result) {
 		total.add(r)
 		switch {
 		case err != nil:
-			t.Errorf("seed %d: %v\n%s", seed, err, again(seed))
+			wrong = errors.Join(wrong, fmt.Errorf("seed %d: %w\n%s", seed, err, again(seed)))
 		case r.Wrong != "":
-			t.Errorf("seed %d: %s\n%s", seed, r.Wrong, again(seed))
+			wrong = errors.Join(wrong, fmt.Errorf("seed %d: %s\n%s", seed, r.Wrong, again(seed)))
 		}
-		return total.Hours < hours && !t.Failed()
+		return total.Hours < hours && wrong == nil
 	})
-	return total
+	return total, wrong
 }
 
 func (r *result) add(o result) {

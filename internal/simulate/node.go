@@ -73,7 +73,6 @@ func (n *node) start() {
 	was := n.up || n.s.over.Load()
 	if !was {
 		n.up, n.clock = true, lease.Scaled(n.rate)
-		n.called = n.name // else it would be fenced by itself for what it held by the other
 		n.boot++
 	}
 	n.s.mu.Unlock()

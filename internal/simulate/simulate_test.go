@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -85,9 +86,14 @@ func TestCluster(t *testing.T) {
 			hours, *simLength = 0.3, 10*time.Minute
 		}
 	}
-	total := work(t, hours)
+	total, wrong := work(hours)
+	defer func() { // so that it stands below the figures, where one looks first
+		if wrong != nil {
+			t.Error(wrong)
+		}
+	}()
 	const dense = 25 // faults an hour, at the least
-	if !t.Failed() && (total.Hours < hours || float64(total.Count()) < dense*hours) {
+	if wrong == nil && (total.Hours < hours || float64(total.Count()) < dense*hours) {
 		t.Errorf("only %.1f hours with %d faults were simulated: the check is worth less than it should be", total.Hours, total.Count())
 	}
 	t.Logf("%.1f hours of a cluster: %d faults: %v", total.Hours, total.Count(), total.Faults)
@@ -118,8 +124,8 @@ func againWith(p Plan) string {
 		"  GODEBUG=randseednop=0 GOMAXPROCS=1 go test ./internal/simulate -run 'TestCluster$' -count=10 -sim.seed=%d%s", p.Seed, more)
 }
 
-// work simulates that many hours, by two processes, and reports what is wrong.
-func work(t *testing.T, hours float64) (total Result) {
+// work simulates that many hours, by two processes, until something is wrong.
+func work(hours float64) (total Result, wrong error) {
 	c := crew.Crew{Processes: 2, Limit: 15 * time.Minute, Worker: func() *exec.Cmd {
 		return exec.Command(os.Args[0], "-test.run=^TestCluster$", "-test.timeout=0", "-sim.worker")
 	}}
@@ -131,11 +137,11 @@ func work(t *testing.T, hours float64) (total Result) {
 		total.Add(r)
 		switch {
 		case err != nil:
-			t.Errorf("seed %d: %v\n%s", p.Seed, err, again(p.Seed))
+			wrong = errors.Join(wrong, fmt.Errorf("seed %d: %w\n%s", p.Seed, err, again(p.Seed)))
 		case r.Wrong != "":
-			t.Errorf("seed %d: %s\n%s", p.Seed, r.Wrong, again(p.Seed))
+			wrong = errors.Join(wrong, fmt.Errorf("seed %d: %s\n%s", p.Seed, r.Wrong, again(p.Seed)))
 		}
-		return total.Hours < hours && !t.Failed()
+		return total.Hours < hours && wrong == nil
 	})
-	return total
+	return total, wrong
 }
