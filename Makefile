@@ -11,7 +11,7 @@ build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/btw ./cmd/btw
 
 test: # what takes longest begins first
-	go test -race -timeout 20m ./internal/lockserver ./...
+	go test -race -timeout 20m ./internal/lockserver ./test/lab ./testscripts ./...
 
 lint:
 	.ci/lint
@@ -55,7 +55,7 @@ simulate:
 
 # the whole cluster: nodes, deadmen, scripts, lock servers
 simulate-cluster:
-	go test ./internal/simulate -count=1 -timeout=0 -v -run 'TestCluster' \
+	go test ./internal/sim/cluster -count=1 -timeout=0 -v -run 'TestCluster' \
 	   -sim.hours=$(HOURS) -sim.from=$(SEED)
 
 # random faults on hosts of namespaces: make chaos SECONDS=8h CHAOSFLAGS='-d DIRECTORY'
@@ -65,6 +65,6 @@ chaos:
 
 # BENCHFLAGS=-quick leaves etcd out
 bench:
-	go build -o bin/bench ./utils/bench && exec bin/bench $(BENCHFLAGS)
+	go build -o bin/bench ./cmd/bench && exec bin/bench $(BENCHFLAGS)
 
 .PHONY: build test lint install demo simulate simulate-cluster chaos bench

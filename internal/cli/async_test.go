@@ -6,7 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 func TestAsyncNeverWaits(t *testing.T) {

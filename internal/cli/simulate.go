@@ -17,11 +17,11 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"backtowork/internal/crew"
 	"backtowork/internal/failover"
 	"backtowork/internal/manager"
 	"backtowork/internal/script"
-	"backtowork/internal/simulate"
+	"backtowork/internal/sim/cluster"
+	"backtowork/internal/sim/crew"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +29,7 @@ import (
 // simulateUsage has the list of faults in it.
 func simulateUsage() string {
 	var list strings.Builder
-	all := simulate.Faults()
+	all := cluster.Faults()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		fmt.Fprintf(&list, "  %-16s %s\n", name, all[name])
 	}
@@ -67,7 +67,7 @@ func simulator(_ context.Context, env *Env) error {
 	}
 	const last = 19
 	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, last) // this host may have services to run
-	simulate.Main(env.Stdin, env.Stdout)
+	cluster.Main(env.Stdin, env.Stdout)
 	return nil
 }
 
@@ -78,7 +78,7 @@ type trial struct {
 	seed   uint64
 	asJSON bool
 	named  []string // faults that were asked for by name
-	plan   simulate.Plan
+	plan   cluster.Plan
 }
 
 // longestTrial is in hours of the cluster: some weeks of a processor.
@@ -130,7 +130,7 @@ func parseTrial(args []string) (t trial, err error) {
 
 // takeFaults makes the plan have the faults that were named.
 func (t *trial) takeFaults() error {
-	known := simulate.Faults()
+	known := cluster.Faults()
 	for _, name := range t.named {
 		if known[name] == "" {
 			return withHint(usageError(fmt.Sprintf("no such fault: %q", name)), "service simulate --help lists them")
@@ -139,7 +139,7 @@ func (t *trial) takeFaults() error {
 			t.plan.Faults = map[string]int{}
 		}
 		t.plan.Faults[name] = 1
-		t.plan.BothKilled = t.plan.BothKilled || name == simulate.BothKilled
+		t.plan.BothKilled = t.plan.BothKilled || name == cluster.BothKilled
 	}
 	return nil
 }
@@ -223,9 +223,9 @@ func (s *site) simulated(ctx context.Context, t *trial) (p failover.Params, err 
 }
 
 // simulate has processes work off seeds until there are hours enough.
-func (s *site) simulate(ctx context.Context, t trial) (total simulate.Result, err error) {
+func (s *site) simulate(ctx context.Context, t trial) (total cluster.Result, err error) {
 	const most = 8
-	if t.plan.Dir, err = simulate.MakeDir(""); err != nil {
+	if t.plan.Dir, err = cluster.MakeDir(""); err != nil {
 		return total, err
 	}
 	defer func() { _ = os.RemoveAll(t.plan.Dir) }() // a worker that is killed leaves what it has
@@ -235,7 +235,7 @@ func (s *site) simulate(ctx context.Context, t trial) (total simulate.Result, er
 		cmd.Env = environ()
 		return cmd
 	}}
-	plans := func(yield func(simulate.Plan) bool) {
+	plans := func(yield func(cluster.Plan) bool) {
 		for p := t.plan; ; p.Seed++ {
 			p.Seed = max(p.Seed, t.seed)
 			p.Tough = p.Seed%2 == 0
@@ -247,7 +247,7 @@ func (s *site) simulate(ctx context.Context, t trial) (total simulate.Result, er
 	tell := progress(s.env.Stderr)
 	defer tell("")
 	tell("simulating ...")
-	crew.Run(c, plans, func(p simulate.Plan, r simulate.Result, fault error) bool {
+	crew.Run(c, plans, func(p cluster.Plan, r cluster.Result, fault error) bool {
 		if fault != nil {
 			err = errors.Join(err, fmt.Errorf("cannot simulate with seed %d: %w", p.Seed, fault))
 			return false
@@ -275,7 +275,7 @@ func progress(to io.Writer) func(string) {
 }
 
 // violated says what is wrong, and whose matter that is.
-func (t trial) violated(p failover.Params, total simulate.Result) error {
+func (t trial) violated(p failover.Params, total cluster.Result) error {
 	hint := fmt.Sprintf("this should never be: please report it, with all that was printed (seed %d)", total.Seed)
 	switch {
 	case p.ReleaseAfterFailure:
@@ -319,7 +319,7 @@ type faultReport struct {
 }
 
 // reportOf is what came of a trial.
-func reportOf(t trial, p failover.Params, total simulate.Result, took time.Duration) *simulationReport {
+func reportOf(t trial, p failover.Params, total cluster.Result, took time.Duration) *simulationReport {
 	r := &simulationReport{
 		Package: t.pkg, Params: p.Values(), Nodes: t.plan.Nodes, Servers: t.plan.Servers, Hours: total.Hours, Seconds: took.Seconds(),
 		Faults: total.Faults, Alone: []faultReport{}, Mixed: total.Down, Grants: total.Grants, Adoptions: total.Adoptions, Takeovers: total.TakeOvers,

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 // A lines is a slog.Handler that keeps what was said.

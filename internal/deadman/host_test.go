@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"backtowork/internal/lease"
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 // A host is a deadman and the managers that it watches, in virtual time. The deadman's hands only

@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 // How a fake deadman is.

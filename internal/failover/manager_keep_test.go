@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"backtowork/internal/lease"
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 const (

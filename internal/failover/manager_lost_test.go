@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"backtowork/internal/lease"
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 // cutOff runs a node that is cut off after its renewal at 12: L = 52, K = 112, K - k = 110.

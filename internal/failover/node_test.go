@@ -11,7 +11,7 @@ import (
 
 	"backtowork/internal/lease"
 	"backtowork/internal/notes"
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 // dummy is the parameters of the dummy package: k is 2 s, silence 101 s.

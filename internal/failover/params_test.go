@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 // says is a package script's parameters.

@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 func TestBothClocks(t *testing.T) {

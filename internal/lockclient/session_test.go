@@ -11,7 +11,7 @@ import (
 
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 // deaf is a client whose server is down, and counts what it is asked.

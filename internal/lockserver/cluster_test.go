@@ -16,8 +16,8 @@ import (
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
-	"backtowork/internal/memnet"
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/memnet"
+	"backtowork/internal/sim/virtual"
 )
 
 // A testCluster is lock servers on real raft and real disks, in virtual time over a memnet.Net.

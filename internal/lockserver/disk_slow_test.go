@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"backtowork/internal/lockclient"
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 // forEver is the slowness of a disk that does not answer any more.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"backtowork/internal/clusterkey"
-	"backtowork/internal/memnet"
+	"backtowork/internal/sim/memnet"
 )
 
 // Whoever opens connections and says nothing has few of them, and keeps nobody else out.

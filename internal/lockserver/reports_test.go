@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"backtowork/internal/lock"
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 func TestReports(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"backtowork/internal/memnet"
+	"backtowork/internal/sim/memnet"
 )
 
 // Each test here runs twice: with the rule, and with the library's own way, which must be

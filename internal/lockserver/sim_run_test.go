@@ -14,8 +14,8 @@ import (
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
-	"backtowork/internal/memnet"
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/memnet"
+	"backtowork/internal/sim/virtual"
 )
 
 // A plan is what one simulation does.

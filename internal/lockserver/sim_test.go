@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"backtowork/internal/crew"
 	"backtowork/internal/lock"
+	"backtowork/internal/sim/crew"
 )
 
 // How to run one simulation again, or for a night: see TestSimulation.

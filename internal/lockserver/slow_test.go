@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"backtowork/internal/lock"
-	"backtowork/internal/memnet"
+	"backtowork/internal/sim/memnet"
 )
 
 // hungUp is after how long the server closes conn, to which the client goes on sending a byte of

@@ -11,7 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 // A naive store: what the real one must look like from outside.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 // A death is a fatal that records.

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"backtowork/internal/lease"
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 )
 
 // A memDevice remembers what was written to it. With a fault it takes nothing.

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"backtowork/internal/lease"
-	"backtowork/internal/virtual"
+	"backtowork/internal/sim/virtual"
 
 	"golang.org/x/sys/unix"
 )

@@ -1,6 +1,0 @@
-//go:build race
-
-package simulate
-
-// raceEnabled says that all is ten times slower.
-const raceEnabled = true

@@ -1,0 +1,49 @@
+package test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestRepoImports holds the direction of the imports that doc/DESIGN.md draws.
+func TestRepoImports(t *testing.T) {
+	t.Parallel()
+	allowed := map[string]string{
+		"cmd/btw":     "cli",
+		"cmd/probe":   "sim/lives",
+		"cli":         "clusterkey conf deadman dial failover lease lock lockclient lockserver manager netif notes script sim/cluster sim/crew watchdog",
+		"failover":    "lease lock notes",
+		"lockserver":  "clusterkey lease lock",
+		"lockclient":  "lease lock notes",
+		"lock":        "lease",
+		"watchdog":    "lease",
+		"deadman":     "lease",
+		"manager":     "deadman failover lease lock lockclient netif notes script watchdog",
+		"sim/cluster": "clusterkey deadman failover lease lock lockclient lockserver manager notes sim/crew sim/memnet sim/virtual",
+		"clusterkey":  "", "conf": "", "dial": "", "lease": "", "netif": "", "notes": "", "script": "",
+		"sim/crew": "", "sim/lives": "", "sim/memnet": "", "sim/virtual": "",
+	}
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "backtowork/cmd/btw", "backtowork/cmd/probe", "backtowork/internal/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		name := short(words[0])
+		list, known := allowed[name]
+		if !known {
+			t.Errorf("package %s is not in the table of doc/DESIGN.md", name)
+		}
+		for _, imported := range words[1:] {
+			if strings.HasPrefix(imported, "backtowork/") && !slices.Contains(strings.Fields(list), short(imported)) {
+				t.Errorf("%s imports %s", name, short(imported))
+			}
+		}
+	}
+}
+
+func short(path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, "backtowork/"), "internal/")
+}
