@@ -139,7 +139,13 @@ func (p *Package) fencing() (d time.Duration) {
 
 // canRun says whether a package can run in spite of that fault, however long it goes on: on another node,
 // by a majority of the lock servers that hears it.
-func (s *Simulation) canRun(name string) bool { return s.Servers >= 3 && faults[name].spares }
+func (s *Simulation) canRun(name string) bool {
+	nodes := 2
+	if name == "kill-in-start" {
+		nodes++ // one is halted, so that another starts the package, which is cut off
+	}
+	return s.Servers >= 3 && faults[name].spares && len(s.nodes) >= nodes
+}
 
 // raftTerm is raft's, as the servers know it now: it grows by 1 with each election.
 func (s *Simulation) raftTerm() (term uint64) {
