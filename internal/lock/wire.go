@@ -117,6 +117,8 @@ type FenceRequest struct {
 	Limit int64  `json:"limit_ms"`       // milliseconds that it may take
 	Host  string `json:"host,omitempty"` // as in an AcquireRequest
 	Was   string `json:"was,omitempty"`  // as in a WaitRequest
+	// Required says that who asks may have the lock by no other way.
+	Required bool `json:"required,omitempty"`
 	// Declared says that a person has seen that the node is off: none of its sessions may have been heard.
 	Declared bool `json:"declared,omitempty"`
 }

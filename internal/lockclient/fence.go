@@ -41,6 +41,7 @@ func (s *Session) fence(ctx context.Context, w Wish, state lock.State, f *fencer
 	of := lock.ReleaseRequest{Name: w.Name, Term: k.Term, Session: k.Session}
 	q := lock.FenceRequest{
 		ReleaseRequest: of, By: s.Owner, Limit: (w.limit() + reportTime).Milliseconds(), Host: s.client.Host, Was: s.files.Was(w.Name),
+		Required: w.FenceRequired,
 	}
 	var a lock.FenceAnswer
 	at, err := s.client.call(ctx, changeLimit, "/v1/fence", q, &a)

@@ -158,6 +158,37 @@ func fenceSparesStandBy(t *testing.T, c *testCluster, name string) {
 	again.stop()
 }
 
+// Where a lock is had by a fence only, a node that stands by for it, and whose disk does not know that it had it, is
+// powered off all the same: nobody else could ever have the lock, nor could that node.
+func TestFenceRequiredOfForgetful(t *testing.T) {
+	t.Parallel()
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
+		x, y := c.session("x"), c.session("y")
+		defer y.stop()
+		b := &switchboard{took: time.Second}
+		w := fencing(b)
+		w.Times, w.FenceRequired, w.StandBy = slowStop, true, true
+		mustAcquire(t, x, w)
+		x.stop()                                            // without a release
+		again, ended := c.session("x"), make(chan struct{}) // on a disk that knows nothing
+		ctx, giveUp := context.WithCancel(t.Context())
+		go func() {
+			defer close(ended)
+			w := w
+			w.Fence = nil
+			_, _ = again.Acquire(ctx, w)
+		}()
+		limited, cancel := context.WithTimeout(ctx, 10*time.Minute)
+		defer cancel()
+		if _, err := y.Acquire(limited, w); err != nil || len(b.called()) != 1 {
+			t.Errorf("fenced %d times, want once: %v", len(b.called()), err)
+		}
+		giveUp()
+		<-ended
+		again.stop()
+	})
+}
+
 // That a session stood by, before it had the lock, is no reason not to power its node off.
 func TestFenceStaleClaims(t *testing.T) {
 	t.Parallel()

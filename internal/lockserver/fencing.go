@@ -113,7 +113,8 @@ func (s *Server) fence(ctx context.Context, received lease.Time, q lock.FenceReq
 // judgeFence is the lock of q as it was judged that its holder may be powered off; the zero Lock if it
 // may not. Who asks must be on another node: it would power off itself; nor may the disk say that it had the lock under another name. A node that stands by for the same
 // lock, as after a crash it does when it is back, is not silent: to power it off would help nobody, and
-// where that takes the lock server of the result with it, it would happen again and again.
+// where that takes the lock server of the result with it, it would happen again and again. But where the lock is had
+// by a fence only, that node must be able to have it without (isHolderAgain), or nobody ever could.
 func (s *Server) judgeFence(leaseTerm uint64, q lock.FenceRequest) (k lock.Lock, state lock.State, err error) {
 	m := s.machine
 	m.mu.Lock()
@@ -124,7 +125,7 @@ func (s *Server) judgeFence(leaseTerm uint64, q lock.FenceRequest) (k lock.Lock,
 	switch {
 	case m.leases.RaftTerm() != leaseTerm:
 		return lock.Lock{}, state, errNoLeader
-	case k.Session != q.Session || k.Term != q.Term || k.Node == q.By.Node || k.Session == q.Was || s.names.isStandBy(q.Name, k, now):
+	case k.Session != q.Session || k.Term != q.Term || k.Node == q.By.Node || k.Session == q.Was || s.names.isStandBy(q.Name, k, now, q.Required):
 		return lock.Lock{}, state, nil
 	}
 	if unheard := s.unheard(k.Node, now); q.Declared && unheard < k.Times.Silence() && !s.Off.Down {

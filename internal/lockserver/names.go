@@ -69,8 +69,8 @@ const standBy = 5 * time.Second
 
 // A claim is what a session said last of its node: that it stands by.
 type claim struct {
-	session string
-	at      lease.Time
+	session, node string
+	at            lease.Time
 }
 
 // standsBy notes that a node waits for a lock, and that nothing of what it is for is alive there but what
@@ -81,23 +81,23 @@ func (n *names) standsBy(q lock.WaitRequest, now lease.Time) {
 	if len(n.waits) >= maxNames || n.waits == nil {
 		n.waits = map[[2]string]claim{}
 	}
-	n.waits[[2]string{q.Name, q.Node}] = claim{q.StandBy, now}
+	n.waits[[2]string{q.Name, q.Node}] = claim{q.StandBy, q.Node, now}
 	if q.Was != "" {
-		n.waits[[2]string{q.Name, q.Was}] = claim{q.StandBy, now}
+		n.waits[[2]string{q.Name, q.Was}] = claim{q.StandBy, q.Node, now}
 	}
 }
 
 // isStandBy says whether the node of k, the lock called name, stands by for it, perhaps under another name, so that
-// what k's session had is no more. What that said itself, before it had the lock, does not count.
-func (n *names) isStandBy(name string, k lock.Lock, now lease.Time) bool {
+// what k's session had is no more. What that said itself, before it had the lock, does not count. With proven it must have
+// its name still, and its disk must know that it had the lock.
+func (n *names) isStandBy(name string, k lock.Lock, now lease.Time, proven bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, who := range []string{k.Node, k.Session} {
-		if c, waits := n.waits[[2]string{name, who}]; waits && c.session != k.Session && now.Shortest(c.at) < standBy {
-			return true
-		}
+	said := func(who string) bool {
+		c, waits := n.waits[[2]string{name, who}]
+		return waits && c.session != k.Session && now.Shortest(c.at) < standBy && (!proven || c.node == k.Node)
 	}
-	return false
+	return said(k.Session) || !proven && said(k.Node)
 }
 
 // hearNode is hear, and tells in the log what it found, once a minute.
