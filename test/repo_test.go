@@ -13,7 +13,8 @@ func TestRepoImports(t *testing.T) {
 	allowed := map[string]string{
 		"cmd/btw":     "cli",
 		"cmd/probe":   "sim/lives",
-		"cli":         "clusterkey conf deadman dial failover lease lock lockclient lockserver manager netif notes script sim/cluster sim/crew watchdog",
+		"applet":      "command netif",
+		"cli":         "applet clusterkey command conf deadman dial failover lease lock lockclient lockserver manager netif notes script sim/cluster sim/crew watchdog",
 		"failover":    "lease lock notes",
 		"lockserver":  "clusterkey lease lock",
 		"lockclient":  "lease lock notes",
@@ -22,7 +23,7 @@ func TestRepoImports(t *testing.T) {
 		"deadman":     "lease",
 		"manager":     "deadman failover lease lock lockclient netif notes script watchdog",
 		"sim/cluster": "clusterkey deadman failover lease lock lockclient lockserver manager notes sim/crew sim/memnet sim/virtual",
-		"clusterkey":  "", "conf": "", "dial": "", "lease": "", "netif": "", "notes": "", "script": "",
+		"clusterkey":  "", "command": "", "conf": "", "dial": "", "lease": "", "netif": "", "notes": "", "script": "",
 		"sim/crew": "", "sim/lives": "", "sim/memnet": "", "sim/virtual": "",
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "backtowork/cmd/btw", "backtowork/cmd/probe", "backtowork/internal/...").Output()

@@ -1,4 +1,4 @@
-package cli
+package applet
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/netif"
 )
 
@@ -41,26 +42,26 @@ type arpingOptions struct {
 
 // arping asks and tells who has an address. Every error is status 2, because with -D
 // status 1 says that the address is in use.
-func arping(ctx context.Context, env *Env) error {
+func arping(ctx context.Context, env *command.Env) error {
 	o, err := parseArping(env.Args)
 	if err != nil {
 		return err
 	}
 	status, err := o.run(ctx, env)
 	if errors.Is(err, syscall.EPERM) {
-		err = withHint(err, "run it as root, or with CAP_NET_RAW")
+		err = command.WithHint(err, "run it as root, or with CAP_NET_RAW")
 	}
 	if err != nil {
-		return failed(env, 2, err)
+		return command.Failed(env, 2, err)
 	}
 	if status != 0 {
-		return exitStatus(status)
+		return command.Status(status)
 	}
 	return nil
 }
 
 func parseArping(args []string) (*arpingOptions, error) {
-	opts, operands, err := options(args, "DUAfqbc:w:i:I:s:", nil)
+	opts, operands, err := command.Options(args, "DUAfqbc:w:i:I:s:", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +72,7 @@ func parseArping(args []string) (*arpingOptions, error) {
 		}
 	}
 	if len(operands) != 1 || operands[0] == "" {
-		return nil, usageError("one address, please")
+		return nil, command.UsageError("one address, please")
 	}
 	o.target = operands[0]
 	if o.detect {
@@ -80,8 +81,8 @@ func parseArping(args []string) (*arpingOptions, error) {
 	return o, nil
 }
 
-func (o *arpingOptions) set(given option) (err error) {
-	switch given.letter {
+func (o *arpingOptions) set(given command.Option) (err error) {
+	switch given.Letter {
 	case 'D':
 		o.detect = true
 	case 'U':
@@ -95,31 +96,31 @@ func (o *arpingOptions) set(given option) (err error) {
 	case 'b':
 		o.toAll = true
 	case 'I':
-		o.device = given.value
+		o.device = given.Value
 	case 's':
-		o.source = given.value
+		o.source = given.Value
 	case 'w':
 		o.deadline, err = positiveSeconds(given)
 	case 'i':
 		o.interval, err = positiveSeconds(given)
 	case 'c':
-		if o.count, err = strconv.Atoi(given.value); err != nil || o.count < 1 {
-			err = usageError(fmt.Sprintf("option -c: not a count: %q", given.value))
+		if o.count, err = strconv.Atoi(given.Value); err != nil || o.count < 1 {
+			err = command.Usagef("option -c: not a count: %q", given.Value)
 		}
 	}
 	return err
 }
 
-func positiveSeconds(o option) (time.Duration, error) {
-	d, err := seconds(o.value)
+func positiveSeconds(o command.Option) (time.Duration, error) {
+	d, err := command.Seconds(o.Value)
 	if err != nil || d <= 0 {
-		return 0, usageError(fmt.Sprintf("option -%c: not a number of seconds: %q", o.letter, o.value))
+		return 0, command.Usagef("option -%c: not a number of seconds: %q", o.Letter, o.Value)
 	}
 	return d, nil
 }
 
 // run returns the exit status.
-func (o *arpingOptions) run(ctx context.Context, env *Env) (int, error) {
+func (o *arpingOptions) run(ctx context.Context, env *command.Env) (int, error) {
 	target, err := resolve(ctx, o.target)
 	if err != nil {
 		return 0, err
@@ -190,7 +191,7 @@ func (o *arpingOptions) ownSource(ctx context.Context, target net.IP) (net.IP, e
 	case err != nil:
 		return nil, err
 	case (source.IP.To4() == nil) != (target.To4() == nil):
-		return nil, usageError(fmt.Sprintf("%v and %v are not of one kind", source, target))
+		return nil, command.Usagef("%v and %v are not of one kind", source, target)
 	case source.IP.IsUnspecified():
 		return nil, nil
 	}

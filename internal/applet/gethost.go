@@ -1,10 +1,12 @@
-package cli
+package applet
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"net"
+
+	"backtowork/internal/command"
 )
 
 var getHostIPUsage = `Usage: gethostip HOST
@@ -22,7 +24,7 @@ Example: gethexip 192.168.1.1
 `
 
 // getHostIP prints a host's address.
-func getHostIP(ctx context.Context, env *Env) error {
+func getHostIP(ctx context.Context, env *command.Env) error {
 	addr, err := hostArgument(ctx, env)
 	if err != nil {
 		return err
@@ -32,7 +34,7 @@ func getHostIP(ctx context.Context, env *Env) error {
 }
 
 // getHexIP prints a host's address the way syslinux names files.
-func getHexIP(ctx context.Context, env *Env) error {
+func getHexIP(ctx context.Context, env *command.Env) error {
 	addr, err := hostArgument(ctx, env)
 	if err != nil {
 		return err
@@ -46,13 +48,13 @@ func getHexIP(ctx context.Context, env *Env) error {
 }
 
 // hostArgument is the address of the one argument.
-func hostArgument(ctx context.Context, env *Env) (*net.IPAddr, error) {
-	_, args, err := options(env.Args, "", nil)
+func hostArgument(ctx context.Context, env *command.Env) (*net.IPAddr, error) {
+	_, args, err := command.Options(env.Args, "", nil)
 	if err != nil {
 		return nil, err
 	}
 	if len(args) != 1 || args[0] == "" {
-		return nil, usageError("one host, please")
+		return nil, command.UsageError("one host, please")
 	}
 	return resolve(ctx, args[0])
 }

@@ -1,4 +1,4 @@
-package cli
+package applet
 
 import (
 	"bufio"
@@ -12,6 +12,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"backtowork/internal/command"
 )
 
 var odUsage = `Usage: od [-abcdilosxv] [-A RADIX] [-t TYPE...] [-j BYTES] [-N BYTES] [-w[BYTES]] [FILE...]
@@ -45,7 +47,7 @@ type dump struct {
 }
 
 // od prints bytes.
-func od(_ context.Context, env *Env) error {
+func od(_ context.Context, env *command.Env) error {
 	d := &dump{out: bufio.NewWriter(env.Stdout), radix: 'o', limit: -1}
 	files, err := d.parse(env.Args)
 	if err != nil {
@@ -57,7 +59,7 @@ func od(_ context.Context, env *Env) error {
 	}
 	defer in.close()
 	if !in.more() {
-		return exitStatus(1) // each file has been complained of
+		return command.Status(1) // each file has been complained of
 	}
 	if skipped, err := io.CopyN(io.Discard, in, d.skip); err != nil {
 		return fmt.Errorf("cannot skip %d bytes: the input has only %d", d.skip, skipped)
@@ -69,14 +71,14 @@ func od(_ context.Context, env *Env) error {
 	}
 	err = d.print(bufio.NewReaderSize(from, 64<<10))
 	if err == nil && in.failed {
-		err = exitStatus(1)
+		err = command.Status(1)
 	}
 	return err
 }
 
 // parse reads the options and returns the names of the files.
 func (d *dump) parse(args []string) ([]string, error) {
-	opts, files, err := options(args, "abcdilosxvA:t:j:N:w::", map[string]byte{
+	opts, files, err := command.Options(args, "abcdilosxvA:t:j:N:w::", map[string]byte{
 		"address-radix": 'A', "format": 't', "skip-bytes": 'j', "read-bytes": 'N', "width": 'w', "output-duplicates": 'v',
 	})
 	if err != nil {
@@ -85,29 +87,29 @@ func (d *dump) parse(args []string) ([]string, error) {
 	shortcuts := map[byte]string{'a': "a", 'b': "o1", 'c': "c", 'd': "u2", 'i': "d4", 'l': "d8", 'o': "o2", 's': "d2", 'x': "x2"}
 	width := int64(0)
 	for _, o := range opts {
-		switch o.letter {
+		switch o.Letter {
 		case 'A':
-			if len(o.value) != 1 || !strings.Contains("doxn", o.value) {
-				return nil, usageError(fmt.Sprintf("not a radix: %q", o.value))
+			if len(o.Value) != 1 || !strings.Contains("doxn", o.Value) {
+				return nil, command.Usagef("not a radix: %q", o.Value)
 			}
-			d.radix = o.value[0]
+			d.radix = o.Value[0]
 		case 'j':
-			d.skip, err = byteCount(o.value)
+			d.skip, err = byteCount(o.Value)
 		case 'N':
-			d.limit, err = byteCount(o.value)
+			d.limit, err = byteCount(o.Value)
 		case 'v':
 			d.all = true
 		case 'w':
-			if width = 32; o.value != "" {
-				width, err = byteCount(o.value)
+			if width = 32; o.Value != "" {
+				width, err = byteCount(o.Value)
 			}
 			if err == nil && (width < 1 || width > 1<<20) {
-				err = usageError(fmt.Sprintf("not a width: %q", o.value))
+				err = command.Usagef("not a width: %q", o.Value)
 			}
 		case 't':
-			err = d.addFormats(o.value)
+			err = d.addFormats(o.Value)
 		default:
-			err = d.addFormats(shortcuts[o.letter])
+			err = d.addFormats(shortcuts[o.Letter])
 		}
 		if err != nil {
 			return nil, err
@@ -126,7 +128,7 @@ func (d *dump) setWidth(width int) error {
 		width = 16
 	}
 	if width%unit != 0 {
-		return usageError(fmt.Sprintf("a width of %d bytes is not whole numbers of %d bytes", width, unit))
+		return command.Usagef("a width of %d bytes is not whole numbers of %d bytes", width, unit)
 	}
 	d.width = width
 	return nil
@@ -152,16 +154,16 @@ func (d *dump) addFormats(types string) error {
 			digits := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789CSIL"))]
 			n, ok := map[string]int{"": 4, "1": 1, "2": 2, "4": 4, "8": 8, "C": 1, "S": 2, "I": 4, "L": 8}[digits]
 			if !ok {
-				return usageError(fmt.Sprintf("not a type: %q", types))
+				return command.Usagef("not a type: %q", types)
 			}
 			size, rest = n, rest[len(digits):]
 		default:
-			return usageError(fmt.Sprintf("not a type: %q", types))
+			return command.Usagef("not a type: %q", types)
 		}
 		d.formats = append(d.formats, newODFormat(kind, size))
 	}
 	if types == "" {
-		return usageError("the type is empty")
+		return command.UsageError("the type is empty")
 	}
 	return nil
 }
@@ -197,7 +199,7 @@ func byteCount(s string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(number, 0, 64)
 	if err != nil || n < 0 || n > math.MaxInt64/times || strings.ContainsAny(number, "_+oO") {
-		return 0, usageError(fmt.Sprintf("not a count of bytes: %q", s))
+		return 0, command.Usagef("not a count of bytes: %q", s)
 	}
 	return n * times, nil
 }
@@ -263,7 +265,7 @@ func (d *dump) address(end string) {
 
 // inputs reads the files one after the other. One that cannot be read is said and left out.
 type inputs struct {
-	env    *Env
+	env    *command.Env
 	names  []string
 	now    io.Reader
 	failed bool
@@ -289,7 +291,7 @@ func (in *inputs) Read(p []byte) (int, error) {
 		}
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
-				in.complain("cannot read: %w", reason(err))
+				in.complain("cannot read: %w", command.Reason(err))
 			}
 			in.close()
 		}
@@ -314,7 +316,7 @@ func (in *inputs) open(name string) {
 }
 
 func (in *inputs) complain(format string, args ...any) {
-	report(in.env, &command{}, fmt.Errorf(format, args...))
+	command.Report(in.env, "", fmt.Errorf(format, args...))
 	in.failed = true
 }
 

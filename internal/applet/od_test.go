@@ -1,4 +1,4 @@
-package cli
+package applet
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"backtowork/internal/command"
 )
 
 func split(s string) []string { return strings.Split(s, " ") }
@@ -15,7 +17,7 @@ func split(s string) []string { return strings.Split(s, " ") }
 func run(t *testing.T, stdin []byte, name string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
-	status = Run(t.Context(), &Env{
+	status = command.Find(Commands(), name).Main(t.Context(), &command.Env{
 		Name: name, Args: args, Stdin: bytes.NewReader(stdin), Stdout: &out, Stderr: &err, Getenv: os.Getenv, Home: t.TempDir(),
 	})
 	return status, out.String(), err.String()
@@ -100,7 +102,10 @@ func TestODFiles(t *testing.T) {
 func TestODReadsNoMore(t *testing.T) {
 	t.Parallel()
 	in := bytes.NewReader([]byte("abcdefgh"))
-	Run(t.Context(), &Env{Name: "od", Args: split("-j 1 -N 3"), Stdin: in, Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}})
+	status := command.Find(Commands(), "od").Main(t.Context(), &command.Env{Name: "od", Args: split("-j 1 -N 3"), Stdin: in, Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}})
+	if status != 0 {
+		t.Errorf("exit status %d", status)
+	}
 	if in.Len() != 4 {
 		t.Errorf("od -j 1 -N 3 left %d of 8 bytes, want 4", in.Len())
 	}

@@ -1,4 +1,4 @@
-package cli
+package applet
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"backtowork/internal/command"
 )
 
 const selection = `  -f          match the whole command line, not only the name (15 characters)
@@ -62,14 +64,14 @@ type search struct {
 }
 
 // pgrep prints processes.
-func pgrep(_ context.Context, env *Env) error {
+func pgrep(_ context.Context, env *command.Env) error {
 	s, err := parsePgrep(env.Args)
 	if err != nil {
 		return err
 	}
 	found, err := s.processes()
 	if err != nil {
-		return failed(env, 3, err)
+		return command.Failed(env, 3, err)
 	}
 	switch {
 	case s.count:
@@ -85,14 +87,14 @@ func pgrep(_ context.Context, env *Env) error {
 }
 
 // pkill sends a signal to processes.
-func pkill(_ context.Context, env *Env) error {
+func pkill(_ context.Context, env *command.Env) error {
 	s, err := parsePkill(env.Args)
 	if err != nil {
 		return err
 	}
 	found, err := s.processes()
 	if err != nil {
-		return failed(env, 3, err)
+		return command.Failed(env, 3, err)
 	}
 	sent := 0
 	for _, p := range found {
@@ -111,7 +113,7 @@ func pkill(_ context.Context, env *Env) error {
 
 func someOrNone(n int) error {
 	if n == 0 {
-		return exitStatus(1)
+		return command.Status(1)
 	}
 	return nil
 }
@@ -137,7 +139,7 @@ func parsePkill(args []string) (*search, error) {
 		return nil, err
 	}
 	if s.empty {
-		return nil, usageError("the pattern is empty: it would match every process")
+		return nil, command.UsageError("the pattern is empty: it would match every process")
 	}
 	if name != "" {
 		s.signal, _ = signalNumber(name)
@@ -171,7 +173,7 @@ func signalNumber(name string) (syscall.Signal, bool) {
 
 // parseSearch reads the arguments of both commands.
 func parseSearch(args []string, accept string) (*search, error) {
-	opts, operands, err := options(args, accept, map[string]byte{
+	opts, operands, err := command.Options(args, accept, map[string]byte{
 		"full": 'f', "exact": 'x', "inverse": 'v', "newest": 'n', "oldest": 'o', "count": 'c', "list-name": 'l', "list-full": 'a',
 		"delimiter": 'd', "euid": 'u', "uid": 'U', "parent": 'P', "signal": 's', "ignore-ancestors": 'A',
 	})
@@ -181,30 +183,30 @@ func parseSearch(args []string, accept string) (*search, error) {
 	s := &search{separator: "\n", signal: syscall.SIGTERM}
 	exact, criteria := false, false
 	for _, o := range opts {
-		if o.letter == 'x' {
+		if o.Letter == 'x' {
 			exact = true
 		} else if err := s.set(o); err != nil {
 			return nil, err
 		}
-		criteria = criteria || strings.IndexByte("uUP", o.letter) >= 0
+		criteria = criteria || strings.IndexByte("uUP", o.Letter) >= 0
 	}
 	switch {
 	case len(operands) > 1:
-		return nil, usageError("one pattern only")
+		return nil, command.UsageError("one pattern only")
 	case len(operands) == 0 && !criteria:
-		return nil, usageError("what to look for? a pattern is missing")
+		return nil, command.UsageError("what to look for? a pattern is missing")
 	case s.newest && s.oldest:
-		return nil, usageError("-n and -o exclude each other")
+		return nil, command.UsageError("-n and -o exclude each other")
 	case s.inverse && (s.newest || s.oldest):
-		return nil, usageError("-v goes with neither -n nor -o")
+		return nil, command.UsageError("-v goes with neither -n nor -o")
 	case len(operands) == 1:
 		return s, s.match(operands[0], exact)
 	}
 	return s, nil
 }
 
-func (s *search) set(o option) (err error) {
-	switch o.letter {
+func (s *search) set(o command.Option) (err error) {
+	switch o.Letter {
 	case 'f':
 		s.full = true
 	case 'v':
@@ -222,7 +224,7 @@ func (s *search) set(o option) (err error) {
 	case 'A':
 		s.ignoreAncestors = true
 	case 'd':
-		s.separator = o.value
+		s.separator = o.Value
 	case 'u':
 		s.users, err = list(o, s.users, userID)
 	case 'U':
@@ -231,19 +233,19 @@ func (s *search) set(o option) (err error) {
 		s.parents, err = list(o, s.parents, strconv.Atoi)
 	case 's':
 		var ok bool
-		if s.signal, ok = signalNumber(o.value); !ok {
-			err = usageError(fmt.Sprintf("not a signal: %q", o.value))
+		if s.signal, ok = signalNumber(o.Value); !ok {
+			err = command.Usagef("not a signal: %q", o.Value)
 		}
 	}
 	return err
 }
 
 // list reads the numbers of an option like -P 1,2.
-func list(o option, ids []int, read func(string) (int, error)) ([]int, error) {
-	for word := range strings.SplitSeq(o.value, ",") {
+func list(o command.Option, ids []int, read func(string) (int, error)) ([]int, error) {
+	for word := range strings.SplitSeq(o.Value, ",") {
 		id, err := read(word)
 		if err != nil || id < 0 {
-			return nil, usageError(fmt.Sprintf("option -%c: there is no %q", o.letter, word))
+			return nil, command.Usagef("option -%c: there is no %q", o.Letter, word)
 		}
 		ids = append(ids, id)
 	}
@@ -267,7 +269,7 @@ func (s *search) match(pattern string, exact bool) (err error) {
 		pattern = "^(" + pattern + ")$"
 	}
 	if s.pattern, err = regexp.CompilePOSIX(pattern); err != nil {
-		return usageError(fmt.Sprintf("not an extended regular expression: %q", pattern))
+		return command.Usagef("not an extended regular expression: %q", pattern)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package cli
+package applet
 
 import (
 	"errors"
@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"backtowork/internal/command"
 )
 
 func TestParseStat(t *testing.T) {
@@ -147,9 +149,9 @@ func TestParsePkill(t *testing.T) {
 		{"a", "b"},
 		{"("},
 	} {
-		var usage usageError
+		var usage command.UsageError
 		if s, err := parsePkill(row); !errors.As(err, &usage) {
-			t.Errorf("parsePkill(%q) = %+v, %v, want a usageError", row, s, err)
+			t.Errorf("parsePkill(%q) = %+v, %v, want a command.UsageError", row, s, err)
 		}
 	}
 	for args, want := range map[string]syscall.Signal{

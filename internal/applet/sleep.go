@@ -1,10 +1,11 @@
-package cli
+package applet
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"time"
+
+	"backtowork/internal/command"
 )
 
 var sleepUsage = `Usage: sleep NUMBER[smhd]...
@@ -15,7 +16,7 @@ Example: sleep 1.5
 `
 
 // sleep waits.
-func sleep(ctx context.Context, env *Env) error {
+func sleep(ctx context.Context, env *command.Env) error {
 	d, err := duration(env.Args)
 	if err != nil {
 		return err
@@ -33,7 +34,7 @@ func sleep(ctx context.Context, env *Env) error {
 // duration is the sum of args.
 func duration(args []string) (time.Duration, error) {
 	if len(args) == 0 {
-		return 0, usageError("how long? a number is missing")
+		return 0, command.UsageError("how long? a number is missing")
 	}
 	var sum time.Duration
 	for _, arg := range args {
@@ -44,9 +45,9 @@ func duration(args []string) (time.Duration, error) {
 				number, unit = arg[:len(arg)-1], u
 			}
 		}
-		d, err := seconds(number)
+		d, err := command.Seconds(number)
 		if err != nil {
-			return 0, usageError(fmt.Sprintf("not a length of time: %q", arg))
+			return 0, command.Usagef("not a length of time: %q", arg)
 		}
 		times := time.Duration(unit / time.Second)
 		if d > (math.MaxInt64-sum)/times {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/failover"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -29,7 +30,7 @@ set in the environment it tells more.
 Example: verbose=1 ./back-to-work dummy
 `
 
-func backToWork(ctx context.Context, env *Env) error {
+func backToWork(ctx context.Context, env *command.Env) error {
 	if len(env.Args) == 0 {
 		fmt.Fprint(env.Stdout, backToWorkUsage)
 		return nil
@@ -54,20 +55,20 @@ func backToWork(ctx context.Context, env *Env) error {
 	var runs manager.RunsError
 	if errors.As(err, &runs) { // in the original's words, where the original says it
 		fmt.Fprintf(env.Stdout, "%s %v\n", date(time.Now()), runs)
-		return exitStatus(1)
+		return command.Status(1)
 	}
 	if err != nil {
 		return err
 	}
 	err = g.Run(context.WithoutCancel(ctx), signals) // a signal is an event of the machine, not an end
 	if errors.Is(err, manager.ErrStopFailed) {       // it was said
-		return exitStatus(1)
+		return command.Status(1)
 	}
 	return err
 }
 
 // newGroup checks everything that can be checked before a lock is asked for.
-func newGroup(ctx context.Context, env *Env) (*manager.Group, error) {
+func newGroup(ctx context.Context, env *command.Env) (*manager.Group, error) {
 	s, err := openSite(env)
 	if err != nil {
 		return nil, err
@@ -161,10 +162,10 @@ func packageNames(names []string) error {
 	seen := map[string]bool{}
 	for _, name := range names {
 		if err := lock.CheckName(name); err != nil {
-			return usageError(fmt.Sprintf("cannot use this as a package: %v", err))
+			return command.Usagef("cannot use this as a package: %v", err)
 		}
 		if seen[name] {
-			return usageError(fmt.Sprintf("package %q is named twice", name))
+			return command.Usagef("package %q is named twice", name)
 		}
 		seen[name] = true
 	}
@@ -178,7 +179,7 @@ func (s *site) checkPackages(names []string) error {
 	}
 	for _, name := range names {
 		if err := script.Check(s.Home, name); err != nil {
-			return withHint(err, "packages are executable scripts in %s", filepath.Join(s.Home, "packages"))
+			return command.WithHint(err, "packages are executable scripts in %s", filepath.Join(s.Home, "packages"))
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/failover"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -134,12 +135,12 @@ func (s *site) reportAll(ctx context.Context, c *lockclient.Client, params func(
 	}
 }
 
-func serviceCheckConf(ctx context.Context, env *Env, packages []string) error {
+func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) error {
 	if len(packages) == 0 {
 		return errNoPackage
 	}
 	if len(packages) > 1 {
-		return usageError("check-conf takes one package")
+		return command.UsageError("check-conf takes one package")
 	}
 	s, err := openSite(env)
 	if err != nil {

@@ -1,16 +1,10 @@
 // Package cli knows the commands by name: their arguments, what they print, and
 // their exit status. Nothing below it reads os.Args, the environment, or exits.
-//
-// A person sees results on stdout and nothing else there; what went wrong goes to
-// stderr as "name: message", followed by "name: hint: ..." where the next step is
-// known. Exit status 0 is done, 1 is no, 2 is wrong arguments.
 package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -18,81 +12,33 @@ import (
 	"strings"
 	"syscall"
 
+	"backtowork/internal/applet"
+	"backtowork/internal/command"
 	"backtowork/internal/script"
 )
 
-// An Env is the world that a command runs in.
-type Env struct {
-	Name   string   // the name that the command was called by
-	Args   []string // what follows the name
-	Stdin  io.Reader
-	Stdout io.Writer
-	Stderr io.Writer
-	Getenv func(string) string
-	Home   string // absolute; packages/, conf/, log/ stand in it
-}
-
-// A command is one of the names of the binary.
-type command struct {
-	names []string // all the names that it goes by; the first is the one in the documents
-	usage string   // hand-written; begins "Usage: " and ends with an example
-	run   func(context.Context, *Env) error
-}
-
 // commands is every name that the binary answers to.
-func commands() []command {
-	return []command{
-		{[]string{"back-to-work"}, backToWorkUsage, backToWork},
-		{[]string{"service", "btwctl"}, serviceUsage, service},
-		{[]string{"dex-init"}, dexInitUsage, dexInit},
-		{[]string{"dex-exec"}, dexExecUsage, dexExec},
-		{[]string{"dex-lock"}, dexLockUsage, dexLock},
-		{[]string{"dex-previous"}, dexPreviousUsage, dexPrevious},
-		{[]string{"dex-release"}, dexReleaseUsage, dexRelease},
-		{[]string{"dex-server"}, dexServerUsage, dexServer},
-		{[]string{"dex-server-init"}, dexServerInitUsage, dexServerInit},
-		{[]string{"dex-servers"}, dexServersUsage, dexServers},
-		{[]string{"dex-show"}, dexShowUsage, dexShow},
-		{[]string{"dex-wait"}, dexWaitUsage, dexWait},
-		{[]string{"arping"}, arpingUsage, arping},
-		{[]string{"deadman"}, deadmanUsage, runDeadman},
-		{[]string{"gethexip"}, getHexIPUsage, getHexIP},
-		{[]string{"gethostip"}, getHostIPUsage, getHostIP},
-		{[]string{"keygen"}, keygenUsage, keygen},
-		{[]string{"od"}, odUsage, od},
-		{[]string{"pgrep"}, pgrepUsage, pgrep},
-		{[]string{"pkill"}, pkillUsage, pkill},
-		{[]string{"set-shell"}, setShellUsage, setShell},
-		{[]string{"setsid"}, setsidUsage, setsid},
-		{[]string{"simulator"}, simulatorUsage, simulator},
-		{[]string{"sleep"}, sleepUsage, sleep},
-		{[]string{"store-check"}, storeCheckUsage, storeCheck},
-		{[]string{"watchdog"}, watchdogUsage, runWatchdog},
-	}
-}
-
-// An exitStatus ends the command with that status and says nothing more.
-type exitStatus int
-
-func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
-
-// A usageError ends the command with status 2.
-type usageError string
-
-func (e usageError) Error() string { return string(e) }
-
-// A hintError says what to do next, on a line of its own.
-type hintError struct {
-	err  error
-	hint string
-}
-
-func (e hintError) Error() string { return e.err.Error() }
-func (e hintError) Unwrap() error { return e.err }
-
-// withHint gives err a next step.
-func withHint(err error, format string, args ...any) error {
-	return hintError{err, fmt.Sprintf(format, args...)}
+func commands() []command.Command {
+	return append(applet.Commands(), []command.Command{
+		{Names: []string{"back-to-work"}, Usage: backToWorkUsage, Run: backToWork},
+		{Names: []string{"service", "btwctl"}, Usage: serviceUsage, Run: service},
+		{Names: []string{"dex-init"}, Usage: dexInitUsage, Run: dexInit},
+		{Names: []string{"dex-exec"}, Usage: dexExecUsage, Run: dexExec},
+		{Names: []string{"dex-lock"}, Usage: dexLockUsage, Run: dexLock},
+		{Names: []string{"dex-previous"}, Usage: dexPreviousUsage, Run: dexPrevious},
+		{Names: []string{"dex-release"}, Usage: dexReleaseUsage, Run: dexRelease},
+		{Names: []string{"dex-server"}, Usage: dexServerUsage, Run: dexServer},
+		{Names: []string{"dex-server-init"}, Usage: dexServerInitUsage, Run: dexServerInit},
+		{Names: []string{"dex-servers"}, Usage: dexServersUsage, Run: dexServers},
+		{Names: []string{"dex-show"}, Usage: dexShowUsage, Run: dexShow},
+		{Names: []string{"dex-wait"}, Usage: dexWaitUsage, Run: dexWait},
+		{Names: []string{"deadman"}, Usage: deadmanUsage, Run: runDeadman},
+		{Names: []string{"keygen"}, Usage: keygenUsage, Run: keygen},
+		{Names: []string{"set-shell"}, Usage: setShellUsage, Run: setShell},
+		{Names: []string{"simulator"}, Usage: simulatorUsage, Run: simulator},
+		{Names: []string{"store-check"}, Usage: storeCheckUsage, Run: storeCheck},
+		{Names: []string{"watchdog"}, Usage: watchdogUsage, Run: runWatchdog},
+	}...)
 }
 
 // Main runs the command that this process was called as, and returns its exit status.
@@ -101,7 +47,7 @@ func Main() int {
 		return script.RunChild(os.Args[2:])
 	}
 	name, args := filepath.Base(os.Args[0]), os.Args[1:]
-	if find(name) == nil && len(args) > 0 { // bin/btw NAME ...
+	if command.Find(commands(), name) == nil && len(args) > 0 { // bin/btw NAME ...
 		name, args = args[0], args[1:]
 	}
 	if name != "deadman" {
@@ -122,7 +68,7 @@ func Main() int {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		return 1
 	}
-	return Run(ctx, &Env{
+	return Run(ctx, &command.Env{
 		Name: name, Args: args, Home: home, Getenv: os.Getenv,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
@@ -147,44 +93,14 @@ func heeded(signals ...os.Signal) []os.Signal { return slices.DeleteFunc(signals
 func outlivePipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // Run runs the command env.Name and returns its exit status.
-func Run(ctx context.Context, env *Env) int {
-	c := find(env.Name)
-	if c == nil {
-		return noCommand(env)
+func Run(ctx context.Context, env *command.Env) int {
+	if c := command.Find(commands(), env.Name); c != nil {
+		return c.Main(ctx, env)
 	}
-	if len(env.Args) > 0 && (env.Args[0] == "-h" || env.Args[0] == "--help") {
-		fmt.Fprint(env.Stdout, c.usage)
-		return 0
-	}
-	return report(env, c, c.run(ctx, env))
+	return noCommand(env)
 }
 
-// report says what err means to a person, and which exit status it is.
-func report(env *Env, c *command, err error) int {
-	var status exitStatus
-	var usage usageError
-	var hint hintError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &status):
-		return int(status)
-	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(env.Stderr, "%s: %s\n", env.Name, strings.TrimSuffix(line, "\n"))
-	}
-	if errors.As(err, &hint) {
-		fmt.Fprintf(env.Stderr, "%s: hint: %s\n", env.Name, hint.hint)
-	}
-	if errors.As(err, &usage) {
-		first, _, _ := strings.Cut(c.usage, "\n")
-		fmt.Fprintln(env.Stderr, first)
-		return 2
-	}
-	return 1
-}
-
-func noCommand(env *Env) int {
+func noCommand(env *command.Env) int {
 	list := "Usage: btw COMMAND [ARGUMENT...]\n\nCommands: " + strings.Join(Names(), " ") + "\n\nExample: btw back-to-work dummy\n"
 	if env.Name == "-h" || env.Name == "--help" {
 		fmt.Fprint(env.Stdout, list)
@@ -194,20 +110,12 @@ func noCommand(env *Env) int {
 	return 2
 }
 
-func find(name string) *command {
-	for _, c := range commands() {
-		if slices.Contains(c.names, name) {
-			return &c
-		}
-	}
-	return nil
-}
-
 // Names is every name that the binary answers to.
 func Names() []string {
 	var names []string
 	for _, c := range commands() {
-		names = append(names, c.names...)
+		names = append(names, c.Names...)
 	}
+	slices.Sort(names)
 	return names
 }

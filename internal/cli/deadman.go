@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"backtowork/internal/command"
 	"backtowork/internal/lease"
 	"backtowork/internal/manager"
 	"backtowork/internal/script"
@@ -46,7 +47,7 @@ Example: ps -e | grep deadman
 `
 
 // runDeadman is the deadman process.
-func runDeadman(_ context.Context, env *Env) error {
+func runDeadman(_ context.Context, env *command.Env) error {
 	// Not ignored: whoever it starts would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	outlivePipe()
@@ -55,7 +56,7 @@ func runDeadman(_ context.Context, env *Env) error {
 		return err
 	}
 	if conn == nil {
-		return usageError("a deadman is started by back-to-work, not by hand")
+		return command.UsageError("a deadman is started by back-to-work, not by hand")
 	}
 	out := newAsync(os.Stdout)
 	defer out.close()
@@ -104,7 +105,7 @@ func (s *site) common() (c manager.Common, err error) {
 }
 
 // inherited is the connection that this process was given; nil if none.
-func inherited(env *Env) (net.Conn, error) {
+func inherited(env *command.Env) (net.Conn, error) {
 	var fd uintptr
 	if _, err := fmt.Sscan(env.Getenv(deadmanFD), &fd); err != nil {
 		return nil, nil
@@ -215,7 +216,7 @@ func (s *site) reset() (func(), error) {
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("self_fence=reboot cannot work here: %w", err), "it needs root, and a kernel with magic SysRq")
+		return nil, command.WithHint(fmt.Errorf("self_fence=reboot cannot work here: %w", err), "it needs root, and a kernel with magic SysRq")
 	}
 	return func() { _, _ = f.WriteString("b") }, nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -60,28 +62,28 @@ type execArgs struct {
 	command []string
 }
 
-func parseExec(env *Env) (execArgs, error) {
+func parseExec(env *command.Env) (execArgs, error) {
 	const shortest, longest = 3 * time.Second, 1_000_000 * time.Second
 	x, timeout := execArgs{wait: -1}, 30*time.Second
-	opts, operands, err := options(env.Args, "+t:w:", nil)
+	opts, operands, err := command.Options(env.Args, "+t:w:", nil)
 	if err != nil {
 		return x, err
 	}
 	for _, o := range opts {
-		d, err := seconds(o.value)
+		d, err := command.Seconds(o.Value)
 		switch {
 		case err != nil:
 			return x, err
-		case o.letter == 'w':
+		case o.Letter == 'w':
 			x.wait = d
 		case d < shortest || d > longest:
-			return x, usageError(fmt.Sprintf("cannot use %q as T: 3 seconds are the least, a million the most", o.value))
+			return x, command.Usagef("cannot use %q as T: 3 seconds are the least, a million the most", o.Value)
 		default:
 			timeout = d
 		}
 	}
 	if len(operands) < 3 || operands[1] != "--" {
-		return x, usageError("say a lock, then --, then a command")
+		return x, command.UsageError("say a lock, then --, then a command")
 	}
 	x.lock, x.command = operands[0], operands[2:]
 	grace := min(5*time.Second, (timeout / 3).Round(100*time.Millisecond))
@@ -95,13 +97,13 @@ const keeperID = "BTW_KEEPER"
 // dexExec is two processes. The first is the job that the shell knows: it stops and goes on with
 // COMMAND, in one process group with it. The second, the keeper, is in a group of its own, out
 // of reach of the terminal: it holds the lock, and is the parent of COMMAND.
-func dexExec(ctx context.Context, env *Env) error {
+func dexExec(ctx context.Context, env *command.Env) error {
 	x, err := parseExec(env)
 	if err != nil {
 		return err
 	}
 	if _, err := exec.LookPath(x.command[0]); err != nil {
-		return cannotExecute(env, x.command[0], err)
+		return command.CannotExecute(env, x.command[0], err)
 	}
 	if id := env.Getenv(keeperID); id != "" {
 		return runKeeper(ctx, env, x, id)
@@ -112,7 +114,7 @@ func dexExec(ctx context.Context, env *Env) error {
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT)...)
 	defer signal.Stop(signals)
 	if ctx.Err() != nil { // it came before there was anything to pass it on to
-		return exitStatus(128 + int(syscall.SIGTERM))
+		return command.Status(128 + int(syscall.SIGTERM))
 	}
 	if err := script.KeepOrphans(); err != nil {
 		return err
@@ -139,7 +141,7 @@ func dexExec(ctx context.Context, env *Env) error {
 			k.tell(sig.(syscall.Signal))
 		case n := <-status:
 			if n >= 0 {
-				return exitStatus(n)
+				return command.Status(n)
 			}
 			fmt.Fprintf(said, "%s: the process that keeps the lock is dead: killing %s\n", env.Name, x.command[0])
 			return killRest(x, k.id)
@@ -250,9 +252,8 @@ func (k *keeperProcess) listen(said *async) int {
 // stopWith stops this process, so that the shell sees a stopped job, if the command is stopped
 // now: it was not, if both were stopped by Ctrl-Z, and go on already.
 func (k *keeperProcess) stopWith(pid int) {
-	var command process
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil || !command.parseStat(string(stat)) || !strings.Contains(string(stat), command.name+") T ") {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // PID (NAME) STATE ...; a name may have anything in it
+	if err != nil || !bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" T ")) {
 		return
 	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
@@ -272,7 +273,7 @@ func killRest(x execArgs, id string) error {
 	if err != nil {
 		return err
 	}
-	return exitStatus(statusLost)
+	return command.Status(statusLost)
 }
 
 // guarded names all of COMMAND.

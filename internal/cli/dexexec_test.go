@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/lock"
 )
 
@@ -21,7 +22,7 @@ func TestParseExec(t *testing.T) {
 		{[]string{"-t", "3", "-w0", "--", "L", "--", "a"}, 2 * time.Second, time.Second, 0, []string{"a"}},
 		{[]string{"-t", "5", "-w", "1.5", "L", "--", "a", "--"}, 3300 * time.Millisecond, 1700 * time.Millisecond, 1500 * time.Millisecond, []string{"a", "--"}},
 	} {
-		x, err := parseExec(&Env{Args: row.args})
+		x, err := parseExec(&command.Env{Args: row.args})
 		if err != nil || x.times != (lock.Times{Timeout: row.timeout, Stop: row.stop}) || x.wait != row.wait || x.lock != "L" || !slices.Equal(x.command, row.command) {
 			t.Errorf("parseExec(%q) = %+v, %v", row.args, x, err)
 		}
@@ -40,8 +41,8 @@ func TestParseExec(t *testing.T) {
 		{"a/b", "--", "a"},
 		{"-t"},
 	} {
-		var usage usageError
-		if x, err := parseExec(&Env{Args: args}); !errors.As(err, &usage) {
+		var usage command.UsageError
+		if x, err := parseExec(&command.Env{Args: args}); !errors.As(err, &usage) {
 			t.Errorf("parseExec(%q) = %+v, %v, want a usage error", args, x, err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/conf"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -39,7 +40,7 @@ func (s *site) tellServer(ctx context.Context, self conf.Server) error {
 
 // tellLeaving makes the lock server of this host, which lock_servers does not name any more, read
 // that; it ends when the others have let it go. It says whether there is such a server.
-func tellLeaving(ctx context.Context, env *Env) (leaves bool, err error) {
+func tellLeaving(ctx context.Context, env *command.Env) (leaves bool, err error) {
 	s, err := openSite(env)
 	if err != nil {
 		return false, err
@@ -171,7 +172,7 @@ func (s *site) mayLeave(ctx context.Context, self conf.Server, cluster string) e
 	}
 	for name, state := range all.Locks {
 		if state.Lock.Held() {
-			return withHint(fmt.Errorf("the lock %s is held, by %s: in the new cluster it would be free", name, state.Lock.Node),
+			return command.WithHint(fmt.Errorf("the lock %s is held, by %s: in the new cluster it would be free", name, state.Lock.Node),
 				"put lock_servers back, and stop it first: service stop %s there, or dex-release %s", name, name)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/lease"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/script"
@@ -59,7 +60,7 @@ type order struct {
 }
 
 // runKeeper is the second process of dex-exec.
-func runKeeper(ctx context.Context, env *Env, x execArgs, id string) error {
+func runKeeper(ctx context.Context, env *command.Env, x execArgs, id string) error {
 	runtime.LockOSThread() // the command dies with the thread that started it
 	var ordersFD, saysFD int
 	if _, err := fmt.Sscan(id, &id, &ordersFD, &saysFD); err != nil {
@@ -82,7 +83,7 @@ func runKeeper(ctx context.Context, env *Env, x execArgs, id string) error {
 		err = k.run(context.WithoutCancel(ctx), id)
 		k.guard.Close()
 	}
-	fmt.Fprintf(out, ending, report(&told, &command{}, err))
+	fmt.Fprintf(out, ending, command.Report(&told, "", err))
 	out.close()
 	return err
 }
@@ -143,7 +144,7 @@ func (k *keeper) answerPing(out io.Writer) {
 }
 
 // prepare does what can go wrong before the lock is asked for.
-func (k *keeper) prepare(env *Env, id string) (err error) {
+func (k *keeper) prepare(env *command.Env, id string) (err error) {
 	if k.site, err = openListed(env); err != nil {
 		return err
 	}
@@ -173,7 +174,7 @@ func (k *keeper) run(ctx context.Context, id string) (err error) {
 	k.answerPing(k.says) // before anything runs: from now on the first process watches
 	if end, _ := k.held.Ends(); k.lost() || end.Left(lease.System().Now()) <= 0 {
 		k.during(func() { k.release(ctx) })
-		return failed(k.env, statusLost, fmt.Errorf("lock %q was lost before %s began", k.execArgs.lock, k.command[0]))
+		return command.Failed(k.env, statusLost, fmt.Errorf("lock %q was lost before %s began", k.execArgs.lock, k.command[0]))
 	}
 	path, err := exec.LookPath(k.command[0])
 	if err == nil {
@@ -186,7 +187,7 @@ func (k *keeper) run(ctx context.Context, id string) (err error) {
 			k.log.Error("not all is ended", "lock", k.execArgs.lock, "reason", e)
 		}
 	} else {
-		err = cannotExecute(k.env, k.command[0], err)
+		err = command.CannotExecute(k.env, k.command[0], err)
 	}
 	if !k.lost() {
 		k.during(func() { k.release(ctx) })
@@ -252,9 +253,9 @@ func (k *keeper) acquire(ctx context.Context) (*lockclient.Held, error) {
 		case err == nil: // it came in this moment
 			k.held = held
 			k.during(func() { k.release(ctx) })
-			return nil, exitStatus(given)
+			return nil, command.Status(given)
 		case given != 0:
-			return nil, exitStatus(given)
+			return nil, command.Status(given)
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, lockclient.ErrBusy):
 			return nil, k.notHad(k.holder(ctx))
 		}
@@ -274,7 +275,7 @@ func (k *keeper) notHad(holder string) error {
 	if holder != "" {
 		text = holder + " holds it"
 	}
-	return failed(k.env, statusNotHad, fmt.Errorf("lock %q was not had: %s", k.execArgs.lock, text))
+	return command.Failed(k.env, statusNotHad, fmt.Errorf("lock %q was not had: %s", k.execArgs.lock, text))
 }
 
 func (k *keeper) lost() bool {
@@ -291,10 +292,10 @@ func (k *keeper) watch() error {
 	for {
 		select {
 		case <-k.held.Lost():
-			return failed(k.env, statusLost, fmt.Errorf("lock %q was lost: killing %s", k.execArgs.lock, k.command[0]))
+			return command.Failed(k.env, statusLost, fmt.Errorf("lock %q was lost: killing %s", k.execArgs.lock, k.command[0]))
 		case o, ok := <-k.orders:
 			if !ok {
-				return exitStatus(1)
+				return command.Status(1)
 			}
 			if !o.terminal {
 				k.guard.Signal(o.sig)
@@ -305,7 +306,7 @@ func (k *keeper) watch() error {
 			k.turn()
 		}
 		if k.ended {
-			return exitStatus(k.status)
+			return command.Status(k.status)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -45,10 +46,10 @@ type lockArgs struct {
 }
 
 // parseLockArgs reads LOCK, T and T2, of which at most most may be given.
-func parseLockArgs(env *Env, most int) (lockArgs, error) {
+func parseLockArgs(env *command.Env, most int) (lockArgs, error) {
 	a := lockArgs{"default", lock.Times{Timeout: 30 * time.Second}}
 	if len(env.Args) > most {
-		return a, usageError(fmt.Sprintf("%d arguments are too many", len(env.Args)))
+		return a, command.Usagef("%d arguments are too many", len(env.Args))
 	}
 	if len(env.Args) > 0 {
 		a.name = env.Args[0]
@@ -62,19 +63,19 @@ func parseLockArgs(env *Env, most int) (lockArgs, error) {
 		}
 		n, err := strconv.Atoi(env.Args[i+1])
 		if err != nil || n < 0 || n > 1_000_000 || n == 0 && i == 0 {
-			return a, usageError(fmt.Sprintf("cannot use %q as a number of seconds", env.Args[i+1]))
+			return a, command.Usagef("cannot use %q as a number of seconds", env.Args[i+1])
 		}
 		*value = time.Duration(n) * time.Second
 	}
 	for _, arg := range env.Args[min(len(env.Args), 3):] { // step and prio
 		if _, err := strconv.Atoi(arg); err != nil && arg != "" {
-			return a, usageError(fmt.Sprintf("cannot use %q as a number", arg))
+			return a, command.Usagef("cannot use %q as a number", arg)
 		}
 	}
 	return a, nil
 }
 
-func dexInit(ctx context.Context, env *Env) error {
+func dexInit(ctx context.Context, env *command.Env) error {
 	a, err := parseLockArgs(env, 3)
 	if err != nil {
 		return err
@@ -110,7 +111,7 @@ func dexInit(ctx context.Context, env *Env) error {
 
 // openSingle is what dex-lock and dex-release work with: the lock as this node keeps it
 // between calls.
-func openSingle(env *Env, a lockArgs) (*lockclient.Single, error) {
+func openSingle(env *command.Env, a lockArgs) (*lockclient.Single, error) {
 	s, c, err := openClient(env)
 	if err != nil {
 		return nil, err
@@ -118,7 +119,7 @@ func openSingle(env *Env, a lockArgs) (*lockclient.Single, error) {
 	return lockclient.OpenSingle(c, s.Node, s.files, a.name, a.times)
 }
 
-func dexLock(ctx context.Context, env *Env) error {
+func dexLock(ctx context.Context, env *command.Env) error {
 	a, err := parseLockArgs(env, 5)
 	if err != nil {
 		return err
@@ -132,7 +133,7 @@ func dexLock(ctx context.Context, env *Env) error {
 		fmt.Fprintln(env.Stderr, resultLine(result, reason))
 	}
 	if !result.Held() {
-		return exitStatus(1)
+		return command.Status(1)
 	}
 	return nil
 }
@@ -150,7 +151,7 @@ func resultLine(result lockclient.Result, reason error) string {
 	return string(result) + " " + text
 }
 
-func dexRelease(ctx context.Context, env *Env) error {
+func dexRelease(ctx context.Context, env *command.Env) error {
 	a, err := parseLockArgs(env, 3)
 	if err != nil {
 		return err
@@ -161,7 +162,7 @@ func dexRelease(ctx context.Context, env *Env) error {
 	}
 	err = l.Release(ctx)
 	if errors.Is(err, lockclient.ErrManaged) {
-		return withHint(err, "use service stop %s", a.name)
+		return command.WithHint(err, "use service stop %s", a.name)
 	}
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/conf"
 	"backtowork/internal/dial"
 	"backtowork/internal/lease"
@@ -40,10 +41,10 @@ HUP makes it read lock_servers again: the cluster follows that, one server at a 
 Example: dex-lock/dex-server
 `
 
-func dexServer(ctx context.Context, env *Env) error {
+func dexServer(ctx context.Context, env *command.Env) error {
 	force := len(env.Args) == 1 && env.Args[0] == "--force-new-cluster"
 	if len(env.Args) > 0 && !force {
-		return usageError("dex-server takes --force-new-cluster, or no arguments")
+		return command.UsageError("dex-server takes --force-new-cluster, or no arguments")
 	}
 	outlivePipe()
 	if !force {
@@ -194,7 +195,7 @@ func ignoreEOF(err error) error {
 }
 
 // openServerSite is openSite on a host that is one of the lock servers.
-func openServerSite(env *Env) (*site, conf.Server, error) {
+func openServerSite(env *command.Env) (*site, conf.Server, error) {
 	s, err := openListed(env)
 	if err != nil {
 		return nil, conf.Server{}, err
@@ -204,7 +205,7 @@ func openServerSite(env *Env) (*site, conf.Server, error) {
 		return s, self, s.notAlone(self)
 	}
 	errs = append(errs, fmt.Errorf("this host (%s) is not one of the lock servers: %s", s.Node, strings.Join(entries(s.servers), " ")))
-	return s, self, withHint(errors.Join(errs...),
+	return s, self, command.WithHint(errors.Join(errs...),
 		"name it in %s, or say in conf/node_name which of them it is", filepath.Join(s.LockDir, "conf/lock_servers"))
 }
 
@@ -265,7 +266,7 @@ func checkState(ctx context.Context, dir string) error {
 	}
 	err = lockserver.CheckInChild(ctx, "/proc/self/exe", path) // this version, whatever has become of the file
 	if errors.Is(err, lockserver.ErrDamaged) {
-		return withHint(err, "look after the disk, and move the file away: then the server comes back as a new one, if most of the others are there")
+		return command.WithHint(err, "look after the disk, and move the file away: then the server comes back as a new one, if most of the others are there")
 	}
 	return err
 }
@@ -277,7 +278,7 @@ func (s *site) notAlone(self conf.Server) error {
 	if err != nil || !self.Loopback() || len(s.servers) > 1 || len(others) == 0 {
 		return err
 	}
-	return withHint(fmt.Errorf("lock_servers names only %s, but conf/cluster_nodes names %s too", self.Entry, others[0]),
+	return command.WithHint(fmt.Errorf("lock_servers names only %s, but conf/cluster_nodes names %s too", self.Entry, others[0]),
 		"write the same list of lock servers to %s on every node", filepath.Join(s.LockDir, "conf/lock_servers"))
 }
 

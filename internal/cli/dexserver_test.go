@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/conf"
 )
 
@@ -97,8 +98,8 @@ func TestServerLogHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	thaw := make(chan struct{})
-	env := func(name string, stderr io.Writer, args ...string) *Env {
-		return &Env{Name: name, Args: args, Home: home, Stdin: new(os.File), Stdout: io.Discard, Stderr: stderr, Getenv: func(string) string { return "" }}
+	env := func(name string, stderr io.Writer, args ...string) *command.Env {
+		return &command.Env{Name: name, Args: args, Home: home, Stdin: new(os.File), Stdout: io.Discard, Stderr: stderr, Getenv: func(string) string { return "" }}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int)

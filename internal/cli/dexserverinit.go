@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/conf"
 	"backtowork/internal/lock"
 	"backtowork/internal/script"
@@ -31,10 +32,10 @@ server's log is log/dex-server.log.
 Example: dex-lock/dex-server-init
 `
 
-func dexServerInit(ctx context.Context, env *Env) error {
+func dexServerInit(ctx context.Context, env *command.Env) error {
 	join := len(env.Args) == 1 && env.Args[0] == "--join"
 	if len(env.Args) > 0 && !join {
-		return usageError("dex-server-init takes --join, or no arguments")
+		return command.UsageError("dex-server-init takes --join, or no arguments")
 	}
 	s, self, err := openServerSite(env)
 	if err != nil && !join {
@@ -226,7 +227,7 @@ func didNotStart(path string, begin int64) error {
 	lines := strings.Split(strings.TrimSpace(string(b[begin:])), "\n")
 	last := len(lines) - 1
 	if hint, ok := strings.CutPrefix(lines[last], "dex-server: hint: "); ok && last > 0 {
-		return withHint(fmt.Errorf("the lock server did not start: %s", lines[last-1]), "%s", hint)
+		return command.WithHint(fmt.Errorf("the lock server did not start: %s", lines[last-1]), "%s", hint)
 	}
 	return fmt.Errorf("the lock server did not start: %s", lines[last])
 }

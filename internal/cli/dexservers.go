@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"backtowork/internal/command"
 	"backtowork/internal/conf"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -54,13 +55,13 @@ type clusterView struct {
 	Problems []string     `json:"problems"`
 }
 
-func dexServers(ctx context.Context, env *Env) error {
+func dexServers(ctx context.Context, env *command.Env) error {
 	env, _, asJSON, err := showArgs(env, "o:")
 	if err != nil {
 		return err
 	}
 	if len(env.Args) > 0 {
-		return usageError("dex-servers takes no arguments")
+		return command.UsageError("dex-servers takes no arguments")
 	}
 	s, err := openListed(env)
 	if err != nil {
@@ -77,7 +78,7 @@ func dexServers(ctx context.Context, env *Env) error {
 		err = view.print(env)
 	}
 	if err == nil && len(view.Problems) > 0 {
-		err = exitStatus(1)
+		err = command.Status(1)
 	}
 	return err
 }
@@ -224,7 +225,7 @@ func (v *clusterView) problems(best lock.Status, answers []answer[lock.Status]) 
 }
 
 // print shows the table, and what is not as it should be.
-func (v *clusterView) print(env *Env) error {
+func (v *clusterView) print(env *command.Env) error {
 	w := tabwriter.NewWriter(env.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "id\taddress\tvoter\trole\tterm\tlast\tlag\tcontact\tversion")
 	for _, s := range v.Servers {

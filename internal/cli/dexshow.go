@@ -15,6 +15,7 @@ import (
 	"sync"
 	"text/tabwriter"
 
+	"backtowork/internal/command"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -99,7 +100,7 @@ func faults[Value any](answers []answer[Value]) (all []serverFault, none error) 
 		}
 	}
 	if len(all) == len(answers) {
-		none = exitStatus(1)
+		none = command.Status(1)
 	}
 	return all, none
 }
@@ -134,23 +135,23 @@ func (s *site) view(ctx context.Context, c *lockclient.Client, name string) (new
 }
 
 // showArgs takes -o json and --all off the arguments.
-func showArgs(env *Env, accept string) (rest *Env, all, asJSON bool, err error) {
-	opts, operands, err := options(env.Args, accept, map[string]byte{"all": 'a'})
+func showArgs(env *command.Env, accept string) (rest *command.Env, all, asJSON bool, err error) {
+	opts, operands, err := command.Options(env.Args, accept, map[string]byte{"all": 'a'})
 	if err != nil {
 		return nil, false, false, err
 	}
 	for _, o := range opts {
 		switch {
-		case o.letter == 'a':
+		case o.Letter == 'a':
 			all = true
-		case o.value == "json":
+		case o.Value == "json":
 			asJSON = true
 		default:
-			return nil, false, false, usageError(fmt.Sprintf("cannot use %q as an output format: json is the one", o.value))
+			return nil, false, false, command.Usagef("cannot use %q as an output format: json is the one", o.Value)
 		}
 	}
 	if all && len(operands) > 0 {
-		return nil, false, false, usageError("say --all or a lock, not both")
+		return nil, false, false, command.UsageError("say --all or a lock, not both")
 	}
 	changed := *env
 	changed.Args = operands
@@ -167,7 +168,7 @@ func printJSON(w io.Writer, document any) error {
 	return err
 }
 
-func dexPrevious(_ context.Context, env *Env) error {
+func dexPrevious(_ context.Context, env *command.Env) error {
 	env, _, asJSON, err := showArgs(env, "o:")
 	if err != nil {
 		return err
@@ -202,7 +203,7 @@ func noInvalid(word string) string {
 	return word
 }
 
-func dexShow(ctx context.Context, env *Env) error {
+func dexShow(ctx context.Context, env *command.Env) error {
 	env, all, asJSON, err := showArgs(env, "ao:")
 	if err != nil {
 		return err

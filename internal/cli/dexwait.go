@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -29,20 +30,20 @@ const (
 	watchRetry  = 250 * time.Millisecond
 )
 
-func dexWait(ctx context.Context, env *Env) error {
-	opts, operands, err := options(env.Args, "w:", nil)
+func dexWait(ctx context.Context, env *command.Env) error {
+	opts, operands, err := command.Options(env.Args, "w:", nil)
 	if err != nil {
 		return err
 	}
 	if len(operands) != 1 {
-		return usageError("say one lock")
+		return command.UsageError("say one lock")
 	}
 	if err := lockName(operands[0]); err != nil {
 		return err
 	}
 	limited := ctx
 	for _, o := range opts {
-		d, err := seconds(o.value)
+		d, err := command.Seconds(o.Value)
 		if err != nil {
 			return err
 		}
@@ -57,9 +58,9 @@ func dexWait(ctx context.Context, env *Env) error {
 	now, err := s.nextHolder(limited, c, operands[0])
 	switch {
 	case ctx.Err() != nil: // a signal
-		return exitStatus(statusNotHad)
+		return command.Status(statusNotHad)
 	case errors.Is(err, context.DeadlineExceeded):
-		return exitStatus(statusNotHad)
+		return command.Status(statusNotHad)
 	case err != nil:
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"backtowork/internal/clusterkey"
+	"backtowork/internal/command"
 	"backtowork/internal/conf"
 )
 
@@ -29,7 +30,7 @@ Example: keygen && scp -p conf/cluster_key host2:/opt/shell-cluster-suite/back-t
 `
 
 // keygen makes, shows or changes the cluster's key.
-func keygen(_ context.Context, env *Env) error {
+func keygen(_ context.Context, env *command.Env) error {
 	path := conf.Site{Home: env.Home}.KeyFile()
 	if len(env.Args) == 0 {
 		return newKey(env, path)
@@ -38,15 +39,15 @@ func keygen(_ context.Context, env *Env) error {
 	if verb == "--curl" && len(rest) <= 1 {
 		return keygenCurl(env, path, append(rest, filepath.Join(env.Home, "conf/curl"))[0])
 	}
-	steps := map[string]func(*Env, string) error{
+	steps := map[string]func(*command.Env, string) error{
 		"--show": showKey, "--add": addKey, "--switch": switchKey, "--drop": dropKey,
 	}
 	step := steps[verb]
 	switch {
 	case step == nil && verb != "--curl":
-		return usageError(fmt.Sprintf("no such option: %q", verb))
+		return command.Usagef("no such option: %q", verb)
 	case len(rest) > 0:
-		return usageError("too many arguments")
+		return command.UsageError("too many arguments")
 	}
 	return step(env, path)
 }
@@ -54,10 +55,10 @@ func keygen(_ context.Context, env *Env) error {
 // copyIt is the next step after every change of the file.
 const copyIt = "next: copy %s, with mode 0600, to conf/ of every host%s\n"
 
-func newKey(env *Env, path string) error {
+func newKey(env *command.Env, path string) error {
 	k, err := clusterkey.Create(path)
 	if errors.Is(err, fs.ErrExist) {
-		return withHint(fmt.Errorf("there is a cluster key already: %s", path),
+		return command.WithHint(fmt.Errorf("there is a cluster key already: %s", path),
 			"to change it while everything runs: keygen --add, then --switch, then --drop")
 	}
 	if err != nil {
@@ -76,16 +77,16 @@ func loadKey(path string) (*clusterkey.Key, error) {
 func hintKeygen(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return withHint(err, "make one with keygen, or copy the file from a host that has it")
+		return command.WithHint(err, "make one with keygen, or copy the file from a host that has it")
 	case errors.Is(err, clusterkey.ErrTwoKeys):
-		return withHint(err, "finish the last change first: keygen --switch unless the new key signs already, then keygen --drop")
+		return command.WithHint(err, "finish the last change first: keygen --switch unless the new key signs already, then keygen --drop")
 	case errors.Is(err, clusterkey.ErrOneKey):
-		return withHint(err, "a change of key begins with keygen --add")
+		return command.WithHint(err, "a change of key begins with keygen --add")
 	}
 	return err
 }
 
-func showKey(env *Env, path string) error {
+func showKey(env *command.Env, path string) error {
 	k, err := loadKey(path)
 	if err != nil {
 		return err
@@ -96,7 +97,7 @@ func showKey(env *Env, path string) error {
 	return nil
 }
 
-func addKey(env *Env, path string) error {
+func addKey(env *command.Env, path string) error {
 	k, err := clusterkey.Add(path)
 	if err != nil {
 		return hintKeygen(err)
@@ -107,7 +108,7 @@ func addKey(env *Env, path string) error {
 	return nil
 }
 
-func switchKey(env *Env, path string) error {
+func switchKey(env *command.Env, path string) error {
 	k, err := clusterkey.Switch(path)
 	if err != nil {
 		return hintKeygen(err)
@@ -118,7 +119,7 @@ func switchKey(env *Env, path string) error {
 	return nil
 }
 
-func dropKey(env *Env, path string) error {
+func dropKey(env *command.Env, path string) error {
 	old, err := loadKey(path)
 	if err != nil {
 		return err
@@ -132,7 +133,7 @@ func dropKey(env *Env, path string) error {
 }
 
 // keygenCurl writes a client certificate into dir, and prints how curl asks the first lock server.
-func keygenCurl(env *Env, path, dir string) error {
+func keygenCurl(env *command.Env, path, dir string) error {
 	s, err := openSite(env)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 
@@ -23,7 +24,7 @@ func (s *site) nodeIsDown(ctx context.Context, c *lockclient.Client, name string
 	i := slices.IndexFunc(k.Unfenced.All(), func(node string) bool { return sameNode(node, down) })
 	switch {
 	case sameNode(down, s.Node) && (k.Node == s.Node || i >= 0):
-		return withHint(errors.New("this is that node: it is not down"), "service unblock %s", name)
+		return command.WithHint(errors.New("this is that node: it is not down"), "service unblock %s", name)
 	case k.Held() && sameNode(k.Node, down):
 		if err := s.certain(name, k.Node); err != nil {
 			return err
@@ -72,7 +73,7 @@ func (s *site) certain(name, node string) error {
 
 // isUp says that a node is not off, and what to do.
 func (s *site) isUp(name, why, node string) error {
-	return withHint(fmt.Errorf("%s: nothing was done", why),
+	return command.WithHint(fmt.Errorf("%s: nothing was done", why),
 		"on %s: service unblock %s, or service stop %s, or stop the package there by hand", node, name, name)
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"backtowork/internal/command"
 )
 
 func TestSameNode(t *testing.T) {
@@ -45,7 +47,7 @@ func TestCertain(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		s := &site{env: &Env{Stdin: tty, Stdout: &out}}
+		s := &site{env: &command.Env{Stdin: tty, Stdout: &out}}
 		if err := s.certain("p", "h1"); (err == nil) != row.ok || !strings.Contains(out.String(), `Type "h1" to go on: `) {
 			t.Errorf("%q typed: %v; said %q", row.typed, err, out.String())
 		}
@@ -56,7 +58,7 @@ func TestCertain(t *testing.T) {
 	}
 	defer null.Close()
 	var out bytes.Buffer
-	if err := (&site{env: &Env{Stdin: null, Stdout: &out}}).certain("p", "h1"); err != nil || out.Len() > 0 {
+	if err := (&site{env: &command.Env{Stdin: null, Stdout: &out}}).certain("p", "h1"); err != nil || out.Len() > 0 {
 		t.Errorf("without a terminal: %v, %q", err, out.String())
 	}
 }

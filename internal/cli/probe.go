@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"backtowork/internal/clusterkey"
+	"backtowork/internal/command"
 	"backtowork/internal/conf"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -59,13 +60,13 @@ func (s *site) serverRuns(ctx context.Context, self conf.Server) (bool, error) {
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return false, nil
 	case errors.As(err, &other):
-		return false, withHint(fmt.Errorf("port %s is in use by a lock server with another cluster key: its key is %s, ours %s", self.Port, other.Theirs, other.Ours),
+		return false, command.WithHint(fmt.Errorf("port %s is in use by a lock server with another cluster key: its key is %s, ours %s", self.Port, other.Theirs, other.Ours),
 			"if it is this host's own, it takes up a changed key within some seconds: try again; else give one of the two another port")
 	case s.stateInUse():
 		s.log.Warn("this host's lock server runs, but does not answer", "reason", lockclient.Reason(err))
 		return true, nil
 	}
-	return false, withHint(fmt.Errorf("port %s is in use by another program", self.Port),
+	return false, command.WithHint(fmt.Errorf("port %s is in use by another program", self.Port),
 		"end that, or give this host's lock server another port in %s (host:port)", filepath.Join(s.LockDir, "conf/lock_servers"))
 }
 

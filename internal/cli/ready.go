@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+
+	"backtowork/internal/command"
 )
 
 // readyFD is the environment variable that says where a manager in the background tells
@@ -18,7 +20,7 @@ const readyFD = "BTW_READY_FD"
 const hintMark = "\x00"
 
 // newReady is how a manager in the background tells who started it how that went.
-func newReady(env *Env) func(error) {
+func newReady(env *command.Env) func(error) {
 	var fd uintptr
 	if _, err := fmt.Sscan(env.Getenv(readyFD), &fd); err != nil {
 		return func(error) {}
@@ -27,12 +29,12 @@ func newReady(env *Env) func(error) {
 	to := os.NewFile(fd, "ready")
 	return func(err error) {
 		line := "ok"
-		var hint hintError
+		var hint command.HintError
 		if err != nil {
 			line = err.Error()
 		}
 		if errors.As(err, &hint) {
-			line += hintMark + hint.hint
+			line += hintMark + hint.Hint
 		}
 		_, _ = io.WriteString(to, line) // who started us may be gone
 		_ = to.Close()
@@ -78,7 +80,7 @@ func (p *starting) answer(what string) error {
 	case reason == "":
 		return fmt.Errorf("%s did not start; see %s", what, p.log)
 	case hinted:
-		return withHint(errors.New(reason), "%s", hint)
+		return command.WithHint(errors.New(reason), "%s", hint)
 	}
 	return errors.New(reason)
 }

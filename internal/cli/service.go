@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
 	"backtowork/internal/lease"
@@ -42,15 +43,15 @@ const serviceUsage = `Usage: btwctl { start | stop | status | check-conf | simul
 Example: ./service start dummy
 `
 
-func service(ctx context.Context, env *Env) error {
-	verbs := map[string]func(context.Context, *Env, []string) error{
+func service(ctx context.Context, env *command.Env) error {
+	verbs := map[string]func(context.Context, *command.Env, []string) error{
 		"start": serviceStart, "stop": serviceStop, "status": serviceStatus, "check-conf": serviceCheckConf,
 		"simulate": serviceSimulate,
 		"upgrade":  serviceUpgrade, "unblock": serviceUnblock, "clear": serviceClear,
 	}
 	if len(env.Args) == 0 || verbs[env.Args[0]] == nil {
 		fmt.Fprint(env.Stderr, serviceUsage)
-		return exitStatus(2)
+		return command.Status(2)
 	}
 	return verbs[env.Args[0]](ctx, env, env.Args[1:])
 }
@@ -58,7 +59,7 @@ func service(ctx context.Context, env *Env) error {
 //lint:ignore ST1005 the original's words
 var errNoPackage = errors.New("you need to specify a package name.")
 
-func serviceStart(_ context.Context, env *Env, packages []string) error {
+func serviceStart(_ context.Context, env *command.Env, packages []string) error {
 	if len(packages) == 0 {
 		return errNoPackage
 	}
@@ -89,7 +90,7 @@ func (s *site) startManager(packages ...string) error {
 	return nil
 }
 
-func serviceStop(ctx context.Context, env *Env, packages []string) error {
+func serviceStop(ctx context.Context, env *command.Env, packages []string) error {
 	if len(packages) == 0 {
 		return errNoPackage
 	}
@@ -108,7 +109,7 @@ func serviceStop(ctx context.Context, env *Env, packages []string) error {
 		}
 		if _, err := os.Stat(filepath.Join(s.Home, "packages", name)); errors.Is(err, fs.ErrNotExist) && pid == 0 && !home.Guarded(name) {
 			// Most likely a slip of the finger, and the package that was meant goes on running.
-			return withHint(fmt.Errorf("package %q not found", name), "service status shows what runs here")
+			return command.WithHint(fmt.Errorf("package %q not found", name), "service status shows what runs here")
 		}
 	}
 	abandoned, err := s.abandoned(ctx, packages)
@@ -169,7 +170,7 @@ func (s *site) abandoned(ctx context.Context, packages []string) (names []string
 		}
 		fmt.Fprintf(s.env.Stderr, "%s: back-to-work and its deadman of package %s were killed: starting it, to halt the package.\n", s.env.Name, name)
 		if err := s.startManager(name); err != nil {
-			return nil, withHint(fmt.Errorf("package %s may run here, and cannot be halted: %w", name, err), "stop it by hand; another node may start it")
+			return nil, command.WithHint(fmt.Errorf("package %s may run here, and cannot be halted: %w", name, err), "stop it by hand; another node may start it")
 		}
 		names = append(names, name)
 	}
@@ -193,7 +194,7 @@ func halt(ctx context.Context, home manager.Home, name string, out io.Writer, do
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return withHint(fmt.Errorf("package %s is still halting (process %d)", name, pid), "see %s", logPath(string(home), name))
+			return command.WithHint(fmt.Errorf("package %s is still halting (process %d)", name, pid), "see %s", logPath(string(home), name))
 		}
 		if dots && i%10 == 0 {
 			fmt.Fprint(out, ".")
@@ -230,13 +231,13 @@ func (t *toldToHalt) ask(ctx context.Context, home manager.Home, name string, pi
 	return nil
 }
 
-func serviceStatus(_ context.Context, env *Env, args []string) error {
+func serviceStatus(_ context.Context, env *command.Env, args []string) error {
 	if len(args) > 1 {
-		return usageError("status takes one regular expression")
+		return command.UsageError("status takes one regular expression")
 	}
 	wanted, err := regexp.Compile(strings.Join(args, ""))
 	if err != nil {
-		return usageError(fmt.Sprintf("cannot use %q: %v", args[0], err))
+		return command.Usagef("cannot use %q: %v", args[0], err)
 	}
 	s, err := openSite(env)
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
+
+	"backtowork/internal/command"
 )
 
 var setShellUsage = `Usage: set-shell [auto | SHELL]
@@ -26,15 +28,15 @@ Example: set-shell /bin/dash
 `
 
 // setShell writes conf/shell.
-func setShell(ctx context.Context, env *Env) error {
-	_, args, err := options(env.Args, "", nil)
+func setShell(ctx context.Context, env *command.Env) error {
+	_, args, err := command.Options(env.Args, "", nil)
 	if err != nil {
 		return err
 	}
 	file := filepath.Join(env.Home, "conf", "shell")
 	switch {
 	case len(args) > 1:
-		return usageError("one shell only")
+		return command.UsageError("one shell only")
 	case len(args) == 0:
 		return showShell(env, file)
 	}
@@ -51,7 +53,7 @@ func setShell(ctx context.Context, env *Env) error {
 	return nil
 }
 
-func showShell(env *Env, file string) error {
+func showShell(env *command.Env, file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot read conf/shell: %w", err)
@@ -70,9 +72,9 @@ func shellPath(ctx context.Context, name, path string) (string, error) {
 	case "auto":
 		return name, nil
 	case "embedded":
-		return "", withHint(errors.New("cannot set embedded: the embedded shell is not in this version"), "use auto, or the path of a shell")
+		return "", command.WithHint(errors.New("cannot set embedded: the embedded shell is not in this version"), "use auto, or the path of a shell")
 	case "":
-		return "", usageError("the name of the shell is empty")
+		return "", command.UsageError("the name of the shell is empty")
 	}
 	if strings.ContainsFunc(name, unicode.IsControl) {
 		return "", fmt.Errorf("cannot use %q as a shell: the name has a control character in it", name)
@@ -109,7 +111,7 @@ func canExecute(file string) error {
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		return reason(err)
+		return command.Reason(err)
 	case !info.Mode().IsRegular():
 		return errors.New("not a file")
 	}

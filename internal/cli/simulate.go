@@ -17,6 +17,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/failover"
 	"backtowork/internal/manager"
 	"backtowork/internal/script"
@@ -61,9 +62,9 @@ Example: service simulate dummy
 `
 
 // simulator is a worker of service simulate.
-func simulator(_ context.Context, env *Env) error {
+func simulator(_ context.Context, env *command.Env) error {
 	if len(env.Args) > 0 {
-		return usageError("simulator takes no arguments")
+		return command.UsageError("simulator takes no arguments")
 	}
 	const last = 19
 	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, last) // this host may have services to run
@@ -87,30 +88,30 @@ const longestTrial = 1_000_000
 // parseTrial reads the arguments.
 func parseTrial(args []string) (t trial, err error) {
 	long := map[string]byte{"hours": 't', "fault": 'f', "nodes": 'n', "servers": 'l', "seed": 's'}
-	opts, operands, err := options(args, "o:t:f:n:l:s:", long)
+	opts, operands, err := command.Options(args, "o:t:f:n:l:s:", long)
 	if err != nil {
 		return t, err
 	}
 	t = trial{hours: 5, seed: 1}
 	for _, o := range opts {
-		switch o.letter {
+		switch o.Letter {
 		case 'o':
-			if t.asJSON = o.value == "json"; !t.asJSON {
-				return t, usageError(fmt.Sprintf("cannot print %q: -o takes json", o.value))
+			if t.asJSON = o.Value == "json"; !t.asJSON {
+				return t, command.Usagef("cannot print %q: -o takes json", o.Value)
 			}
 		case 't':
-			if t.hours, err = strconv.ParseFloat(o.value, 64); err != nil || !(t.hours > 0 && t.hours <= longestTrial) {
-				return t, usageError(fmt.Sprintf("cannot use --hours %q: say a number above 0", o.value))
+			if t.hours, err = strconv.ParseFloat(o.Value, 64); err != nil || !(t.hours > 0 && t.hours <= longestTrial) {
+				return t, command.Usagef("cannot use --hours %q: say a number above 0", o.Value)
 			}
 		case 'f':
-			t.named = append(t.named, strings.Split(o.value, ",")...)
+			t.named = append(t.named, strings.Split(o.Value, ",")...)
 		case 'n':
-			t.plan.Nodes, err = between(o.value, "--nodes", 2, 10)
+			t.plan.Nodes, err = between(o.Value, "--nodes", 2, 10)
 		case 'l':
-			t.plan.Servers, err = between(o.value, "--servers", 1, 9)
+			t.plan.Servers, err = between(o.Value, "--servers", 1, 9)
 		case 's':
-			if t.seed, err = strconv.ParseUint(o.value, 10, 32); err != nil {
-				return t, usageError(fmt.Sprintf("cannot use --seed %q: say a whole number", o.value))
+			if t.seed, err = strconv.ParseUint(o.Value, 10, 32); err != nil {
+				return t, command.Usagef("cannot use --seed %q: say a whole number", o.Value)
 			}
 		}
 		if err != nil {
@@ -123,7 +124,7 @@ func parseTrial(args []string) (t trial, err error) {
 	case 1:
 		t.pkg = operands[0]
 	default:
-		return t, usageError("simulate takes one package")
+		return t, command.UsageError("simulate takes one package")
 	}
 	return t, t.takeFaults()
 }
@@ -133,7 +134,7 @@ func (t *trial) takeFaults() error {
 	known := cluster.Faults()
 	for _, name := range t.named {
 		if known[name] == "" {
-			return withHint(usageError(fmt.Sprintf("no such fault: %q", name)), "service simulate --help lists them")
+			return command.WithHint(command.Usagef("no such fault: %q", name), "service simulate --help lists them")
 		}
 		if t.plan.Faults == nil {
 			t.plan.Faults = map[string]int{}
@@ -147,12 +148,12 @@ func (t *trial) takeFaults() error {
 func between(text, option string, least, most int) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < least || n > most {
-		return 0, usageError(fmt.Sprintf("cannot use %s %q: say %d to %d", option, text, least, most))
+		return 0, command.Usagef("cannot use %s %q: say %d to %d", option, text, least, most)
 	}
 	return n, nil
 }
 
-func serviceSimulate(ctx context.Context, env *Env, args []string) error {
+func serviceSimulate(ctx context.Context, env *command.Env, args []string) error {
 	if len(args) > 0 && (args[0] == "-h" || args[0] == "--help") {
 		fmt.Fprint(env.Stdout, simulateUsage())
 		return nil
@@ -284,7 +285,7 @@ func (t trial) violated(p failover.Params, total cluster.Result) error {
 		hint = "see doc/failover-scenarios.md, what remains"
 	}
 	first, _, _ := strings.Cut(total.Wrong, "\n")
-	return withHint(errors.New(first), "%s", hint)
+	return command.WithHint(errors.New(first), "%s", hint)
 }
 
 // A simulationReport is what service simulate prints.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"backtowork/internal/clusterkey"
+	"backtowork/internal/command"
 	"backtowork/internal/conf"
 	"backtowork/internal/dial"
 	"backtowork/internal/lease"
@@ -41,7 +42,7 @@ type logger struct {
 }
 
 // newLog logs to w; with $verbose set, everything.
-func newLog(env *Env, w io.Writer) *slog.Logger {
+func newLog(env *command.Env, w io.Writer) *slog.Logger {
 	l := logger{&sync.Mutex{}, w, slog.LevelInfo}
 	if env.Getenv("verbose") != "" {
 		l.min = slog.LevelDebug
@@ -78,14 +79,14 @@ func (l logger) WithGroup(string) slog.Handler { return l }
 // A site is an installed tree, and what a command needs to talk with its lock servers.
 type site struct {
 	conf.Site
-	env     *Env
+	env     *command.Env
 	log     *slog.Logger
 	servers []conf.Server
 	files   *lockclient.Files
 }
 
 // openSite finds the tree's parts. It does not read the list of lock servers yet.
-func openSite(env *Env) (*site, error) {
+func openSite(env *command.Env) (*site, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("cannot learn this host's name: %w", err)
@@ -117,9 +118,9 @@ func (s *site) key() (*clusterkey.Key, error) {
 	}
 	err = fmt.Errorf("there is no cluster key: %s is missing", s.KeyFile())
 	if s.sole() {
-		return nil, withHint(err, "start this host's lock server, which makes one: %s", s.dexCommand("dex-server-init"))
+		return nil, command.WithHint(err, "start this host's lock server, which makes one: %s", s.dexCommand("dex-server-init"))
 	}
-	return nil, withHint(err, "make one with utils/keygen on one host, and copy the file to all hosts")
+	return nil, command.WithHint(err, "make one with utils/keygen on one host, and copy the file to all hosts")
 }
 
 // makeKey is key, but a host that is the only lock server makes a key where there is none.
@@ -191,7 +192,7 @@ func (s *site) addresses() []lockclient.Server {
 }
 
 // openListed is openSite, with the lock servers read.
-func openListed(env *Env) (*site, error) {
+func openListed(env *command.Env) (*site, error) {
 	s, err := openSite(env)
 	if err != nil {
 		return nil, err
@@ -200,7 +201,7 @@ func openListed(env *Env) (*site, error) {
 }
 
 // openClient is the tree's parts, with the lock servers read, and a client of them.
-func openClient(env *Env) (*site, *lockclient.Client, error) {
+func openClient(env *command.Env) (*site, *lockclient.Client, error) {
 	s, err := openListed(env)
 	if err != nil {
 		return nil, nil, err
@@ -241,7 +242,7 @@ func (s *site) session() (*lockclient.Session, error) {
 // lockName checks the name of a lock, as a user gave it.
 func lockName(name string) error {
 	if err := lock.CheckName(name); err != nil {
-		return usageError(err.Error())
+		return command.UsageError(err.Error())
 	}
 	return nil
 }

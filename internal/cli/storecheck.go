@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"backtowork/internal/command"
 	"backtowork/internal/lockserver"
 )
 
@@ -16,13 +17,13 @@ Example: store-check dex-lock/state/raft.db
 `
 
 // storeCheck is the child that dex-server looks at its store by.
-func storeCheck(_ context.Context, env *Env) error {
+func storeCheck(_ context.Context, env *command.Env) error {
 	if len(env.Args) != 1 {
-		return usageError("which file?")
+		return command.UsageError("which file?")
 	}
 	err := lockserver.CheckStore(env.Args[0])
 	if errors.Is(err, lockserver.ErrDamaged) {
-		return failed(env, lockserver.DamagedStatus, err)
+		return command.Failed(env, lockserver.DamagedStatus, err)
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/failover"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
@@ -18,8 +19,8 @@ import (
 
 // serviceUnblock looks again at a package that could not be shown to be down, and has its lock
 // given back if it is.
-func serviceUnblock(ctx context.Context, env *Env, args []string) error {
-	opts, packages, err := options(args, "n:", map[string]byte{"node-is-down": 'n'})
+func serviceUnblock(ctx context.Context, env *command.Env, args []string) error {
+	opts, packages, err := command.Options(args, "n:", map[string]byte{"node-is-down": 'n'})
 	if err != nil {
 		return err
 	}
@@ -27,11 +28,11 @@ func serviceUnblock(ctx context.Context, env *Env, args []string) error {
 		return errNoPackage
 	}
 	if len(packages) > 1 {
-		return usageError("unblock takes one package")
+		return command.UsageError("unblock takes one package")
 	}
 	down := ""
 	for _, o := range opts {
-		down = o.value
+		down = o.Value
 	}
 	name := packages[0]
 	if err := lockName(name); err != nil {
@@ -82,7 +83,7 @@ func (s *site) askLook(ctx context.Context, name string) error {
 			return ctx.Err()
 		}
 	}
-	return withHint(fmt.Errorf("package %s is still not down: %s", name, blocked()), "stop it by hand; see %s", logPath(s.Home, name))
+	return command.WithHint(fmt.Errorf("package %s is still not down: %s", name, blocked()), "stop it by hand; see %s", logPath(s.Home, name))
 }
 
 // unblock has the lock of a package given back that no manager here holds: of one that is down on
@@ -100,7 +101,7 @@ func (s *site) unblock(ctx context.Context, c *lockclient.Client, name, down str
 	case !k.Held() || k.Blocked == "":
 		return notBlocked(name, k)
 	case k.Node != s.Node:
-		return withHint(fmt.Errorf("the lock of package %s is blocked by %s: %s", name, k.Node, k.Blocked),
+		return command.WithHint(fmt.Errorf("the lock of package %s is blocked by %s: %s", name, k.Node, k.Blocked),
 			"use service unblock %s there; what if that node is off for certain: service --help", name)
 	}
 	if err := s.isDownHere(ctx, name, standsBy); err != nil {
@@ -197,14 +198,14 @@ func (s *site) lookHere(ctx context.Context, name string) error {
 		return err
 	}
 	if len(left) > 0 {
-		return withHint(fmt.Errorf("of package %s is still alive: %s", name, script.InWords(left)), "stop it by hand")
+		return command.WithHint(fmt.Errorf("of package %s is still alive: %s", name, script.InWords(left)), "stop it by hand")
 	}
 	status, err := statusOf(ctx, runner)
 	if err != nil {
 		return err
 	}
 	if status != 1 {
-		return withHint(fmt.Errorf("the status of package %s is %d, not 1 (down)", name, status), "stop it by hand")
+		return command.WithHint(fmt.Errorf("the status of package %s is %d, not 1 (down)", name, status), "stop it by hand")
 	}
 	return nil
 }
@@ -227,7 +228,7 @@ func statusOf(ctx context.Context, runner *script.Runner) (int, error) {
 }
 
 // serviceClear has the failures of a package on this node forgotten.
-func serviceClear(ctx context.Context, env *Env, packages []string) error {
+func serviceClear(ctx context.Context, env *command.Env, packages []string) error {
 	if len(packages) == 0 {
 		return errNoPackage
 	}
@@ -258,7 +259,7 @@ func (s *site) ask(ctx context.Context, name string, q manager.Request) error {
 	a, err := manager.Home(s.Home).Ask(ctx, name, q)
 	switch {
 	case errors.Is(err, manager.ErrNobody):
-		return withHint(fmt.Errorf("the manager of package %s does not answer", name), "it may just be starting or ending: try again")
+		return command.WithHint(fmt.Errorf("the manager of package %s does not answer", name), "it may just be starting or ending: try again")
 	case err != nil:
 		return err
 	case a.Error != "":

@@ -8,12 +8,13 @@ import (
 	"slices"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/failover"
 	"backtowork/internal/manager"
 )
 
 // serviceUpgrade has the managers of this node become the program that this command is.
-func serviceUpgrade(ctx context.Context, env *Env, packages []string) error {
+func serviceUpgrade(ctx context.Context, env *command.Env, packages []string) error {
 	s, err := openSite(env)
 	if err != nil {
 		return err
@@ -60,13 +61,13 @@ func (s *site) upgrade(ctx context.Context, name, exe string, done bool) error {
 	home := manager.Home(s.Home)
 	is, err := home.Ask(ctx, name, manager.Request{What: manager.State})
 	if err == nil && is.Node != s.Node {
-		return withHint(fmt.Errorf("package %s runs here under the name %s, and this node is called %s now", name, is.Node, s.Node),
+		return command.WithHint(fmt.Errorf("package %s runs here under the name %s, and this node is called %s now", name, is.Node, s.Node),
 			"what runs goes by its name: stop and start the package to change that, or write %s to conf/node_name", is.Node)
 	}
 	if err == nil && !done {
 		a, err := home.Ask(ctx, name, manager.Request{What: manager.Upgrade, Text: exe})
 		if err == nil {
-			return withHint(fmt.Errorf("package %s is not upgraded: %s", name, a.Error), "see %s", logPath(s.Home, name))
+			return command.WithHint(fmt.Errorf("package %s is not upgraded: %s", name, a.Error), "see %s", logPath(s.Home, name))
 		}
 		if !errors.Is(err, manager.ErrNobody) { // nobody is there to answer, once it became the other
 			return err
@@ -82,5 +83,5 @@ func (s *site) upgrade(ctx context.Context, name, exe string, done bool) error {
 		case <-ctx.Done():
 		}
 	}
-	return withHint(fmt.Errorf("package %s is not upgraded", name), "see %s", logPath(s.Home, name))
+	return command.WithHint(fmt.Errorf("package %s is not upgraded", name), "see %s", logPath(s.Home, name))
 }

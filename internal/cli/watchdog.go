@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/failover"
 	"backtowork/internal/lease"
 	"backtowork/internal/manager"
@@ -38,9 +39,9 @@ Example: echo /dev/watchdog > conf/watchdog; bin/btw watchdog
 `
 
 // runWatchdog is the watchdog process of this node.
-func runWatchdog(ctx context.Context, env *Env) error {
+func runWatchdog(ctx context.Context, env *command.Env) error {
 	if len(env.Args) > 0 {
-		return usageError("watchdog takes no arguments")
+		return command.UsageError("watchdog takes no arguments")
 	}
 	outlivePipe()
 	signal.Ignore(syscall.SIGHUP) // a terminal that closes is no reason to leave the node unguarded
@@ -75,7 +76,7 @@ type watchdogProcess struct {
 
 // openWatchdog makes this process the watchdog process of this home. The device comes last: from
 // then on the machine is reset unless it is fed.
-func openWatchdog(ctx context.Context, env *Env) (_ *watchdogProcess, err error) {
+func openWatchdog(ctx context.Context, env *command.Env) (_ *watchdogProcess, err error) {
 	s, err := openSite(env)
 	if err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func openWatchdog(ctx context.Context, env *Env) (_ *watchdogProcess, err error)
 		return nil, err
 	}
 	if w.path == "" {
-		return nil, withHint(fmt.Errorf("no watchdog is named: %s is missing", watchdogConf(s.Home)),
+		return nil, command.WithHint(fmt.Errorf("no watchdog is named: %s is missing", watchdogConf(s.Home)),
 			"write the path of the device there, such as /dev/watchdog")
 	}
 	if w.pid, err = takeWatchdogPID(s.Home); err != nil {
@@ -221,7 +222,7 @@ func takeWatchdogPID(home string) (_ *os.File, err error) {
 		return nil, fmt.Errorf("the watchdog process runs already: process %s", pid)
 	}
 	if err := stoppedBefore(string(said)); err != nil {
-		return nil, withHint(err, "if that device is none that resets a machine, remove %s", watchdogPID(home))
+		return nil, command.WithHint(err, "if that device is none that resets a machine, remove %s", watchdogPID(home))
 	}
 	if err := f.Truncate(0); err != nil {
 		return nil, fmt.Errorf("cannot write the state files: %w", err)

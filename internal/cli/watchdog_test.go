@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/lease"
 	"backtowork/internal/watchdog"
 
@@ -64,7 +65,7 @@ func newWatchedHome(t *testing.T) *watchedHome {
 	h.write(h.device, "")
 	h.write(watchdogConf(home), h.device+" # a file\n")
 	var err error
-	if h.site, err = openSite(&Env{Name: "test", Home: home, Stderr: io.Discard, Getenv: func(string) string { return "" }}); err != nil {
+	if h.site, err = openSite(&command.Env{Name: "test", Home: home, Stderr: io.Discard, Getenv: func(string) string { return "" }}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -1,8 +1,7 @@
-package cli
+package command
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -10,17 +9,17 @@ import (
 	"time"
 )
 
-// An option is one that was given, with its value if it takes one.
-type option struct {
-	letter byte
-	value  string
+// An Option is one that was given, with its value if it takes one.
+type Option struct {
+	Letter byte
+	Value  string
 }
 
-// options takes the options off args as getopt(3) does: several in one (-fx), the value
+// Options takes the options off args as getopt(3) does: several in one (-fx), the value
 // joined or apart (-c3, -c 3), "--" at the end of them. accept is the letters, with a colon
 // after one that takes a value, two after one whose value, joined only, may be left out. A "+" in front says
 // that the first operand ends the options. long gives some letters a long name as well.
-func options(args []string, accept string, long map[string]byte) (opts []option, operands []string, err error) {
+func Options(args []string, accept string, long map[string]byte) (opts []Option, operands []string, err error) {
 	accept, inOrder := strings.CutPrefix(accept, "+")
 	for len(args) > 0 {
 		arg := args[0]
@@ -40,7 +39,7 @@ func options(args []string, accept string, long map[string]byte) (opts []option,
 			continue
 		}
 		for arg = arg[1:]; arg != ""; {
-			var o option
+			var o Option
 			if o, arg, args, err = nextOption(arg, args, accept); err != nil {
 				return nil, nil, err
 			}
@@ -55,46 +54,36 @@ func short(arg, accept string, long map[string]byte) (string, error) {
 	name, value, joined := strings.Cut(arg, "=")
 	letter, ok := long[name]
 	if !ok {
-		return "", usageError(fmt.Sprintf("unknown option --%s", name))
+		return "", Usagef("unknown option --%s", name)
 	}
 	if joined && !strings.Contains(accept, string(letter)+":") {
-		return "", usageError(fmt.Sprintf("option --%s takes no value", name))
+		return "", Usagef("option --%s takes no value", name)
 	}
 	return "-" + string(letter) + value, nil
 }
 
 // nextOption takes one option off arg, a cluster of them, and its value off arg or args.
-func nextOption(arg string, args []string, accept string) (o option, rest string, more []string, err error) {
+func nextOption(arg string, args []string, accept string) (o Option, rest string, more []string, err error) {
 	at := strings.IndexByte(accept, arg[0])
 	if at < 0 || arg[0] == ':' {
-		return o, "", nil, usageError(fmt.Sprintf("unknown option -%c", arg[0]))
+		return o, "", nil, Usagef("unknown option -%c", arg[0])
 	}
-	o.letter, rest = arg[0], arg[1:]
+	o.Letter, rest = arg[0], arg[1:]
 	switch takes := accept[at+1:]; {
 	case !strings.HasPrefix(takes, ":"):
 		return o, rest, args, nil
 	case rest != "" || strings.HasPrefix(takes, "::"):
-		o.value = rest
+		o.Value = rest
 	case len(args) == 0:
-		return o, "", nil, usageError(fmt.Sprintf("option -%c needs a value", o.letter))
+		return o, "", nil, Usagef("option -%c needs a value", o.Letter)
 	default:
-		o.value, args = args[0], args[1:]
+		o.Value, args = args[0], args[1:]
 	}
 	return o, "", args, nil
 }
 
-// failed says err as report does, and ends the command with a status of its own.
-func failed(env *Env, status int, err error) error {
-	var usage usageError
-	if errors.As(err, &usage) {
-		return err
-	}
-	report(env, &command{}, err)
-	return exitStatus(status)
-}
-
-// seconds reads a number of seconds; more than time.Duration can hold is "for ever".
-func seconds(s string) (time.Duration, error) {
+// Seconds reads a number of seconds; more than time.Duration can hold is "for ever".
+func Seconds(s string) (time.Duration, error) {
 	number := func(r rune) bool { return r >= '0' && r <= '9' || r == '.' || r == 'e' || r == '-' || r == '+' }
 	n, err := strconv.ParseFloat(s, 64)
 	if s == "inf" || s == "infinity" {
@@ -104,7 +93,7 @@ func seconds(s string) (time.Duration, error) {
 	}
 	switch {
 	case errors.Is(err, strconv.ErrSyntax) || n < 0:
-		return 0, usageError(fmt.Sprintf("not a number of seconds: %q", s))
+		return 0, Usagef("not a number of seconds: %q", s)
 	case n > math.MaxInt64/float64(time.Second)/2:
 		return math.MaxInt64 / 2, nil
 	}

@@ -1,11 +1,10 @@
-package cli
+package command
 
 import (
 	"errors"
 	"fmt"
-	"math"
+	"strings"
 	"testing"
-	"time"
 )
 
 func TestOptions(t *testing.T) {
@@ -30,55 +29,22 @@ func TestOptions(t *testing.T) {
 	} {
 		var args []string
 		if row.args != "" {
-			args = split(row.args)
+			args = strings.Split(row.args, " ")
 		}
-		opts, operands, err := options(args, row.accept, map[string]byte{"all": 'a', "bytes": 'b', "cut": 'c'})
+		opts, operands, err := Options(args, row.accept, map[string]byte{"all": 'a', "bytes": 'b', "cut": 'c'})
 		list := []string{}
 		for _, o := range opts {
-			list = append(list, fmt.Sprintf("%c=%s", o.letter, o.value))
+			list = append(list, fmt.Sprintf("%c=%s", o.Letter, o.Value))
 		}
 		got := fmt.Sprintf("%v %v", list, operands)
 		if err != nil {
 			got = err.Error()
-			if usage := usageError(""); !errors.As(err, &usage) {
-				t.Errorf("options(%q, %q): error of type %T, want a usageError", row.args, row.accept, err)
+			if usage := UsageError(""); !errors.As(err, &usage) {
+				t.Errorf("Options(%q, %q): error of type %T, want a UsageError", row.args, row.accept, err)
 			}
 		}
 		if got != row.want {
-			t.Errorf("options(%q, %q) = %s, want %s", row.args, row.accept, got, row.want)
-		}
-	}
-}
-
-func TestDuration(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct {
-		args string
-		want time.Duration // -1 for an error
-	}{
-		{"1", time.Second},
-		{"0", 0},
-		{".5", 500 * time.Millisecond},
-		{"1.25s", 1250 * time.Millisecond},
-		{"1m 2h 3d 4", 74*time.Hour + time.Minute + 4*time.Second},
-		{"1e1", 10 * time.Second},
-		{"infinity", math.MaxInt64 / 2},
-		{"infd", math.MaxInt64},
-		{"1e300d", math.MaxInt64},
-		{"", -1},
-		{"x", -1},
-		{"s", -1},
-		{"-1", -1},
-		{"1w", -1},
-		{"1_0", -1},
-		{"0x10", -1},
-		{"nan", -1},
-		{"1 x", -1},
-		{"1ss", -1},
-	} {
-		got, err := duration(split(row.args))
-		if (err != nil) != (row.want < 0) || err == nil && got != row.want {
-			t.Errorf("duration(%q) = %v, %v, want %v", row.args, got, err, row.want)
+			t.Errorf("Options(%q, %q) = %s, want %s", row.args, row.accept, got, row.want)
 		}
 	}
 }
