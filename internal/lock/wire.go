@@ -38,6 +38,7 @@ type AcquireRequest struct {
 	Known   *uint64 `json:"known,omitempty"`
 	Cluster string  `json:"cluster,omitempty"` // that the node knows; "" for none yet
 	Floor   uint64  `json:"floor,omitempty"`   // the last term in which the node had the lock, in whatever cluster
+	Was     string  `json:"was,omitempty"`     // the session by which it had it then
 	Host    string  `json:"host,omitempty"`    // tells this host from another with the same node name
 	From    string  `json:"from,omitempty"`    // the session that is adopted from
 	// OnlyFenced asks for no lock whose holder is only silent: it must have been powered off.

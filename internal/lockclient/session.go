@@ -184,7 +184,8 @@ func (s *Session) ask(ctx context.Context, w Wish, cluster *string) (lock.State,
 		*cluster = s.files.Cluster()
 	}
 	a, at, err := s.client.acquire(unbroken, lock.AcquireRequest{
-		Name: w.Name, Owner: s.Owner, Times: w.Times, Cluster: *cluster, Floor: s.files.Term(w.Name), OnlyFenced: w.FenceRequired,
+		Name: w.Name, Owner: s.Owner, Times: w.Times, Cluster: *cluster, Floor: s.files.Term(w.Name), Was: s.files.Was(w.Name),
+		OnlyFenced: w.FenceRequired,
 	})
 	if err != nil {
 		return lock.State{}, nil, err

@@ -104,6 +104,30 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// Who may have a lock without a fence where one is required: the holder's own node, by its name and its disk, and
+// also if the answer that gave its session the last term was lost.
+func TestIsHolderAgain(t *testing.T) {
+	t.Parallel()
+	k := lock.Lock{Owner: judgedX, Term: 4}
+	for _, row := range []struct {
+		node, was string
+		floor     uint64
+		want      bool
+	}{
+		{"x", judgedX.Session, 4, true},
+		{"x", judgedX.Session, 3, true},
+		{"x", "", 4, true}, // an older version's
+		{"x", "", 3, false},
+		{"x", "another session", 3, false},
+		{"y", judgedX.Session, 4, false}, // perhaps a copy of the disk
+	} {
+		q := lock.AcquireRequest{Owner: lock.Owner{Node: row.node, Session: "now"}, Floor: row.floor, Was: row.was}
+		if isHolderAgain(k, q) != row.want {
+			t.Errorf("%+v: want %v", row, row.want)
+		}
+	}
+}
+
 // Whose holder may be powered off, of one that was heard an hour ago, or just now (rule 19).
 func TestJudgeFence(t *testing.T) {
 	t.Parallel()

@@ -138,9 +138,10 @@ func (s *Server) judge(leaseTerm uint64, q lock.AcquireRequest) (k lock.Lock, le
 }
 
 // isHolderAgain says whether who asks is on the node of the holder of k, which is proof of itself: it was booted
-// again, or its manager was. The name is not enough, since two hosts may have one by mistake: it knows the term too.
+// again, or its manager was. The name is not enough, since two hosts may have one by mistake: its disk knows the term
+// too, or the session (if it did not hear of that session's last term).
 func isHolderAgain(k lock.Lock, q lock.AcquireRequest) bool {
-	return k.Node == q.Owner.Node && q.Floor >= k.Term
+	return k.Node == q.Owner.Node && (q.Floor >= k.Term || q.Was == k.Session)
 }
 
 // mayAdopt says whether who asks may have k from an earlier session of its node, or from its own.
