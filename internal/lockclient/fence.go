@@ -90,6 +90,8 @@ func (s *Session) DeclareOff(ctx context.Context, name string, k lock.Lock) (loc
 	case !a.Granted:
 		return a.State, ErrNotSilent
 	}
+	ctx, cancel := context.WithTimeout(ctx, reportTime)
+	defer cancel()
 	if !s.report(ctx, lock.FencedRequest{ReleaseRequest: of, By: s.Owner.Session, OK: true}) {
 		return a.State, errors.New("the lock servers have not taken note of it in time: say it again")
 	}
@@ -114,13 +116,15 @@ func (w Wish) powerOff(ctx context.Context, node string) error {
 }
 
 // report tells the servers what came of a fencing, and is true if they take the holder for gone. It
-// is not broken off by ctx: what was done is to be known.
+// is not broken off by ctx: what was done is to be known. That a node is off it tries to tell for as long as ctx
+// allows: if the only lock server was on that node, it is heard when the node was booted, and the time for the fencing
+// counts anew from then. (Else that node would be powered off again.)
 func (s *Session) report(ctx context.Context, q lock.FencedRequest) (off bool) {
 	unbroken := context.WithoutCancel(ctx)
 	for end := time.Now().Add(reportTime); ; pause(ctx, retryPause) {
 		var a lock.ChangedAnswer
 		_, err := s.client.call(unbroken, changeLimit, "/v1/fenced", q, &a)
-		if err == nil || errors.As(err, new(refusal)) || ctx.Err() != nil || time.Now().After(end) {
+		if err == nil || errors.As(err, new(refusal)) || ctx.Err() != nil || !q.OK && time.Now().After(end) {
 			return err == nil && a.Lock.Fenced && a.Lock.Term == q.Term
 		}
 	}

@@ -189,6 +189,32 @@ func TestFenceRequiredOfForgetful(t *testing.T) {
 	})
 }
 
+// A fence that takes the only lock server with it succeeds when that is up again: the node is not powered off again.
+func TestFenceTakesTheServer(t *testing.T) {
+	t.Parallel()
+	one := []string{"a"}
+	inCluster(t, Off{}, one, func(t *testing.T, c *testCluster) {
+		x, y := c.session("a"), c.session("y")
+		defer y.stop()
+		w := wish("p")
+		w.Times, w.FenceRequired = slowStop, true
+		mustAcquire(t, x, w)
+		x.stop() // without a release
+		b := &switchboard{}
+		w.FenceLimit = 20 * time.Second
+		w.Fence = func(ctx context.Context, node string) error {
+			c.stop("a")
+			time.AfterFunc(3*time.Minute, func() { c.start("a") }) // it is booted
+			return b.powerOff(ctx, node)
+		}
+		limited, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		if _, err := y.Acquire(limited, w); err != nil || len(b.called()) != 1 {
+			t.Errorf("fenced %d times, want once: %v", len(b.called()), err)
+		}
+	})
+}
+
 // That a session stood by, before it had the lock, is no reason not to power its node off.
 func TestFenceStaleClaims(t *testing.T) {
 	t.Parallel()
