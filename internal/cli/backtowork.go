@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 
 	"backtowork/internal/command"
 	"backtowork/internal/failover"
+	"backtowork/internal/journal"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/manager"
@@ -41,12 +41,12 @@ func backToWork(ctx context.Context, env *command.Env) error {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR2) // what an older service sends; it is no end
 	defer signal.Stop(signals)
 	tell := newReady(env)
-	out := newAsync(env.Stdout)
-	defer out.close()
+	out := journal.NewAsync(env.Stdout)
+	defer out.Close()
 	errOut := out
-	if !sameFile(env.Stdout, env.Stderr) {
-		errOut = newAsync(env.Stderr)
-		defer errOut.close()
+	if !journal.SameFile(env.Stdout, env.Stderr) {
+		errOut = journal.NewAsync(env.Stderr)
+		defer errOut.Close()
 	}
 	inner := *env // what is said after this is said at once
 	inner.Stdout, inner.Stderr = out, errOut
@@ -54,7 +54,7 @@ func backToWork(ctx context.Context, env *command.Env) error {
 	tell(err)
 	var runs manager.RunsError
 	if errors.As(err, &runs) { // in the original's words, where the original says it
-		fmt.Fprintf(env.Stdout, "%s %v\n", date(time.Now()), runs)
+		journal.To(env.Stdout).Plain(journal.Error, runs.Error())
 		return command.Status(1)
 	}
 	if err != nil {
@@ -87,7 +87,7 @@ func newGroup(ctx context.Context, env *command.Env) (*manager.Group, error) {
 		return nil, err
 	}
 	if w := s.soleServerWarning(); w != "" {
-		dated(env.Stdout)(w)
+		journal.To(env.Stdout).Plain(journal.Warning, w)
 	}
 	cfg := manager.Config{
 		AfterDeadman: env.Getenv(afterDeadman) != "", Spawn: s.spawnDeadman, Ready: s.ready, Session: s.session,
@@ -120,19 +120,19 @@ func (s *site) ready(ctx context.Context, goesOn bool) error {
 }
 
 // output is the log of a package that is one of several.
-func (s *site) output(name string) (say func(line string), end func(), err error) {
+func (s *site) output(name string) (say journal.Log, end func(), err error) {
 	file, err := openLog(logPath(s.Home, name))
 	if err != nil && s.env.Getenv(deadmanFD) != "" { // what runs is not stopped for it
-		return dated(prefixed{s.env.Stdout, name + ": "}), func() {}, nil
+		return journal.Named(s.env.Stdout), func() {}, nil
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	log := newAsync(file)
+	log := journal.NewAsync(file)
 	if s.env.Getenv(readyFD) == "" && s.env.Getenv(deadmanFD) == "" { // in the foreground
-		return dated(io.MultiWriter(log, prefixed{s.env.Stdout, name + ": "})), log.close, nil
+		return journal.To(log).Both(journal.Named(s.env.Stdout)), log.Close, nil
 	}
-	return dated(log), log.close, nil
+	return journal.To(log), log.Close, nil
 }
 
 // begun writes the files of dex-lock.
@@ -143,7 +143,7 @@ func (s *site) begun(name string, p failover.Params) {
 // doubts are what the hardware watchdog does not promise.
 func (s *site) doubts(p failover.Params) []string {
 	if w := s.resettable(); w.device != "" && !w.guards(p) {
-		return []string{"warning: the hardware watchdog: " + w.promise(p) + "."}
+		return []string{"the hardware watchdog: " + w.promise(p) + "."}
 	}
 	return nil
 }
@@ -206,20 +206,6 @@ func (s *site) keepServer(ctx context.Context, c *lockclient.Client) {
 			s.log.Warn("this host's lock server does not run", "reason", err)
 		}
 	}
-}
-
-// prefixed writes each line with a prefix.
-type prefixed struct {
-	to     io.Writer
-	prefix string
-}
-
-// Write writes one line.
-func (p prefixed) Write(b []byte) (int, error) {
-	if _, err := io.WriteString(p.to, p.prefix+string(b)); err != nil {
-		return 0, err
-	}
-	return len(b), nil
 }
 
 // runner runs the script of a package whose processes have mark in their environment, or are in one of the

@@ -171,9 +171,9 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 	same := v.showParams()
 	safe := v.showNumbers(p, took, s.resettable())
 	if up && !s.killable(name, p) {
-		v.showList("", []string{"warning: " + failover.NotKillable})
+		v.showWarnings([]string{failover.NotKillable})
 	}
-	v.showList("", unitDoubts(ctx, p.KillUnits))
+	v.showWarnings(unitDoubts(ctx, p.KillUnits))
 	var faults []error
 	if !same {
 		faults = append(faults, errors.New("the nodes differ"))

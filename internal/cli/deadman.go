@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"backtowork/internal/command"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/manager"
 	"backtowork/internal/script"
@@ -58,8 +59,8 @@ func runDeadman(_ context.Context, env *command.Env) error {
 	if conn == nil {
 		return command.UsageError("a deadman is started by back-to-work, not by hand")
 	}
-	out := newAsync(os.Stdout)
-	defer out.close()
+	out := journal.NewAsync(os.Stdout)
+	defer out.Close()
 	inner := *env
 	inner.Stdout, inner.Stderr = out, out
 	s, err := openSite(&inner)
@@ -75,7 +76,7 @@ func runDeadman(_ context.Context, env *command.Env) error {
 		return err
 	}
 	if device != "" {
-		cfg.Watchdog = manager.Feed(watchdogSocket(s.Home), func(line string) { cfg.Say("deadman: " + line) })
+		cfg.Watchdog = manager.Feed(watchdogSocket(s.Home), cfg.Say.By("deadman"))
 	}
 	return manager.RunDeadman(context.Background(), cfg, conn)
 }
@@ -92,7 +93,7 @@ func (s *site) common() (c manager.Common, err error) {
 	}
 	return manager.Common{
 		Node: s.Node, Version: Version, PID: os.Getpid(), Boot: boot, Clock: lease.System(), Log: s.log,
-		Say: dated(s.env.Stdout), Dirs: manager.Home(s.Home), Reset: s.reset, Killer: killer,
+		Say: journal.To(s.env.Stdout), Dirs: manager.Home(s.Home), Reset: s.reset, Killer: killer,
 		Scripts: func(name, mark string, also []string, beside bool) (manager.Scripts, error) {
 			r, err := s.runner(name, mark, shell, also, beside)
 			if err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"backtowork/internal/command"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -123,8 +124,8 @@ func dexExec(ctx context.Context, env *command.Env) error {
 	if err != nil {
 		return fmt.Errorf("cannot start the process that keeps the lock: %w", err)
 	}
-	said := newAsync(env.Stderr) // a terminal stopped with Ctrl-S must not hold up anything
-	defer said.close()
+	said := journal.NewAsync(env.Stderr) // a terminal stopped with Ctrl-S must not hold up anything
+	defer said.Close()
 	status := make(chan int, 1)
 	go func() { status <- k.listen(said) }()
 	looks := time.NewTicker(x.times.Stop / 8)
@@ -222,7 +223,7 @@ func fromTerminal(sig syscall.Signal) bool {
 
 // listen hears the keeper until it has ended, and returns the exit status that it told; -1 if
 // it told none.
-func (k *keeperProcess) listen(said *async) int {
+func (k *keeperProcess) listen(said *journal.Async) int {
 	status := -1
 	lines := bufio.NewReader(k.hears)
 	for {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"backtowork/internal/command"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/script"
@@ -69,7 +70,7 @@ func runKeeper(ctx context.Context, env *command.Env, x execArgs, id string) err
 	orders, says := os.NewFile(uintptr(ordersFD), "orders"), os.NewFile(uintptr(saysFD), "says")
 	syscall.CloseOnExec(ordersFD)
 	syscall.CloseOnExec(saysFD)
-	out := newAsync(says)
+	out := journal.NewAsync(says)
 	told := *env
 	told.Stderr = sayer{out}
 	k := &keeper{execArgs: x, says: says, job: os.Getppid(), children: make(chan os.Signal, 1)}
@@ -84,7 +85,7 @@ func runKeeper(ctx context.Context, env *command.Env, x execArgs, id string) err
 		k.guard.Close()
 	}
 	fmt.Fprintf(out, ending, command.Report(&told, "", err))
-	out.close()
+	out.Close()
 	return err
 }
 

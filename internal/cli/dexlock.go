@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"backtowork/internal/command"
+	"backtowork/internal/journal"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -86,7 +87,7 @@ func dexInit(ctx context.Context, env *command.Env) error {
 	}
 	if err := s.readServers(); err != nil {
 		if len(s.servers) == 0 { // in the original's words too
-			fmt.Fprintf(env.Stdout, "%s Error: you cannot use dex-lock without lock servers configured.\n", date(time.Now()))
+			journal.To(env.Stdout).Plain(journal.Error, "Error: you cannot use dex-lock without lock servers configured.")
 		}
 		return err
 	}
@@ -98,14 +99,14 @@ func dexInit(ctx context.Context, env *command.Env) error {
 	if err := s.files.Sync(); err != nil {
 		return err
 	}
-	line := "Lock initialization done."
+	level, line := journal.Info, "Lock initialization done."
 	switch n := len(s.servers); {
 	case n == 1:
-		line = oneServer
+		level, line = journal.Warning, oneServer
 	case n%2 == 0:
-		line = fmt.Sprintf("Warning: an even number of lock servers (%d) tolerates no more failures than one fewer.", n)
+		level, line = journal.Warning, fmt.Sprintf("Warning: an even number of lock servers (%d) tolerates no more failures than one fewer.", n)
 	}
-	fmt.Fprintf(env.Stdout, "%s %s\n", date(time.Now()), line)
+	journal.To(env.Stdout).Plain(level, line)
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"backtowork/internal/command"
 	"backtowork/internal/conf"
 	"backtowork/internal/dial"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockserver"
@@ -48,8 +49,8 @@ func dexServer(ctx context.Context, env *command.Env) error {
 	}
 	outlivePipe()
 	if !force {
-		out := newAsync(env.Stderr)
-		defer out.close()
+		out := journal.NewAsync(env.Stderr)
+		defer out.Close()
 		inner := *env // serving never waits for the log, which may be on a disk that hangs
 		inner.Stderr = out
 		env = &inner
@@ -235,7 +236,7 @@ func die(to io.Writer, name string, err error) {
 	over := time.After(lastWords)
 	said := make(chan struct{})
 	go func() {
-		fmt.Fprintf(to, "%s %s: %v\n", date(time.Now()), name, err)
+		journal.To(to).By(name).Plain(journal.Error, err.Error())
 		close(said)
 	}()
 	select {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"backtowork/internal/failover"
+	"backtowork/internal/journal"
 	"backtowork/internal/lock"
 )
 
@@ -42,6 +43,14 @@ func (v *view) showList(title string, lines []string) {
 	if len(lines) > 0 {
 		fmt.Fprintf(v.out, "%s\n%s\n", title, strings.Join(lines, "\n"))
 	}
+}
+
+func (v *view) showWarnings(texts []string) {
+	var lines []string
+	for _, text := range texts {
+		lines = append(lines, journal.Line{Level: journal.Warning, Text: text}.Words())
+	}
+	v.showList("", lines)
 }
 
 // notCompared names the nodes that had too much to tell.
@@ -168,7 +177,7 @@ func (v *view) showNumbers(p failover.Params, status time.Duration, w resettable
 	if w.device != "" {
 		fmt.Fprintf(v.out, "%-24s %s\n", "hardware watchdog", w.promise(p))
 	}
-	v.showList("", append(p.Warnings(), p.Doubts(status, w.guards(p))...))
+	v.showWarnings(append(p.Warnings(), p.Doubts(status, w.guards(p))...))
 	return safe
 }
 

@@ -10,13 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/command"
 	"backtowork/internal/conf"
 	"backtowork/internal/dial"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -25,56 +25,14 @@ import (
 // Version is the version of the program.
 var Version = "0.1.0"
 
-// date is how a log line begins: what date(1) prints, but with the offset from UTC in place
-// of the zone's name.
-func date(t time.Time) string { return t.Format("Mon Jan _2 15:04:05 -07:00 2006") }
-
-// dated says lines to w, each with the date.
-func dated(w io.Writer) func(line string) {
-	return func(line string) { fmt.Fprintf(w, "%s %s\n", date(time.Now()), line) }
-}
-
-// A logger writes log lines for people: "DATE message (key=value, ...)".
-type logger struct {
-	mu  *sync.Mutex
-	to  io.Writer
-	min slog.Level
-}
-
 // newLog logs to w; with $verbose set, everything.
 func newLog(env *command.Env, w io.Writer) *slog.Logger {
-	l := logger{&sync.Mutex{}, w, slog.LevelInfo}
+	least := journal.Info
 	if env.Getenv("verbose") != "" {
-		l.min = slog.LevelDebug
+		least = journal.Debug
 	}
-	return slog.New(l)
+	return journal.To(w).Logger(least)
 }
-
-// Enabled says whether lines of that level are written.
-func (l logger) Enabled(_ context.Context, level slog.Level) bool { return level >= l.min }
-
-// Handle writes a line, in one write.
-func (l logger) Handle(_ context.Context, r slog.Record) error {
-	var facts []string
-	r.Attrs(func(a slog.Attr) bool {
-		facts = append(facts, fmt.Sprintf("%s=%v", a.Key, a.Value))
-		return true
-	})
-	line := date(time.Now()) + " " + r.Message
-	if len(facts) > 0 {
-		line += " (" + strings.Join(facts, ", ") + ")"
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, err := io.WriteString(l.to, line+"\n")
-	return err
-}
-
-// WithAttrs is not used.
-func (l logger) WithAttrs([]slog.Attr) slog.Handler { return l }
-
-// WithGroup is not used.
-func (l logger) WithGroup(string) slog.Handler { return l }
 
 // A site is an installed tree, and what a command needs to talk with its lock servers.
 type site struct {

@@ -17,6 +17,7 @@ import (
 
 	"backtowork/internal/command"
 	"backtowork/internal/failover"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/manager"
 	"backtowork/internal/script"
@@ -48,8 +49,8 @@ func runWatchdog(ctx context.Context, env *command.Env) error {
 	ends := make(chan os.Signal, 1)
 	signal.Notify(ends, syscall.SIGINT, syscall.SIGTERM)
 	tell := newReady(env)
-	out := newAsync(env.Stderr)
-	defer out.close()
+	out := journal.NewAsync(env.Stderr)
+	defer out.Close()
 	inner := *env // feeding never waits for the log
 	inner.Stderr = out
 	w, err := openWatchdog(ctx, &inner)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 )
 
@@ -21,12 +22,12 @@ type Hands interface {
 	Heard(w Word)                                         // what the manager said of a package
 	Update(o Origin)                                      // it has other parameters
 	LetGo(pkg string, free bool)                          // another may act on it; free says that nothing of it runs
-	Say(line string)                                      // to the admin
 }
 
 // A Deadman watches one manager.
 type Deadman struct {
 	Hands
+	Say     journal.Log // to the admin
 	Clock   lease.Clock
 	Version string
 	PID     int
@@ -139,7 +140,7 @@ func (d *Deadman) took(ctx context.Context, p posted) {
 	case p.q.Hello != nil:
 		d.m.back(now)
 		if names := d.m.managers(); len(names) > 0 {
-			d.Say(fmt.Sprintf("process %d goes on with %s.", p.q.Hello.PID, strings.Join(names, ", ")))
+			d.Say.Info(fmt.Sprintf("process %d goes on with %s.", p.q.Hello.PID, strings.Join(names, ", ")))
 		}
 		d.answer(d.what())
 	default:
@@ -194,10 +195,10 @@ func (d *Deadman) perform(ctx context.Context, deeds []deed) {
 func (d *Deadman) do(ctx context.Context, todo deed) {
 	switch todo.do {
 	case kill:
-		d.Say(fmt.Sprintf("the kill end of package %s has come: killing what is left.", todo.pkg))
+		d.Say.Info(fmt.Sprintf("the kill end of package %s has come: killing what is left.", todo.pkg))
 		d.Kill(todo.pkg)
 	case killManager:
-		d.Say("the manager does not answer: killing it.")
+		d.Say.Info("the manager does not answer: killing it.")
 		d.KillManager()
 		if d.conn != nil { // its connection may stay open, where it hangs in the kernel
 			d.hangUp()
@@ -207,7 +208,7 @@ func (d *Deadman) do(ctx context.Context, todo deed) {
 		d.revive(ctx, todo.revives)
 	case stop:
 		w := d.m.duties[todo.pkg].Word
-		d.Say(fmt.Sprintf("stopping package %s.", todo.pkg))
+		d.Say.Info(fmt.Sprintf("stopping package %s.", todo.pkg))
 		go func() {
 			d.Stop(ctx, w)
 			select {
@@ -220,7 +221,7 @@ func (d *Deadman) do(ctx context.Context, todo deed) {
 	case letGo:
 		d.LetGo(todo.pkg, !todo.runs)
 	case unguarded:
-		d.Say("no manager goes on.")
+		d.Say.Info("no manager goes on.")
 	case end:
 		d.ended = true
 	}
@@ -228,7 +229,7 @@ func (d *Deadman) do(ctx context.Context, todo deed) {
 
 // revive starts a manager, in a goroutine: that may hang on a disk that does.
 func (d *Deadman) revive(ctx context.Context, packages []string) {
-	d.Say(fmt.Sprintf("the manager has ended without a word: starting another for %s.", strings.Join(packages, ", ")))
+	d.Say.Info(fmt.Sprintf("the manager has ended without a word: starting another for %s.", strings.Join(packages, ", ")))
 	waits := &wire{Closer: io.NopCloser(nil)}
 	d.conn = waits
 	go func() {
@@ -236,7 +237,7 @@ func (d *Deadman) revive(ctx context.Context, packages []string) {
 		if c, err := d.Revive(packages); err == nil {
 			p.begun = newWire(c)
 		} else {
-			d.Say("error: " + err.Error())
+			d.Say.Error(err.Error())
 		}
 		select {
 		case d.inbox <- p:

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"backtowork/internal/journal"
 )
 
 // rates is clocks that are right, and that drift.
@@ -305,7 +307,7 @@ func TestExecInPlace(t *testing.T) {
 // Both ends as they are, through a manager's death.
 func TestLinkAndDeadman(t *testing.T) {
 	atRates(t, func(h *host) {
-		say, none := func(string) {}, func() { h.t.Error("there is a deadman") }
+		say, none := func(journal.Line) {}, func() { h.t.Error("there is a deadman") }
 		hello := Hello{PID: 5, Packages: []Origin{{Package: "p", Mark: "mark-p"}}}
 		ctx, die := context.WithCancel(h.ctx)
 		first := NewLink(hello, h.spawn, say, none)
@@ -348,7 +350,7 @@ func TestHelloSaysAll(t *testing.T) {
 			spawns++
 			c, _, err := h.spawn()
 			return c, func() {}, err
-		}, func(string) {}, func() {})
+		}, func(journal.Line) {}, func() {})
 		l.Say(held("p", 10, 30))
 		if err := l.Open(); err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/sim/virtual"
 )
@@ -84,10 +85,10 @@ func (h *host) Heard(w Word) {
 func (h *host) Update(o Origin)          { h.note("update %s %s", o.Package, o.Params) }
 func (h *host) LetGo(pkg string, _ bool) { h.note("let go %s", pkg) }
 
-func (h *host) Say(line string) {
+func (h *host) say(line journal.Line) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.said = append(h.said, line)
+	h.said = append(h.said, line.Words())
 }
 
 func (h *host) Stop(ctx context.Context, w Word) {
@@ -150,7 +151,7 @@ func (h *host) spawn() (io.ReadWriteCloser, func(), error) {
 			h.t.Error(err)
 			return
 		}
-		d := &Deadman{Hands: h, Clock: h.clock, Version: "1.2", PID: 77}
+		d := &Deadman{Hands: h, Say: h.say, Clock: h.clock, Version: "1.2", PID: 77}
 		d.Run(h.ctx, hello, conn)
 	}()
 	return theirs, func() { h.t.Error("the deadman was killed") }, nil

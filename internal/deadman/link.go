@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"backtowork/internal/journal"
 )
 
 const (
@@ -25,7 +27,7 @@ type Spawn func() (c io.ReadWriteCloser, kill func(), err error)
 type Link struct {
 	hello Hello
 	spawn Spawn
-	say   func(string)
+	say   journal.Log
 	none  func() // is called once where there was no deadman for goneLimit
 
 	instead func() // is called when a deadman was told all there is
@@ -44,7 +46,7 @@ type Link struct {
 }
 
 // NewLink is a link for the packages of hello, whose deadman spawn starts.
-func NewLink(hello Hello, spawn Spawn, say func(string), none func()) *Link {
+func NewLink(hello Hello, spawn Spawn, say journal.Log, none func()) *Link {
 	l := &Link{
 		hello: hello, spawn: spawn, say: say, none: none,
 		words: map[string]Word{}, dirty: map[string]bool{}, heard: make(chan struct{}), wake: make(chan struct{}, 1),
@@ -274,7 +276,7 @@ func (l *Link) tell(conn *wire, kill func(), words []Word, answers <-chan answer
 	l.other = nil // a deadman that does not hear of it is replaced, with a hello that says it
 	l.mu.Unlock()
 	over := time.AfterFunc(answerLimit, func() { // one that hangs may not even read
-		l.say("the deadman does not answer: replacing it.")
+		l.say.Info("the deadman does not answer: replacing it.")
 		kill() // before it can take the connection's end for the manager's
 		_ = conn.Close()
 	})
@@ -336,12 +338,12 @@ func (l *Link) replace(ctx context.Context) bool {
 		}
 		err := l.connect()
 		if err == nil {
-			l.say("the deadman was replaced.")
+			l.say.Info("the deadman was replaced.")
 			return true
 		}
 		if time.Since(begin) >= goneLimit && !told {
 			told = true
-			l.say("error: " + err.Error() + ". without one nothing may run here: halting.")
+			l.say.Error(err.Error() + ". without one nothing may run here: halting.")
 			l.none()
 		}
 		pause(ctx, spawnPause)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"backtowork/internal/sim/virtual"
+
+	"backtowork/internal/journal"
 )
 
 // How a fake deadman is.
@@ -49,7 +51,7 @@ func links(t *testing.T, packages string, story func(*pit)) {
 		for name := range strings.FieldsSeq(packages) {
 			hello.Packages = append(hello.Packages, Origin{Package: name, Mark: "mark-" + name})
 		}
-		p.link = NewLink(hello, p.spawn, func(string) {}, func() { p.note("none") })
+		p.link = NewLink(hello, p.spawn, func(journal.Line) {}, func() { p.note("none") })
 		defer func() {
 			cancel()
 			p.mu.Lock()

@@ -78,11 +78,11 @@ func (p Params) Bounds() Bounds {
 }
 
 // Doubts are what does no harm by itself, but is hardly meant so, and promises that cannot be
-// made. status is how long the status script took; 0 if that is not known. watched says that a hardware
+// made: texts of warnings. status is how long the status script took; 0 if that is not known. watched says that a hardware
 // watchdog resets this host by the kill end.
 func (p Params) Doubts(status time.Duration, watched bool) []string {
 	var d []string
-	doubt := func(format string, args ...any) { d = append(d, fmt.Sprintf("warning: "+format, args...)) }
+	doubt := func(format string, args ...any) { d = append(d, fmt.Sprintf(format, args...)) }
 	if p.Pace > p.Timeout/3 && p.Pace <= p.Timeout {
 		doubt("pace (%v) is longer than a third of timeout (%v): a degraded package has few looks to recover.", p.Pace, p.Timeout)
 	}

@@ -37,10 +37,10 @@ func afterCheck(s step, e event) step {
 		return s.tell("scripts can be run again.").stop()
 	case isDown && e.alive == "":
 	case e.letGo && !s.lost: // a lock that is lost is not let go of: all is to be down by the kill end
-		s = s.tell("error: the package cannot be shown to be down (" + whyNotDown(e) + "). stop_failure=release: letting go all the same.")
+		s = s.tellError("the package cannot be shown to be down (" + whyNotDown(e) + "). stop_failure=release: letting go all the same.")
 	default:
 		if s.phase != keeping {
-			s = s.tell(keepLine(s.state, e)).and(doAlarm)
+			s = s.tellError(keepLine(s.state, e)).and(doAlarm)
 			s.why = whyNotDown(e)
 		}
 		return s.in(keeping).and(doLater)
@@ -69,9 +69,9 @@ func keptAlive(e event) string { return "still alive: " + e.alive }
 func keepLine(s state, e event) string {
 	why := whyNotDown(e)
 	if s.lost {
-		return "error: the package cannot be shown to be down (" + why + "), and the lock is lost! stop it by hand, now."
+		return "the package cannot be shown to be down (" + why + "), and the lock is lost! stop it by hand, now."
 	}
-	return "error: the package cannot be shown to be down (" + why + "). keeping the lock: no other node starts it. stop it by hand; it is looked at again every pace (service unblock: at once), and TERM runs the stop script again."
+	return "the package cannot be shown to be down (" + why + "). keeping the lock: no other node starts it. stop it by hand; it is looked at again every pace (service unblock: at once), and TERM runs the stop script again."
 }
 
 // inEnded is failed and halted.

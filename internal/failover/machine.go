@@ -34,6 +34,8 @@ package failover
 import (
 	"cmp"
 	"fmt"
+
+	"backtowork/internal/journal"
 )
 
 // A PkgState is what temp/lockdir_P/pkg_state says.
@@ -163,17 +165,23 @@ const (
 type step struct {
 	state
 	do  []do
-	say []string
-	why string // of doAlarm
+	say []journal.Line // level and text
+	why string         // of doAlarm
 }
 
 func (s step) and(d ...do) step         { s.do = append(s.do, d...); return s }
-func (s step) tell(line string) step    { s.say = append(s.say, line); return s }
+func (s step) tell(text string) step    { return s.told(journal.Info, text) }
+func (s step) tellError(t string) step  { return s.told(journal.Error, t) }
 func (s step) enter(p PkgState) step    { s.Pkg = p; return s }
 func (s step) in(p phase) step          { s.phase = p; return s }
 func (s step) begin(p PkgState) step    { return s.enter(p).in(stopping).and(doWell, doStop) }
 func (s step) stop() step               { s.unstopped = false; return s.in(stopping).and(doStop) }
 func (s step) stopWasBad(l string) step { s.stopFailed = true; s.Pkg = Halting; return s.tell(l) }
+
+func (s step) told(level journal.Level, text string) step {
+	s.say = append(s.say, journal.Line{Level: level, Text: text})
+	return s
+}
 
 // next says what follows e in s. An event that a state does not wait for changes nothing.
 func next(s state, e event) step {
@@ -216,11 +224,11 @@ func inStandBy(s step, e event) step {
 		s = s.in("").enter(Gone).and(doExit)
 		if s.ends = ""; e.alive != "" {
 			s.stopFailed = true
-			return s.tell("error: of an earlier run is " + keptAlive(e) + ". stop it by hand, now: another node may have it.")
+			return s.tellError("of an earlier run is " + keptAlive(e) + ". stop it by hand, now: another node may have it.")
 		}
 		return s
 	case e.kind == evCleared && s.phase == clearing && e.alive != "":
-		return s.tell("error: of an earlier run is " + keptAlive(e) + ". stop it by hand: this node does not stand by until then.").and(doClear)
+		return s.tellError("of an earlier run is " + keptAlive(e) + ". stop it by hand: this node does not stand by until then.").and(doClear)
 	case e.kind == evCleared && s.phase == clearing:
 		return s.in("").and(doSeek)
 	}
@@ -234,7 +242,7 @@ func inResuming(s step, e event) step {
 	switch {
 	case e.kind == evForfeited:
 		s.lost, s.tried = true, true
-		return s.tell("error: lock lost. failing package.").and(doKillEnd).begin(end)
+		return s.tellError("lock lost. failing package.").and(doKillEnd).begin(end)
 	case e.kind == evResumed && s.ends != "":
 		s.tried = true
 		return s.begin(end)
@@ -252,7 +260,7 @@ func inUnknown(s step, e event) step {
 	}
 	switch {
 	case e.kind == evStatusHangs:
-		return s.tell("error: timeout waiting for package status.").begin(Failing)
+		return s.tellError("timeout waiting for package status.").begin(Failing)
 	case e.kind != evStatus:
 		return s
 	case e.code == down:
@@ -281,10 +289,10 @@ func inStarting(s step, e event) step {
 }
 
 func inRunning(s step, e event) step {
-	const sick = "error: timeout waiting for package good health."
+	const sick = "timeout waiting for package good health."
 	switch {
 	case e.kind == evStatusHangs, e.kind == evUnhealthy:
-		return s.tell(sick).begin(Failing)
+		return s.tellError(sick).begin(Failing)
 	case e.kind != evStatus:
 		return s
 	case e.code == up && s.degraded:
@@ -348,10 +356,10 @@ func onLost(s step) step {
 	s.lost = true
 	switch s.Pkg {
 	case Unknown, Starting, Running:
-		return s.tell("error: lock lost. failing package.").and(doKillEnd).begin(Failing)
+		return s.tellError("lock lost. failing package.").and(doKillEnd).begin(Failing)
 	case Failing, Halting:
 		if !wasLost {
-			return s.tell("error: lock lost.").and(doKillEnd)
+			return s.tellError("lock lost.").and(doKillEnd)
 		}
 	case Failed, Halted:
 		if s.phase == releasing {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/notes"
@@ -74,7 +75,7 @@ type Config struct {
 	Locker  Locker
 	Clock   lease.Clock
 	Notes   *notes.Dir       // lockdir_P: role and pkg_state
-	Say     func(string)     // one line to the admin
+	Say     journal.Log      // to the admin
 	Signals <-chan os.Signal // HUP INT TERM: halt. USR1: read the parameters again
 	Orders  <-chan Order
 	Reset   func()       // self_fence=reboot: resets this host
@@ -252,12 +253,12 @@ func (m *Manager) begin(ctx context.Context) {
 		m.state = state{Pkg: Unknown, phase: resuming, ends: m.From.ends(), adopts: m.params.Adopt}
 		first = []do{doResume}
 	case m.Clear:
-		m.Say("killing what is left of an earlier run.")
+		m.Say.Info("killing what is left of an earlier run.")
 		m.state = state{phase: clearing}
 		first = []do{doClear}
 	default:
-		m.Say("Lock initialization done.")
-		m.Say("starting as stand-by node.")
+		m.Say.Info("Lock initialization done.")
+		m.Say.Info("starting as stand-by node.")
 		first = []do{doSeek}
 	}
 	m.note()
@@ -303,7 +304,7 @@ func (m *Manager) discard(p posted) {
 		ctx, cancel := context.WithTimeout(context.Background(), discardLimit)
 		defer cancel()
 		if err := p.lock.Release(ctx); err != nil {
-			m.Say("error: the lock was not given back, and stays taken until its lease ends: " + err.Error())
+			m.Say.Error("the lock was not given back, and stays taken until its lease ends: " + err.Error())
 		}
 	})
 }
@@ -314,7 +315,7 @@ func (m *Manager) handle(ctx context.Context, e event) {
 	s := next(was, e)
 	m.state = s.state
 	for _, line := range s.say {
-		m.Say(line)
+		m.Say.Tell(line.Level, line.Text)
 	}
 	if s.Pkg != was.Pkg {
 		m.sayState()
@@ -338,10 +339,10 @@ func (m *Manager) handle(ctx context.Context, e event) {
 func (m *Manager) sayState() {
 	switch m.state.Pkg {
 	case Unknown:
-		m.Say("package state initialized to unknown.")
+		m.Say.Info("package state initialized to unknown.")
 	case StandBy, Gone:
 	default:
-		m.Say(fmt.Sprintf("package state changes to %s.", m.state.Pkg))
+		m.Say.Info(fmt.Sprintf("package state changes to %s.", m.state.Pkg))
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"backtowork/internal/journal"
 )
 
 // litter is scripts whose status leaves a process behind.
@@ -43,7 +45,7 @@ func TestLastStatusLeavesAProcess(t *testing.T) {
 		signals := make(chan os.Signal, 1)
 		m := New(Config{
 			Package: "dummy", Node: n.locker.node, Scripts: l, Locker: n.locker, Clock: n.locker.clock, Notes: n.dir,
-			Say: func(string) {}, Signals: signals,
+			Say: func(journal.Line) {}, Signals: signals,
 		}, dummy)
 		time.AfterFunc(time.Second, func() { signals <- syscall.SIGTERM })
 		if code, err := m.Run(context.Background()); code != 0 || err != nil {

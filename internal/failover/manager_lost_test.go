@@ -287,7 +287,7 @@ func TestDriftingClock(t *testing.T) {
 	}
 }
 
-// shortened is the time of a journal's line, to the millisecond.
+// shortened is the time of a line of the history, to the millisecond.
 func shortened(line string) string {
 	var s float64
 	fmt.Sscan(line, &s)

@@ -13,14 +13,14 @@ import (
 	"backtowork/internal/lock"
 )
 
-// A journal is what happened, each line with the seconds since the test began.
-type journal struct {
+// A history is what happened, each line with the seconds since the test began.
+type history struct {
 	mu    sync.Mutex
 	begin time.Time
 	lines []string
 }
 
-func (j *journal) add(format string, args ...any) {
+func (j *history) add(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := strconv.FormatFloat(time.Since(j.begin).Seconds(), 'f', -1, 64)
@@ -28,7 +28,7 @@ func (j *journal) add(format string, args ...any) {
 }
 
 // with is the lines that have one of words in them; all lines if there are no words.
-func (j *journal) with(words ...string) []string {
+func (j *history) with(words ...string) []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var some []string
@@ -96,7 +96,7 @@ func (s *memServers) ask(l *memLocker, term uint64, f func()) bool {
 
 // memLocker is the Locker of one node.
 type memLocker struct {
-	*journal
+	*history
 	node    string
 	servers *memServers
 	clock   lease.Clock

@@ -20,7 +20,7 @@ const hang = 1000 * time.Hour
 
 // memScripts is a package that starts, runs and stops in memory. Any trace of a start is up.
 type memScripts struct {
-	*journal
+	*history
 	t         *testing.T
 	node      string
 	elsewhere func() string // where else the package is up; "" for nowhere

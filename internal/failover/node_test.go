@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/notes"
 	"backtowork/internal/sim/virtual"
@@ -19,7 +20,7 @@ var dummy = Params{Adopt: true, KillLeftovers: true, Pace: 6 * time.Second, Time
 
 // A node is a manager, its locker and its package, in a synctest bubble.
 type node struct {
-	*journal
+	*history
 	t       *testing.T
 	locker  *memLocker
 	scripts *memScripts
@@ -36,12 +37,12 @@ type node struct {
 // newNode is a node that does not run yet.
 func newNode(t *testing.T, name string, s *memServers, clock lease.Clock) *node {
 	t.Helper()
-	j := &journal{begin: time.Now()}
+	j := &history{begin: time.Now()}
 	return &node{
-		journal: j, t: t, dir: notes.In(t.TempDir()), signals: make(chan os.Signal, 8), orders: make(chan Order), ended: make(chan struct{}),
-		locker: &memLocker{journal: j, node: name, servers: s, clock: clock},
+		history: j, t: t, dir: notes.In(t.TempDir()), signals: make(chan os.Signal, 8), orders: make(chan Order), ended: make(chan struct{}),
+		locker: &memLocker{history: j, node: name, servers: s, clock: clock},
 		scripts: &memScripts{
-			journal: j, t: t, node: name, acts: map[string]act{},
+			history: j, t: t, node: name, acts: map[string]act{},
 			echoes:    map[string]string{"pace": "6", "timeout": "40", "start_timeout": "20", "stop_timeout": "60"},
 			elsewhere: func() string { return "" },
 		},
@@ -52,7 +53,7 @@ func newNode(t *testing.T, name string, s *memServers, clock lease.Clock) *node 
 func (n *node) run(p Params) {
 	cfg := Config{
 		Package: "dummy", Node: n.locker.node, Scripts: n.scripts, Locker: n.locker, Clock: n.locker.clock, Notes: n.dir,
-		Say: func(line string) { n.add("%s", line) }, Signals: n.signals,
+		Say: func(line journal.Line) { n.add("%s", line.Words()) }, Signals: n.signals,
 		Orders: n.orders, From: n.again.From, Clear: n.again.Clear, Stop: n.again.Stop, Reset: n.again.Reset,
 	}
 	m := New(cfg, p)
@@ -131,7 +132,7 @@ func (n *node) wantEnd(code int) {
 	}
 }
 
-// want fails unless the lines of the journal that have one of words in them are these.
+// want fails unless the lines of the history that have one of words in them are these.
 func (n *node) want(words []string, lines ...string) {
 	n.t.Helper()
 	synctest.Wait()
@@ -140,7 +141,7 @@ func (n *node) want(words []string, lines ...string) {
 	}
 }
 
-// has fails unless each line is in the journal.
+// has fails unless each line is in the history.
 func (n *node) has(lines ...string) {
 	n.t.Helper()
 	synctest.Wait()

@@ -36,15 +36,15 @@ func (m *Manager) signal(ctx context.Context, sig os.Signal) {
 		m.handle(ctx, event{kind: evTerm, signal: name})
 		return
 	}
-	m.Say("received signal SIGUSR1. re-reading package parameters.")
+	m.Say.Info("received signal SIGUSR1. re-reading package parameters.")
 	m.tasks.Go(func() {
 		p, err := ReadParams(ctx, m.Scripts, m.Node)
 		if err != nil {
-			m.Say("error: " + strings.ReplaceAll(err.Error(), "\n", "; ") + ". the old parameters stay.")
+			m.Say.Error(strings.ReplaceAll(err.Error(), "\n", "; ") + ". the old parameters stay.")
 			return
 		}
 		for _, w := range p.Warnings() {
-			m.Say(w)
+			m.Say.Warning(w)
 		}
 		select {
 		case m.fresh <- p:
@@ -64,7 +64,7 @@ func (m *Manager) change(ctx context.Context) {
 	l, times := m.lock, m.params.times()
 	m.post(ctx, slotChange, func(ctx context.Context) (event, bool) {
 		if err := l.Change(ctx, times); err != nil && ctx.Err() == nil {
-			m.Say("error: the lock servers do not know the new parameters: " + err.Error())
+			m.Say.Error("the lock servers do not know the new parameters: " + err.Error())
 		}
 		return event{}, false
 	})

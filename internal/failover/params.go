@@ -54,14 +54,14 @@ func (p Params) turn() time.Duration { return min(p.Pace, p.Timeout/3) / 2 }
 func (p Params) Warnings() []string {
 	var w []string
 	if p.Pace > p.Timeout {
-		w = append(w, fmt.Sprintf("warning: pace (%v) is longer than timeout (%v).", p.Pace, p.Timeout))
+		w = append(w, fmt.Sprintf("pace (%v) is longer than timeout (%v).", p.Pace, p.Timeout))
 	}
 	if p.Timeout < 8*time.Second {
-		w = append(w, fmt.Sprintf("warning: timeout (%v) is below 8s: the lock is lost when the leading lock server crashes.", p.Timeout))
+		w = append(w, fmt.Sprintf("timeout (%v) is below 8s: the lock is lost when the leading lock server crashes.", p.Timeout))
 	}
 	for i, vip := range p.vips {
 		if _, err := netip.ParseAddr(vip); err != nil {
-			w = append(w, fmt.Sprintf("warning: vip_ip_%d=%q is not an IP address.", i, vip))
+			w = append(w, fmt.Sprintf("vip_ip_%d=%q is not an IP address.", i, vip))
 		}
 	}
 	return w

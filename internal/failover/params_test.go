@@ -147,11 +147,11 @@ func TestWarnings(t *testing.T) {
 	}{
 		{4, 30, nil},
 		{8, 8, nil},
-		{31, 30, []string{"warning: pace (31s) is longer than timeout (30s)."}},
-		{4, 7, []string{"warning: timeout (7s) is below 8s: the lock is lost when the leading lock server crashes."}},
+		{31, 30, []string{"pace (31s) is longer than timeout (30s)."}},
+		{4, 7, []string{"timeout (7s) is below 8s: the lock is lost when the leading lock server crashes."}},
 		{9, 7, []string{
-			"warning: pace (9s) is longer than timeout (7s).",
-			"warning: timeout (7s) is below 8s: the lock is lost when the leading lock server crashes.",
+			"pace (9s) is longer than timeout (7s).",
+			"timeout (7s) is below 8s: the lock is lost when the leading lock server crashes.",
 		}},
 	} {
 		got := Params{Pace: row.pace * time.Second, Timeout: row.timeout * time.Second}.Warnings()
@@ -160,7 +160,7 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	vips := Params{Timeout: 30 * time.Second, vips: []string{"10.0.2.12", "www"}}.Warnings()
-	if len(vips) != 1 || vips[0] != `warning: vip_ip_1="www" is not an IP address.` {
+	if len(vips) != 1 || vips[0] != `vip_ip_1="www" is not an IP address.` {
 		t.Errorf("Warnings() = %q", vips)
 	}
 }

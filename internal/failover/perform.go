@@ -155,7 +155,7 @@ func (m *Manager) resume(ctx context.Context) {
 			return posted{}, false
 		}
 		if err := <-killed; err != nil {
-			m.Say("error: " + err.Error())
+			m.Say.Error(err.Error())
 		}
 		kind := evResumed
 		if isClosed(l.Lost()) {
@@ -189,7 +189,7 @@ func (m *Manager) clear(ctx context.Context) {
 // asked for; else the lock is blocked, for as long as there is a lock.
 func (m *Manager) alarm(ctx context.Context) {
 	if m.params.SelfFence && m.Reset != nil {
-		m.Say("self_fence=reboot: resetting this host now.")
+		m.Say.Info("self_fence=reboot: resetting this host now.")
 		m.Reset()
 	}
 	if m.state.lost {
@@ -200,7 +200,7 @@ func (m *Manager) alarm(ctx context.Context) {
 	m.Notes.Put("blocked", why+"\n")
 	m.post(ctx, slotBlock, func(ctx context.Context) (event, bool) {
 		if err := l.Block(ctx, why); err != nil && ctx.Err() == nil {
-			m.Say("error: the lock servers do not know that the lock is blocked: " + err.Error())
+			m.Say.Error("the lock servers do not know that the lock is blocked: " + err.Error())
 		}
 		return event{}, false
 	})
@@ -298,7 +298,7 @@ func (m *Manager) syncNotes(ctx context.Context) {
 	written := make(chan struct{})
 	go func() {
 		if err := m.Notes.Sync(); err != nil {
-			m.Say("error: " + err.Error())
+			m.Say.Error(err.Error())
 		}
 		close(written)
 	}()

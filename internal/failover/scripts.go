@@ -88,7 +88,7 @@ func (m *Manager) couldNotRun(action string, err error) {
 	now := m.notRunFor
 	m.mu.Unlock()
 	if now != "" && now != was {
-		m.Say("error: the " + action + " script could not be run: " + now)
+		m.Say.Error("the " + action + " script could not be run: " + now)
 	}
 }
 
@@ -163,7 +163,7 @@ func (m *Manager) killAll(ctx context.Context, grace time.Duration) (alive strin
 func (m *Manager) killOnce(grace time.Duration) (alive string) {
 	alive, err := m.Scripts.KillAll(grace)
 	if err != nil {
-		m.Say("error: " + err.Error())
+		m.Say.Error(err.Error())
 		return err.Error()
 	}
 	return alive
@@ -191,13 +191,13 @@ func (m *Manager) run(ctx context.Context, action string, wait, limit time.Durat
 	m.act(ctx, false, func(ctx context.Context) (event, bool) {
 		if settle {
 			if err := m.Scripts.Settle(); err != nil {
-				m.Say("error: " + err.Error())
+				m.Say.Error(err.Error())
 			}
 			m.busy.Add(-1)
 		}
 		if kill {
 			if alive := m.killAll(ctx, grace); alive != "" {
-				m.Say("error: of an earlier run is still alive: " + alive)
+				m.Say.Error("of an earlier run is still alive: " + alive)
 				return event{kind: hung}, true
 			}
 		}
@@ -227,7 +227,7 @@ const NotKillable = "its status is up, and no process of it is to be found: noth
 // seeKillable says so, if there is nothing.
 func (m *Manager) seeKillable() {
 	if alive, err := m.Scripts.Alive(); alive == "" && err == nil {
-		m.Say("warning: " + NotKillable)
+		m.Say.Warning(NotKillable)
 	}
 }
 

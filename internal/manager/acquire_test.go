@@ -16,6 +16,7 @@ import (
 
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/deadman"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -86,7 +87,7 @@ func linkTo(t *testing.T) (link *deadman.Link, heard chan string, let chan struc
 		return ours, func() { _ = theirs.Close() }, nil
 	}
 	hello := deadman.Hello{PID: 1, Version: "test", Packages: []deadman.Origin{{Package: "p", Mark: "m"}}}
-	link = deadman.NewLink(hello, spawn, func(line string) { t.Log(line) }, func() {})
+	link = deadman.NewLink(hello, spawn, func(line journal.Line) { t.Log(line.Words()) }, func() {})
 	opened := make(chan error, 1)
 	go func() { opened <- link.Open() }()
 	<-heard

@@ -18,6 +18,7 @@ import (
 
 	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/lockclient"
 )
@@ -42,7 +43,7 @@ func (s *scripted) Abandon() error                               { return nil }
 func groupAt(home Home, s *scripted, also *[]string) *Group {
 	return &Group{Config: Config{Common: Common{
 		Node: "h1", Version: "test", PID: 1, Boot: "boot", Clock: lease.System(), Log: slog.New(slog.DiscardHandler),
-		Say: func(string) {}, Dirs: home, Killer: func(int) func() { return func() {} },
+		Say: func(journal.Line) {}, Dirs: home, Killer: func(int) func() { return func() {} },
 		Scripts: func(_, _ string, other []string, _ bool) (Scripts, error) {
 			if also != nil {
 				*also = other
@@ -162,7 +163,7 @@ func TestRecordOfTheLastWord(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer leave(m)
-	g.link = deadman.NewLink(deadman.Hello{Packages: []deadman.Origin{m.origin()}}, nil, func(string) {}, nil)
+	g.link = deadman.NewLink(deadman.Hello{Packages: []deadman.Origin{m.origin()}}, nil, func(journal.Line) {}, nil)
 	for range 2000 {
 		m.remember(deadman.Word{Package: "p", Phase: deadman.Held, Session: "s"})
 		var told sync.WaitGroup
@@ -208,7 +209,7 @@ func TestBeginWithoutOutput(t *testing.T) {
 	t.Parallel()
 	for _, earlier := range []*deadman.Attached{nil, {}} {
 		g := groupAt(Home(t.TempDir()), &scripted{}, nil)
-		g.Output = func(string) (func(string), func(), error) { return nil, nil, os.ErrPermission }
+		g.Output = func(string) (journal.Log, func(), error) { return nil, nil, os.ErrPermission }
 		g.earlier = earlier
 		m := &member{Group: g, name: "p", say: g.Say}
 		g.members = []*member{m, {}}
@@ -290,7 +291,7 @@ func TestFailedStartTellsNoDeadman(t *testing.T) {
 	cfg.Aside = func() error { return nil }
 	cfg.Ready = func(context.Context, bool) error { return nil }
 	cfg.Session = func() (*lockclient.Session, error) { return nil, nil }
-	cfg.Output = func(string) (func(string), func(), error) { return nil, nil, os.ErrPermission }
+	cfg.Output = func(string) (journal.Log, func(), error) { return nil, nil, os.ErrPermission }
 	told := make(chan string, 10)
 	cfg.Spawn = func() (io.ReadWriteCloser, func(), error) {
 		ours, theirs := net.Pipe()

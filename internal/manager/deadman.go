@@ -85,11 +85,12 @@ func RunDeadman(ctx context.Context, cfg DeadmanConfig, c io.ReadWriteCloser) er
 	if err != nil {
 		return err
 	}
+	cfg.Say = cfg.Say.By("deadman")
 	d := &deadmanProcess{DeadmanConfig: cfg, packages: map[string]*watched{}, halted: map[string]bool{}}
 	if err := d.prepare(hello); err != nil {
 		return manager.Refuse(err)
 	}
-	loop := &deadman.Deadman{Hands: d, Clock: d.Clock, Version: d.Version, PID: d.PID}
+	loop := &deadman.Deadman{Hands: d, Say: d.Say, Clock: d.Clock, Version: d.Version, PID: d.PID}
 	loop.Run(ctx, hello, manager)
 	d.begins.Wait() // whoever is being started is started, and the watchdog has heard
 	return nil
@@ -137,9 +138,6 @@ func (d *deadmanProcess) Heard(w deadman.Word) {
 	}
 	d.Watchdog.Hold(w.Package, w.Kill, w.Timeout+w.Stop)
 }
-
-// Say tells the admin, where the manager tells.
-func (d *deadmanProcess) Say(line string) { d.DeadmanConfig.Say("deadman: " + line) }
 
 // KillManager kills the manager, whatever it does.
 func (d *deadmanProcess) KillManager() {
@@ -199,14 +197,14 @@ func (d *deadmanProcess) Begin(pkg string) {
 		halted := d.halted[pkg]
 		d.mu.Unlock()
 		if halted {
-			d.Say(fmt.Sprintf("package %s is halted, as was asked for.", pkg))
+			d.Say.Info(fmt.Sprintf("package %s is halted, as was asked for.", pkg))
 			if dir, err := d.Dirs.Take(pkg, false); err == nil { // else somebody runs it again
 				dir.Remove()
 			}
 			return
 		}
 		if err := d.DeadmanConfig.Begin(pkg); err != nil {
-			d.Say("error: cannot start a manager: " + err.Error())
+			d.Say.Error("cannot start a manager: " + err.Error())
 		}
 	})
 }
@@ -214,12 +212,12 @@ func (d *deadmanProcess) Begin(pkg string) {
 // Stop climbs the stop ladder, as a manager does that has lost the lock.
 func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 	defer d.beCareful()()
-	p, of := d.packages[w.Package], d.Dirs.Notes(w.Package)
+	p, of, say := d.packages[w.Package], d.Dirs.Notes(w.Package), d.Say.Of(w.Package)
 	if d.Seen != nil {
 		d.Seen(&w)
 	}
 	if err := p.scripts.KillUnfinished(w.Doing == string(failover.Unknown) || w.Doing == string(failover.Starting)); err != nil {
-		d.Say("error: " + err.Error())
+		say.Error(err.Error())
 	}
 	if taken, err := d.Dirs.Take(w.Package, true); err == nil { // so that service status shows who acts
 		defer taken.Leave()
@@ -228,8 +226,8 @@ func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 	params := p.known.Load().lived.Params
 	params.Timeout, params.StopTimeout = w.Timeout, w.Stop
 	m := failover.New(failover.Config{
-		Package: w.Package, Node: d.Node, Scripts: hands{p.scripts, p.standing, d.Say},
-		Clock: d.Clock, Notes: of, Say: d.Say, Stop: Lost(w), Reset: p.known.Load().reset,
+		Package: w.Package, Node: d.Node, Scripts: hands{p.scripts, p.standing, say},
+		Clock: d.Clock, Notes: of, Say: say, Stop: Lost(w), Reset: p.known.Load().reset,
 	}, params)
 	_, _ = m.Run(ctx)     // it said how it ended
 	if ctx.Err() == nil { // it is shown to be down: there is nothing to go on with
@@ -265,19 +263,19 @@ func (d *deadmanProcess) free(p *watched, of *notes.Dir) {
 		Word: deadman.Word{Package: o.Package, Phase: deadman.Free},
 	}
 	if err := of.Write(recordNote, r.note()); err != nil {
-		d.Say("error: " + err.Error())
+		d.Say.Of(o.Package).Error(err.Error())
 	}
 }
 
 // Kill kills all that is left of a package, at once.
 func (d *deadmanProcess) Kill(pkg string) {
-	p := d.packages[pkg]
+	p, say := d.packages[pkg], d.Say.Of(pkg)
 	killed := make(chan string, 1)
 	go func() {
-		alive, err := hands{p.scripts, p.standing, d.Say}.KillAll(0)
+		alive, err := hands{p.scripts, p.standing, say}.KillAll(0)
 		why := ""
 		if alive != "" || err != nil {
-			why = fmt.Sprintf("error: of package %s is still alive: %s (%v)", pkg, alive, err)
+			why = fmt.Sprintf("of package %s is still alive: %s (%v)", pkg, alive, err)
 		}
 		killed <- why
 	}()
@@ -286,14 +284,14 @@ func (d *deadmanProcess) Kill(pkg string) {
 		select {
 		case why = <-killed:
 		case <-time.After(killLimit): // to look at a process that hangs in the kernel may hang too
-			why = fmt.Sprintf("error: what is alive of package %s cannot be seen", pkg)
+			why = fmt.Sprintf("what is alive of package %s cannot be seen", pkg)
 		}
 		if why == "" {
 			return
 		}
-		d.Say(why)
+		say.Error(why)
 		if k := p.known.Load(); k.reset != nil && k.lived.SelfFence {
-			d.Say("self_fence=reboot: resetting this host now.")
+			say.Info("self_fence=reboot: resetting this host now.")
 			k.reset()
 		}
 	}()
@@ -307,7 +305,7 @@ const killLimit = 3 * time.Second
 func (d *deadmanProcess) Update(o deadman.Origin) {
 	p := d.packages[o.Package]
 	if err := d.learn(p, o); err != nil {
-		d.Say("error: " + err.Error())
+		d.Say.Of(o.Package).Error(err.Error())
 	}
 	p.scripts.SetUnits(p.standing().Units)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"backtowork/internal/failover"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 )
 
@@ -55,14 +56,14 @@ type hanging struct{ scripted }
 func (*hanging) KillAll(time.Duration) (string, error) { select {} }
 
 // TakeAway has nothing to do.
-func (*hanging) TakeAway(failover.Standing) []string { return nil }
+func (*hanging) TakeAway(failover.Standing, journal.Log) {}
 
 // A host whose package cannot be killed resets itself, where that was asked for, also when the look at it hangs.
 func TestKillThatHangsResets(t *testing.T) {
 	t.Parallel()
 	reset, w := make(chan struct{}), &watched{scripts: &hanging{}}
 	w.known.Store(&known{lived: lived{Params: failover.Params{SelfFence: true}}, reset: func() { close(reset) }})
-	d := &deadmanProcess{DeadmanConfig: DeadmanConfig{Common: Common{Say: func(string) {}}}, packages: map[string]*watched{"p": w}}
+	d := &deadmanProcess{DeadmanConfig: DeadmanConfig{Common: Common{Say: func(journal.Line) {}}}, packages: map[string]*watched{"p": w}}
 	d.Kill("p")
 	select {
 	case <-reset:

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/watchdog"
 )
@@ -19,7 +20,7 @@ type Watchdog interface {
 // it has heard it.
 type feeder struct {
 	path string // of its socket
-	say  func(string)
+	say  journal.Log
 
 	mu     sync.Mutex
 	unsaid map[string]until
@@ -36,7 +37,7 @@ type until struct {
 }
 
 // Feed is a Watchdog that tells the watchdog process that listens at path.
-func Feed(path string, say func(string)) Watchdog {
+func Feed(path string, say journal.Log) Watchdog {
 	f := &feeder{
 		path: path, say: say, unsaid: map[string]until{}, held: map[string]until{},
 		wake: make(chan struct{}, 1), idle: make(chan struct{}),
@@ -98,7 +99,7 @@ func (f *feeder) run() {
 			continue
 		case !told:
 			told = true
-			f.say("error: the hardware watchdog does not hear: " + err.Error())
+			f.say.Error("the hardware watchdog does not hear: " + err.Error())
 		}
 		if c != nil {
 			_ = c.Close()

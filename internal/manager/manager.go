@@ -25,6 +25,7 @@ import (
 
 	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/lockclient"
 )
@@ -37,7 +38,7 @@ type Common struct {
 	Boot    string // of this host's run: its clocks count from then
 	Clock   lease.Clock
 	Log     *slog.Logger
-	Say     func(line string) // to the admin
+	Say     journal.Log // to the admin
 	Dirs    Dirs
 	// Scripts runs the actions of a package, whose processes have mark in their environment, or are in one of
 	// the cgroups called also. beside says that this process is not its manager.
@@ -63,10 +64,10 @@ type Config struct {
 	Ready   func(ctx context.Context, goesOn bool) error
 	Session func() (*lockclient.Session, error)
 	// Output is where what is said of a package of several goes, and what ends that. Nil is Say.
-	Output func(name string) (say func(line string), end func(), err error)
+	Output func(name string) (say journal.Log, end func(), err error)
 	// Begun is told the parameters of each package before it is begun. It may be nil.
 	Begun func(name string, p failover.Params)
-	// Doubts are what else is to be said of the parameters of a package when it begins. It may be nil.
+	// Doubts are what else there is to warn of in the parameters of a package when it begins. It may be nil.
 	Doubts func(p failover.Params) []string
 	// Beside runs beside the packages until ctx ends. It may be nil.
 	Beside func(ctx context.Context, c *lockclient.Client, g *Group)
@@ -157,11 +158,11 @@ func (g *Group) begin(m *member) error {
 		say, silent, err := g.Output(m.name)
 		switch {
 		case err == nil:
-			m.say, m.silent = say, silent
+			m.say, m.silent = say.Of(m.name), silent
 		case g.earlier == nil:
 			return err
 		default: // what runs is not stopped for it
-			m.say("error: " + err.Error())
+			m.say.Error(err.Error())
 		}
 	}
 	if g.Begun != nil {
@@ -179,7 +180,7 @@ func (g *Group) takeDir(ctx context.Context, name string) (Dir, error) {
 		}
 		dir.Leave()
 		if !told {
-			g.Say(fmt.Sprintf("the deadman of an earlier back-to-work is at work on package %s: waiting for it.", name))
+			g.Say.Info(fmt.Sprintf("the deadman of an earlier back-to-work is at work on package %s: waiting for it.", name))
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
@@ -204,7 +205,7 @@ func (g *Group) openLink() error {
 	default: // its deadman is of another version: it knows an older stop ladder
 		g.link.Succeed(g.earlier)
 		if err := g.link.Open(); err != nil { // it is tried again, and if that is of no use the packages are halted
-			g.Say("error: " + err.Error())
+			g.Say.Error(err.Error())
 		}
 		return nil
 	}

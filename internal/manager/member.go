@@ -13,6 +13,7 @@ import (
 
 	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
+	"backtowork/internal/journal"
 	"backtowork/internal/lockclient"
 )
 
@@ -22,7 +23,7 @@ type member struct {
 	name    string
 	scripts Scripts
 	dir     Dir
-	say     func(line string)
+	say     journal.Log
 	silent  func() // ends say
 	closing sync.Once
 	signals chan os.Signal
@@ -46,7 +47,7 @@ type member struct {
 // newMember takes hold of a package on this node, and asks it for its parameters.
 func (g *Group) newMember(ctx context.Context, name string) (_ *member, err error) {
 	m := &member{
-		Group: g, name: name, say: g.Say, signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8),
+		Group: g, name: name, say: g.Say.Of(name), signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8),
 		closed: make(chan struct{}), leaves: true, free: true,
 	}
 	if m.dir, err = g.takeDir(ctx, name); err != nil {
@@ -110,7 +111,7 @@ func (m *member) read(ctx context.Context) (failover.Params, error) {
 	if err == nil || m.lived == nil || m.former == nil || ctx.Err() != nil || m.Seen.Strict {
 		return p, err
 	}
-	m.say("error: " + oneLine(err) + ". going on with the parameters of before.")
+	m.say.Error(oneLine(err) + ". going on with the parameters of before.")
 	return m.lived.Params, nil
 }
 
@@ -143,7 +144,7 @@ func (m *member) take(params failover.Params) {
 	if wants {
 		reset, err := m.Reset()
 		if err != nil {
-			m.say("error: " + err.Error())
+			m.say.Error(err.Error())
 		}
 		m.mu.Lock()
 		m.reset = reset
@@ -242,13 +243,13 @@ func (m *member) locker() failover.Locker {
 
 // fence powers off a node that had the package, and says so.
 func (m *member) fence(ctx context.Context, node string) error {
-	m.say(fmt.Sprintf("%s is silent: fencing it.", node))
+	m.say.Info(fmt.Sprintf("%s is silent: fencing it.", node))
 	err := m.scripts.Fence(ctx, node)
 	if err != nil {
-		m.say("error: " + err.Error())
+		m.say.Error(err.Error())
 		return err
 	}
-	m.say(node + " is off.")
+	m.say.Info(node + " is off.")
 	return nil
 }
 
@@ -365,11 +366,11 @@ func (m *member) run(ctx context.Context) error {
 	defer m.close()
 	params := m.parameters()
 	for _, w := range params.Warnings() {
-		m.say(w)
+		m.say.Warning(w)
 	}
 	if m.Doubts != nil {
 		for _, w := range m.Doubts(params) {
-			m.say(w)
+			m.say.Warning(w)
 		}
 	}
 	cfg := failover.Config{

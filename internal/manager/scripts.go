@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"backtowork/internal/failover"
+	"backtowork/internal/journal"
 	"backtowork/internal/netif"
 	"backtowork/internal/script"
 )
@@ -15,13 +16,13 @@ import (
 // Scripts runs the actions of a package, and is what else of it a process has in hand.
 type Scripts interface {
 	failover.Scripts
-	SetUnits(names []string)                      // units of systemd that belong to the package too
-	Fence(ctx context.Context, node string) error // has another node powered off
-	TakeAway(s failover.Standing) (said []string) // addresses and mounts that a stop has left, natively
-	Cgroup() string                               // that the processes are in; "" for none
-	Close() error                                 // processes are left alone
-	Leave() error                                 // is Close, but that all stays that another process needs
-	Abandon() error                               // is Close for a package that was not begun: an empty log goes too
+	SetUnits(names []string)                       // units of systemd that belong to the package too
+	Fence(ctx context.Context, node string) error  // has another node powered off
+	TakeAway(s failover.Standing, say journal.Log) // addresses and mounts that a stop has left, natively
+	Cgroup() string                                // that the processes are in; "" for none
+	Close() error                                  // processes are left alone
+	Leave() error                                  // is Close, but that all stays that another process needs
+	Abandon() error                                // is Close for a package that was not begun: an empty log goes too
 }
 
 // OnHost is the scripts of this host that r runs.
@@ -51,18 +52,17 @@ func (h onHost) Alive() (string, error) {
 }
 
 // TakeAway takes away the addresses and the mounts of s.
-func (h onHost) TakeAway(s failover.Standing) (said []string) {
+func (h onHost) TakeAway(s failover.Standing, say journal.Log) {
 	for _, vip := range s.VIPs {
 		devices, err := netif.Remove(net.ParseIP(vip))
 		if len(devices) > 0 {
-			said = append(said, fmt.Sprintf("took the address %s off %s: stop had left it.", vip, strings.Join(devices, ", ")))
+			say.Info(fmt.Sprintf("took the address %s off %s: stop had left it.", vip, strings.Join(devices, ", ")))
 		}
 		if err != nil {
-			said = append(said, "error: "+err.Error())
+			say.Error(err.Error())
 		}
 	}
 	script.DetachMounts(s.Mounts)
-	return said
 }
 
 // hands are the scripts of a package as the failover machine wants them: with what is killed goes what
@@ -70,7 +70,7 @@ func (h onHost) TakeAway(s failover.Standing) (said []string) {
 type hands struct {
 	Scripts
 	standing func() failover.Standing
-	say      func(string)
+	say      journal.Log
 }
 
 // KillAll kills what there is of the package, and takes away the addresses, and the mounts where
@@ -90,8 +90,4 @@ func (h hands) KillAll(grace time.Duration) (string, error) {
 	return left, err
 }
 
-func (h hands) takeAway() {
-	for _, line := range h.TakeAway(h.standing()) {
-		h.say(line)
-	}
-}
+func (h hands) takeAway() { h.TakeAway(h.standing(), h.say) }

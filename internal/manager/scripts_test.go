@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"backtowork/internal/failover"
+	"backtowork/internal/journal"
 )
 
 // tough is a package of which something cannot be killed for as long as let is open.
@@ -25,11 +26,10 @@ func (s *tough) KillAll(time.Duration) (string, error) {
 }
 
 // TakeAway notes what was.
-func (s *tough) TakeAway(of failover.Standing) []string {
+func (s *tough) TakeAway(of failover.Standing, _ journal.Log) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taken = append(s.taken, of.VIPs...)
-	return nil
 }
 
 func (s *tough) has(vips ...string) bool {
@@ -42,7 +42,7 @@ func (s *tough) has(vips ...string) bool {
 func TestAddressesDoNotWaitForTheDying(t *testing.T) {
 	t.Parallel()
 	s := &tough{let: make(chan struct{})}
-	h := hands{s, func() failover.Standing { return failover.Standing{VIPs: []string{"192.0.2.1"}} }, func(string) {}}
+	h := hands{s, func() failover.Standing { return failover.Standing{VIPs: []string{"192.0.2.1"}} }, func(journal.Line) {}}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

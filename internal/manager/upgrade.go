@@ -22,7 +22,7 @@ func (g *Group) upgrade(ctx context.Context, path string) error {
 	}
 	defer g.upgrading.Unlock()
 	err := g.tryUpgrade(ctx, path)
-	g.Say("error: not upgraded: " + oneLine(err))
+	g.Say.Error("not upgraded: " + oneLine(err))
 	return err
 }
 
@@ -41,7 +41,7 @@ func (g *Group) tryUpgrade(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	g.Say("becoming " + path + ".")
+	g.Say.Info("becoming " + path + ".")
 	return g.become(ctx, now)
 }
 

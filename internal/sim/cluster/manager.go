@@ -10,6 +10,7 @@ import (
 
 	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/manager"
@@ -45,7 +46,7 @@ type begun struct {
 func (n *node) common(p *process, version string) manager.Common {
 	return manager.Common{
 		Node: p.node, Version: version, PID: p.pid, Boot: n.bootID(), Clock: clock{n.clock, p}, Log: slog.New(slog.DiscardHandler),
-		Say:  func(line string) { n.s.note(nil, "%s: %s: %s", n.name, p.name, line) },
+		Say:  func(line journal.Line) { n.s.note(nil, "%s: %s: %s", n.name, p.name, line.Words()) },
 		Dirs: dirs{n, p},
 		Scripts: func(name, mark string, also []string, _ bool) (manager.Scripts, error) {
 			if !p.acts() {
@@ -102,8 +103,8 @@ func (n *node) config(p *process, b begun) manager.Config {
 	cfg := manager.Config{
 		Common: n.common(p, b.version), AfterDeadman: b.afterDeadman, Spawn: func() (io.ReadWriteCloser, func(), error) { return n.spawn(p, b.version) },
 		Ready: func(context.Context, bool) error { return nil }, Session: func() (*lockclient.Session, error) { return n.session(p), nil },
-		Output: func(name string) (func(string), func(), error) {
-			return func(line string) { n.s.note(n.jobs[name].pkg, "%s: %s: %s", n.name, p.name, line) }, func() {}, nil
+		Output: func(name string) (journal.Log, func(), error) {
+			return func(line journal.Line) { n.s.note(n.jobs[name].pkg, "%s: %s: %s", n.name, p.name, line.Words()) }, func() {}, nil
 		},
 		Beside: func(ctx context.Context, c *lockclient.Client, _ *manager.Group) { n.beside(ctx, p, c) },
 		Become: func(path string) (func(io.ReadWriteCloser, []string) error, error) { return n.become(p, path) },

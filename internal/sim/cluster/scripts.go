@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"backtowork/internal/failover"
+	"backtowork/internal/journal"
 )
 
 // Hands are a process's on a package: what package script is in the real program.
@@ -54,9 +55,9 @@ func (h hands) SetUnits([]string) {}
 func (h hands) Fence(ctx context.Context, node string) error { return h.powerOff(ctx, node) }
 
 // TakeAway takes away the addresses of the package.
-func (h hands) TakeAway(of failover.Standing) []string {
+func (h hands) TakeAway(of failover.Standing, _ journal.Log) {
 	if !h.p.acts() {
-		return nil
+		return
 	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
@@ -67,7 +68,6 @@ func (h hands) TakeAway(of failover.Standing) []string {
 	for _, vip := range vips {
 		h.drop(vip)
 	}
-	return nil
 }
 
 // Close has nothing to do, as the others.

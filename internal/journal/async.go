@@ -1,4 +1,4 @@
-package cli
+package journal
 
 import (
 	"fmt"
@@ -11,13 +11,13 @@ import (
 // asyncLines is how many lines may wait to be written.
 const asyncLines = 1000
 
-// flushLimit is how long the end of a command waits for what is not written yet.
+// flushLimit is how long Close waits for what is not written yet.
 const flushLimit = time.Second
 
-// An async writer writes lines in a goroutine of its own and never makes its caller wait: a
-// terminal that was stopped with Ctrl-S, a full pipe or a hung disk must not hold up a manager,
-// which would lose its lock over it. Lines for which there is no room are counted and left out.
-type async struct {
+// An Async writes lines in a goroutine of its own and never makes its caller wait: a terminal that
+// was stopped with Ctrl-S, a full pipe or a hung disk must not hold up a manager, which would lose
+// its lock over it. Lines for which there is no room are counted and left out.
+type Async struct {
 	lines chan []byte
 	done  chan struct{}
 
@@ -26,23 +26,24 @@ type async struct {
 	dropped int
 }
 
-func newAsync(to io.Writer) *async {
-	a := &async{lines: make(chan []byte, asyncLines), done: make(chan struct{})}
+// NewAsync is an Async that writes to w.
+func NewAsync(w io.Writer) *Async {
+	a := &Async{lines: make(chan []byte, asyncLines), done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
 		for line := range a.lines {
 			if n := a.takeDropped(); n > 0 {
-				fmt.Fprintf(to, "%s (%d lines could not be written)\n", date(time.Now()), n)
+				To(w).Plain(Warning, fmt.Sprintf("(%d lines could not be written)", n))
 			}
-			_, _ = to.Write(line) // there is nobody to tell
+			_, _ = w.Write(line) // there is nobody to tell
 		}
 	}()
 	return a
 }
 
-// sameFile says whether what is written to both ends up in one file, or on one terminal: then the
+// SameFile says whether what is written to both ends up in one file, or on one terminal: then the
 // order of lines matters.
-func sameFile(a, b io.Writer) bool {
+func SameFile(a, b io.Writer) bool {
 	one, ok1 := a.(*os.File)
 	other, ok2 := b.(*os.File)
 	if !ok1 || !ok2 {
@@ -53,7 +54,7 @@ func sameFile(a, b io.Writer) bool {
 	return err1 == nil && err2 == nil && os.SameFile(info1, info2)
 }
 
-func (a *async) takeDropped() int {
+func (a *Async) takeDropped() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n := a.dropped
@@ -62,7 +63,7 @@ func (a *async) takeDropped() int {
 }
 
 // Write takes one line.
-func (a *async) Write(b []byte) (int, error) {
+func (a *Async) Write(b []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -76,8 +77,8 @@ func (a *async) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// close waits, for a moment, until all is written.
-func (a *async) close() {
+// Close waits, for a moment, until all is written.
+func (a *Async) Close() {
 	a.mu.Lock()
 	a.closed = true
 	close(a.lines)

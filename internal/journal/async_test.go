@@ -1,4 +1,4 @@
-package cli
+package journal
 
 import (
 	"io"
@@ -12,7 +12,7 @@ import (
 func TestAsyncNeverWaits(t *testing.T) {
 	virtual.Test(t, func(t *testing.T) {
 		r, w := io.Pipe() // nobody reads yet
-		a := newAsync(w)
+		a := NewAsync(w)
 		for range asyncLines + 10 {
 			if _, err := a.Write([]byte("line\n")); err != nil {
 				t.Fatal(err)
@@ -28,7 +28,7 @@ func TestAsyncNeverWaits(t *testing.T) {
 		if _, err := a.Write([]byte("last\n")); err != nil {
 			t.Fatal(err)
 		}
-		a.close()
+		a.Close()
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -45,11 +45,11 @@ func TestAsyncNeverWaits(t *testing.T) {
 func TestAsyncEndsBeforeADeadTerminal(t *testing.T) {
 	virtual.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
-		a := newAsync(w)
+		a := NewAsync(w)
 		if _, err := a.Write([]byte("line\n")); err != nil {
 			t.Fatal(err)
 		}
-		a.close() // returns, though nobody reads
+		a.Close() // returns, though nobody reads
 		if err := r.Close(); err != nil {
 			t.Fatal(err)
 		}
