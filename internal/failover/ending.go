@@ -2,7 +2,7 @@ package failover
 
 import "fmt"
 
-// inEnding is failing and halting. A stop that failed ends in halted, not in another try here.
+// inEnding is next in failing and halting. A stop that failed ends in halted, not in another try here.
 func inEnding(s step, e event) step {
 	switch {
 	case e.kind == evKillTime && s.phase == stopping: // its own time was not up: it may have begun late
@@ -74,7 +74,7 @@ func keepLine(s state, e event) string {
 	return "the package cannot be shown to be down (" + why + "). keeping the lock: no other node starts it. stop it by hand; it is looked at again every pace (service unblock: at once), and TERM runs the stop script again."
 }
 
-// inEnded is failed and halted.
+// inEnded is next in failed and halted.
 func inEnded(s step, e event) step {
 	switch {
 	case e.kind == evReleased && s.phase == releasing:

@@ -54,7 +54,7 @@ const (
 	Gone     PkgState = "gone" // the manager ends
 )
 
-// A phase is how far a state is.
+// A phase is how far the package is within its state.
 type phase string
 
 const (
@@ -76,8 +76,8 @@ type state struct {
 	stopFailed bool
 	unstopped  bool // the stop script could not be run
 	degraded   bool
-	adopts     bool     // the package may run already, from before: found up, it is gone on with
-	ends       PkgState // failing or halting: what is to be gone on with, once it is known whether the lock is still ours
+	adopts     bool     // an earlier manager may have left the package running: found up, it stays so
+	ends       PkgState // failing or halting: to be entered once clearing or resuming is over; "" for neither
 }
 
 // active says whether the node's role is active.
@@ -119,7 +119,7 @@ var events = []eventKind{
 	evResumed, evForfeited, evCleared, evLook,
 }
 
-// An event is one, with what the machine needs to know of it.
+// An event is something that happened, with what the machine needs to know of it.
 type event struct {
 	kind   eventKind
 	code   int    // evStatus, evStarted, evStopped, evChecked: exit status, or notRun; evChecked: or hangs
@@ -133,8 +133,8 @@ const (
 	up       = 0
 	down     = 1
 	degraded = 2
-	hangs    = -1 // no exit status at all
-	notRun   = -2 // nor that: it could not be run
+	hangs    = -1 // it did not end in time
+	notRun   = -2 // it could not be run, and so has done nothing
 )
 
 // A do is something for the loop to do. Those that end in an event say so.
@@ -235,8 +235,8 @@ func inStandBy(s step, e event) step {
 	return s
 }
 
-// inResuming is a manager that has taken the place of another. What it finds of the package was
-// started under a lock that is still this node's, or must be gone by its kill end.
+// inResuming is next for a manager that has taken the place of another. What it finds of the package was
+// started under a lock: that is still this node's, or all of it must be gone by the kill end.
 func inResuming(s step, e event) step {
 	end := cmp.Or(s.ends, Failing)
 	switch {

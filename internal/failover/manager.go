@@ -19,8 +19,8 @@ type Locker interface {
 	// Acquire waits until the lock is this node's, or ctx ends. delay is how long a free
 	// lock is left to others.
 	Acquire(ctx context.Context, name string, times lock.Times, pace, delay time.Duration) (Lock, error)
-	// Resume asks for the lock that an earlier manager of this node held, until it is had or
-	// lost: then it is lost already when it is returned, with the kill end that it had.
+	// Resume asks for the lock that an earlier manager of this node held, until it has it or knows
+	// that it is lost. A lost one is returned too: its kill end says until when all must be stopped.
 	Resume(ctx context.Context, name string, pace time.Duration) Lock
 }
 
@@ -28,27 +28,27 @@ type Locker interface {
 type Lock interface {
 	Terms() (term uint64, previous string) // the fencing token, and the node that had it before
 	Unfenced() []string                    // other nodes that lost it by silence, and may run the package yet
-	Settled(ctx context.Context) error     // the package has begun here: none of these is of account any more
+	Settled(ctx context.Context) error     // tells the servers that the package has begun here: they may forget Unfenced
 	Ends() (end, kill lease.Time)          // L and K of SAFETY.md
 	Lost() <-chan struct{}                 // closed at L, or when the servers say that it is not ours
-	Turn(doing PkgState)                   // the holder's loop has turned: it may be renewed
+	Turn(doing PkgState)                   // tells that the holder's loop has turned: one that stands still is to lose its lease
 	Change(ctx context.Context, times lock.Times) error
 	Release(ctx context.Context) error              // returns when the servers have it in their log
 	Block(ctx context.Context, reason string) error // no other node gets it, whatever becomes of this one
-	Done()                                          // nothing of the package is left here that needs it
+	Done()                                          // tells that nothing of the package is left here to be stopped
 }
 
 // Scripts runs the actions of the package script.
 type Scripts interface {
 	Teller
 	Start(action string, of Token) (Action, error) // the error: it cannot be run now
-	Settle() error                                 // what a start left running is the service
+	Settle() error                                 // makes what a start left running the service: it stays when an action is killed
 	// KillAll ends every process of the package: TERM, and KILL after grace. It returns what
-	// is alive for all that, in words.
+	// is alive even so, in words.
 	KillAll(grace time.Duration) (alive string, err error)
 	Alive() (alive string, err error)
-	// KillUnfinished kills the actions that an earlier manager began; all that there is of the
-	// package where a start was one of them.
+	// KillUnfinished kills the actions that an earlier manager began and did not see end. Where a
+	// start may be among them it kills everything of the package: half a service is none.
 	KillUnfinished(starting bool) error
 }
 
@@ -62,7 +62,7 @@ type Token struct {
 // An Action is one run of the package script.
 type Action interface {
 	Done() <-chan struct{} // closed when the script has ended
-	Status() int           // its exit status, after that; less than 0 if it says nothing: an Err() error of it says why
+	Status() int           // its exit status, after that; below 0 where it has none: its Err() error, if there is one, says why
 	Kill(grace time.Duration)
 	Drop() // kills it, and leaves alone what else there is: another action may have begun
 }
@@ -80,13 +80,13 @@ type Config struct {
 	Orders  <-chan Order
 	Reset   func()       // self_fence=reboot: resets this host
 	Changed func(Params) // is called when the parameters were read again
-	// Starting is called before each start, and waited for: what that is about to set up may be other than what
-	// was read when the parameters were. It may be nil.
+	// Starting is called before each start, and waited for. The script may have been edited since its parameters
+	// were read, and who stops the package must know what this start sets up. It may be nil.
 	Starting func(ctx context.Context)
 
-	From  *Former // an earlier manager's lock; nil if there was none
+	From  *Former // the earlier manager whose lock this one resumes; nil for none
 	Clear bool    // processes of the package are left, nobody knows under which lock
-	Stop  Lock    // that is lost: the package is only stopped, by its kill end
+	Stop  Lock    // a lost one: the package is only stopped, by its kill end; nil for an ordinary manager
 }
 
 // A Former is what is known of an earlier manager of this package on this node, which may still
@@ -113,37 +113,37 @@ type Manager struct {
 	lock      Lock
 	token     Token
 	acting    chan struct{} // closed when the last use of slotAction has ended
-	asked     chan struct{} // closed when what the last use of slotSeek brought is taken or given back
-	runs      map[slot]int
-	stops     map[slot]func()
+	asked     chan struct{} // closed when the lock that the last use of slotSeek brought is taken or given back
+	uses      map[slot]int  // counts the uses of each slot
+	cancels   map[slot]func()
 	inbox     chan posted
-	unseen    bool   // whether anything of what runs can be killed was not looked at yet
-	unsettled bool   // what a start left running is not the service yet
-	killFirst bool   // before the next action: something of an earlier manager's may be left
+	unseen    bool   // nobody has looked since the last start whether anything of the package can be killed
+	unsettled bool   // what the last start left running is not the service yet
+	killFirst bool   // the next script waits until all of the package was killed: an earlier manager may have left something
 	why       string // of doAlarm
 
 	ended  chan struct{} // closed when Run has returned
 	pauses chan pause
-	paused *pause        // who waits until nothing is done
-	gate   chan struct{} // closed, unless the manager is paused
-	busy   atomic.Int32  // scripts that run
+	paused *pause        // the pause that was asked for, and not yet resumed; nil for none
+	gate   chan struct{} // status scripts wait for it: closed, unless the manager is paused
+	busy   atomic.Int32  // how many scripts run, or are about to
 	doing  atomic.Value  // the package's state, for who looks from outside
 
 	mu        sync.Mutex
-	notRunFor string          // why scripts could not be run, as was said
-	launching []chan struct{} // each is closed when a script that was to be started was, or was not
+	notRunFor string          // why scripts cannot be run, as was told last; "" where they can
+	launching []chan struct{} // one for each launchScript, closed when it is over: the script runs, or could not
 	tasks     sync.WaitGroup
-	began     time.Time // when status was last started
-	since     time.Time // when the package began to run
-	ran       bool      // it ran for timeout, since the lock was taken
-	fails     int       // in a row
-	cleared   bool      // what was left was killed once
-	alarmed   bool      // the servers were told that the lock is blocked
-	fresh     chan Params
+	began     time.Time   // when status was last started
+	since     time.Time   // when the package began to run
+	ran       bool        // it ran for timeout, since the lock was taken
+	fails     int         // in a row
+	cleared   bool        // what an earlier run has left was killed once: the next time a pace later
+	alarmed   bool        // the servers were told that the lock is blocked
+	fresh     chan Params // that were read again
 }
 
-// A slot is something that the manager waits for. What comes from an earlier use of the slot
-// counts for nothing.
+// A slot is something that the loop waits for, one thing at a time: who uses the slot again
+// cancels what was waited for before, and what that brings all the same counts for nothing.
 type slot string
 
 const (
@@ -158,9 +158,10 @@ const (
 	slotSettled slot = "settled"
 )
 
+// A posted is what came of a use of a slot: an event, and of slotSeek a lock too.
 type posted struct {
 	slot  slot
-	run   int
+	use   int
 	event event
 	lock  Lock
 	err   error
@@ -171,7 +172,7 @@ type posted struct {
 // New is a manager that will live by params.
 func New(cfg Config, params Params) *Manager {
 	m := &Manager{
-		Config: cfg, params: params, runs: map[slot]int{}, stops: map[slot]func(){},
+		Config: cfg, params: params, uses: map[slot]int{}, cancels: map[slot]func(){},
 		inbox: make(chan posted), fresh: make(chan Params, 1), pauses: make(chan pause), ended: make(chan struct{}), gate: make(chan struct{}),
 	}
 	close(m.gate)
@@ -201,7 +202,7 @@ func (m *Manager) Run(ctx context.Context) (int, error) {
 		case p := <-m.pauses:
 			m.pause(ctx, p)
 		case p := <-m.inbox:
-			if p.run != m.runs[p.slot] {
+			if p.use != m.uses[p.slot] {
 				m.discard(p)
 				continue
 			}
@@ -240,7 +241,7 @@ func (m *Manager) Run(ctx context.Context) (int, error) {
 	return 0, nil
 }
 
-// begin is the first state.
+// begin enters the first state, and does what belongs to it.
 func (m *Manager) begin(ctx context.Context) {
 	var first []do
 	switch {
@@ -263,14 +264,14 @@ func (m *Manager) begin(ctx context.Context) {
 	}
 	m.note()
 	for _, d := range first {
-		m.perform(ctx, d)
+		m.carryOut(ctx, d)
 	}
 }
 
-// discardLimit is how long is tried to give back a lock that came too late.
+// discardLimit is for how long discard tries to give back a lock.
 const discardLimit = 5 * time.Second
 
-// take begins to hold l.
+// take makes l the lock that the package runs under. Its loss will come to the inbox.
 func (m *Manager) take(ctx context.Context, l Lock) {
 	m.lock = l
 	m.token.Term, m.token.Previous = l.Terms()
@@ -281,7 +282,7 @@ func (m *Manager) take(ctx context.Context, l Lock) {
 	if m.From != nil && m.From.Doing == Running {
 		m.token.Previous, m.token.Unfenced = m.Node, nil // others were dealt with by the start under an earlier term
 	}
-	m.post(ctx, slotLost, func(ctx context.Context) (event, bool) {
+	m.postWhen(ctx, slotLost, func(ctx context.Context) (event, bool) {
 		select {
 		case <-l.Lost():
 			return event{kind: evLost}, true
@@ -291,7 +292,7 @@ func (m *Manager) take(ctx context.Context, l Lock) {
 	})
 }
 
-// discard gives back a lock that nobody waits for any more.
+// discard drops what nobody waits for any more; a lock among it is given back.
 func (m *Manager) discard(p posted) {
 	if p.lock == nil {
 		if p.settled != nil {
@@ -309,7 +310,8 @@ func (m *Manager) discard(p posted) {
 	})
 }
 
-// handle takes e through the machine. It is the one place that changes the state.
+// handle puts e into the machine and does what follows. Once the manager has begun it is the one
+// place that changes the state.
 func (m *Manager) handle(ctx context.Context, e event) {
 	was := m.state
 	s := next(was, e)
@@ -332,7 +334,7 @@ func (m *Manager) handle(ctx context.Context, e event) {
 	}
 	m.why = s.why
 	for _, d := range s.do {
-		m.perform(ctx, d)
+		m.carryOut(ctx, d)
 	}
 }
 

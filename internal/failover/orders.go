@@ -25,11 +25,13 @@ func (m *Manager) order(ctx context.Context, o Order) {
 		m.fails, m.ran = 0, false
 		m.noteFails(0)
 		if m.state.phase == resting {
-			m.post(ctx, slotRelease, func(context.Context) (event, bool) { return event{kind: evRested}, true })
+			m.postWhen(ctx, slotRelease, func(context.Context) (event, bool) { return event{kind: evRested}, true })
 		}
 	}
 }
 
+// signal halts the package, or at USR1 reads its parameters again, in a goroutine: a script that
+// hangs must not hold up the loop.
 func (m *Manager) signal(ctx context.Context, sig os.Signal) {
 	names := map[os.Signal]string{syscall.SIGHUP: "HUP", syscall.SIGINT: "INT", syscall.SIGTERM: "TERM"}
 	if name, ok := names[sig]; ok {
@@ -53,16 +55,17 @@ func (m *Manager) signal(ctx context.Context, sig os.Signal) {
 	})
 }
 
-// change makes the held lock's times those of new parameters.
+// change tells the servers the times of new parameters, by which they then judge the lock. A manager
+// that only asks for the lock asks anew.
 func (m *Manager) change(ctx context.Context) {
 	if m.lock == nil || m.state.lost { // a kill end that runs is not moved
 		if m.state.Pkg == StandBy && m.state.phase == "" && m.paused == nil {
-			m.perform(ctx, doSeek) // with the new times
+			m.carryOut(ctx, doSeek) // with the new times
 		}
 		return
 	}
 	l, times := m.lock, m.params.times()
-	m.post(ctx, slotChange, func(ctx context.Context) (event, bool) {
+	m.postWhen(ctx, slotChange, func(ctx context.Context) (event, bool) {
 		if err := l.Change(ctx, times); err != nil && ctx.Err() == nil {
 			m.Say.Error("the lock servers do not know the new parameters: " + err.Error())
 		}

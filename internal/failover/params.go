@@ -50,7 +50,7 @@ func (p Params) killGrace() time.Duration { return min(2*time.Second, p.StopTime
 // turn is how often the loop must turn for its lock to be renewed.
 func (p Params) turn() time.Duration { return min(p.Pace, p.Timeout/3) / 2 }
 
-// Warnings are what makes little sense, but is done: old scripts come as they are.
+// Warnings are what makes little sense in the parameters, but is obeyed: old scripts come as they are.
 func (p Params) Warnings() []string {
 	var w []string
 	if p.Pace > p.Timeout {

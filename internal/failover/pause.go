@@ -4,10 +4,10 @@ import (
 	"context"
 )
 
-// A pause is asked for by [Manager.Pause].
+// A pause is what [Manager.Pause] asks the loop for: that one begins, or ends.
 type pause struct {
 	begin bool
-	ready chan struct{}
+	ready chan struct{} // closed when nothing is being done any more
 }
 
 // Pause waits until nothing is being done about the package, in a state that another program can
@@ -43,7 +43,7 @@ func (m *Manager) Pause(ctx context.Context) (resume func(), ok bool) {
 // Ended is closed when Run has returned.
 func (m *Manager) Ended() <-chan struct{} { return m.ended }
 
-// pause begins or ends a pause.
+// pause does as p says. A pause that was in force before ends in any case.
 func (m *Manager) pause(ctx context.Context, p pause) {
 	if m.paused != nil {
 		m.mu.Lock()
@@ -51,7 +51,7 @@ func (m *Manager) pause(ctx context.Context, p pause) {
 		m.mu.Unlock()
 		m.paused = nil
 		if m.state.Pkg == StandBy && m.state.phase == "" {
-			m.perform(ctx, doSeek)
+			m.carryOut(ctx, doSeek)
 		}
 	}
 	if !p.begin {
@@ -66,7 +66,8 @@ func (m *Manager) pause(ctx context.Context, p pause) {
 	}
 }
 
-// tryPause tells who waits for a pause that there is one.
+// tryPause tells who asked for a pause that it is in force, if nothing is being done now. The loop
+// calls it at every turn.
 func (m *Manager) tryPause() {
 	if m.paused == nil || isClosed(m.paused.ready) || m.busy.Load() > 0 {
 		return
@@ -83,7 +84,7 @@ func (m *Manager) tryPause() {
 	}
 }
 
-// passGate waits while the manager is paused; false where ctx ends.
+// passGate waits while the manager is paused, and says whether ctx is still good.
 func (m *Manager) passGate(ctx context.Context) bool {
 	m.mu.Lock()
 	gate := m.gate

@@ -9,25 +9,38 @@ import (
 	"backtowork/internal/lease"
 )
 
-// post runs wait in a goroutine, with the slot's earlier use cancelled, and posts the event
+// The loop never waits for what it began. Who waits instead, and what comes of it:
+//
+//	carryOut            begins what the machine asked for
+//	postWhen            runs a wait in a goroutine, whose event then comes to the loop's inbox
+//	postLockWhen        the same, where a lock comes with the event
+//	queueAction         the same, for what kills or runs scripts: one at a time
+//	queueScript         queues one script: its start, stop or status, with all that must come before
+//	runScript           runs a script and waits for its end, within a goroutine of those
+//	runScriptPatiently  does so again for as long as the script cannot be run at all
+//	launchScript        starts a script in a goroutine of its own: that alone may hang, on a bad disk
+
+// postWhen runs wait in a goroutine, with the slot's earlier use cancelled, and posts the event
 // that it returns, if it returns one.
-func (m *Manager) post(ctx context.Context, s slot, wait func(context.Context) (event, bool)) {
-	m.send(ctx, s, func(ctx context.Context) (posted, bool) {
+func (m *Manager) postWhen(ctx context.Context, s slot, wait func(context.Context) (event, bool)) {
+	m.postLockWhen(ctx, s, func(ctx context.Context) (posted, bool) {
 		e, ok := wait(ctx)
 		return posted{event: e}, ok
 	})
 }
 
-func (m *Manager) send(ctx context.Context, s slot, wait func(context.Context) (posted, bool)) {
+// postLockWhen is postWhen for a wait that brings a lock, or the error that ends the manager. One
+// that comes when the loop has ended is given back.
+func (m *Manager) postLockWhen(ctx context.Context, s slot, wait func(context.Context) (posted, bool)) {
 	m.cancel(s)
-	run, all := m.runs[s], ctx
-	ctx, m.stops[s] = context.WithCancel(ctx)
+	use, all := m.uses[s], ctx
+	ctx, m.cancels[s] = context.WithCancel(ctx)
 	m.tasks.Go(func() {
 		p, ok := wait(ctx)
 		if !ok {
 			return
 		}
-		p.slot, p.run = s, run
+		p.slot, p.use = s, use
 		select {
 		case m.inbox <- p:
 		case <-all.Done():
@@ -36,12 +49,13 @@ func (m *Manager) send(ctx context.Context, s slot, wait func(context.Context) (
 	})
 }
 
-// act is post for what runs scripts: one at a time. It begins when what was there before has
-// been killed, unless it is what kills.
-func (m *Manager) act(ctx context.Context, kills bool, wait func(context.Context) (event, bool)) {
+// queueAction is postWhen for what runs scripts or kills the package, in slotAction. What was there
+// before is cancelled, and must have ended before wait begins: two scripts of one package must
+// not run at once. Only what kills all of them (kills) does not wait for that.
+func (m *Manager) queueAction(ctx context.Context, kills bool, wait func(context.Context) (event, bool)) {
 	before, done := m.acting, make(chan struct{})
 	m.acting = done
-	m.post(ctx, slotAction, func(ctx context.Context) (event, bool) {
+	m.postWhen(ctx, slotAction, func(ctx context.Context) (event, bool) {
 		defer close(done)
 		if !kills && before != nil {
 			<-before
@@ -50,17 +64,17 @@ func (m *Manager) act(ctx context.Context, kills bool, wait func(context.Context
 	})
 }
 
-// cancel ends the slot's use: nothing that it posts counts any more.
+// cancel ends the slot's use: it is told to give up, and what it posts all the same is discarded.
 func (m *Manager) cancel(s slot) {
-	m.runs[s]++
-	if stop := m.stops[s]; stop != nil {
+	m.uses[s]++
+	if stop := m.cancels[s]; stop != nil {
 		stop()
 	}
 }
 
-// after posts e in d of package time.
+// after posts an event of that kind when d is over.
 func (m *Manager) after(ctx context.Context, s slot, d time.Duration, kind eventKind) {
-	m.post(ctx, s, func(ctx context.Context) (event, bool) {
+	m.postWhen(ctx, s, func(ctx context.Context) (event, bool) {
 		return event{kind: kind}, sleep(ctx, d)
 	})
 }
@@ -77,8 +91,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// perform does one thing that the machine asked for.
-func (m *Manager) perform(ctx context.Context, d do) {
+// carryOut begins one thing that the machine asked for, and waits for nothing.
+func (m *Manager) carryOut(ctx context.Context, d do) {
 	switch d {
 	case doSeek:
 		m.seek(ctx)
@@ -90,7 +104,7 @@ func (m *Manager) perform(ctx context.Context, d do) {
 		m.watch(ctx, m.params.Pace-time.Since(m.began))
 	case doStart:
 		m.killFirst = m.state.adopts
-		m.run(ctx, "start", 0, m.params.StartTimeout, evStarted, evStartTimeout)
+		m.queueScript(ctx, "start", 0, m.params.StartTimeout, evStarted, evStartTimeout)
 	case doSettle:
 		m.unsettled, m.unseen = true, true
 		m.settled(ctx)
@@ -120,12 +134,12 @@ func (m *Manager) perform(ctx context.Context, d do) {
 	}
 }
 
-// seek asks for the lock, once what an earlier question brought has been given back: it is the
-// same session's, and its release would free the lock that is had by then.
+// seek asks for the lock. It first waits until a lock that an earlier seek brought was taken or given
+// back: both are this session's, and that release would free the lock that is had by then.
 func (m *Manager) seek(ctx context.Context) {
 	p, before, settled := m.params, m.asked, make(chan struct{})
 	m.asked = settled
-	m.send(ctx, slotSeek, func(ctx context.Context) (posted, bool) {
+	m.postLockWhen(ctx, slotSeek, func(ctx context.Context) (posted, bool) {
 		if before != nil {
 			<-before
 		}
@@ -142,14 +156,13 @@ func (m *Manager) seek(ctx context.Context) {
 	})
 }
 
-// resume asks for the lock of an earlier manager. What that had begun is killed at once, and nothing else
-// begins before that is done, whether the lock is had or not: a start that nobody waits for would go on
-// beside the stop.
+// resume asks for the lock of an earlier manager. Meanwhile it kills the scripts which that had begun, and
+// waits for this in any case: a start that nobody waits for would go on beside the stop.
 func (m *Manager) resume(ctx context.Context) {
 	starting := m.From.Doing == Unknown || m.From.Doing == Starting
 	killed := make(chan error, 1)
 	go func() { killed <- m.Scripts.KillUnfinished(starting) }()
-	m.send(ctx, slotSeek, func(ctx context.Context) (posted, bool) {
+	m.postLockWhen(ctx, slotSeek, func(ctx context.Context) (posted, bool) {
 		l := m.Locker.Resume(ctx, m.Package, m.params.Pace)
 		if ctx.Err() != nil {
 			return posted{}, false
@@ -165,13 +178,13 @@ func (m *Manager) resume(ctx context.Context) {
 	})
 }
 
-// clear kills what is left of an earlier run, and asks whether that is all: what is no process, a flag or a mount,
-// nothing kills, and another node may have the package.
+// clear kills what is left of an earlier run, and then asks for the status: a mount or a flag on a disk is no
+// process and cannot be killed, but may mean that the package is up here while another node has it.
 func (m *Manager) clear(ctx context.Context) {
 	grace, limit := m.params.killGrace(), m.params.Timeout
 	again := m.cleared
 	m.cleared = true
-	m.act(ctx, true, func(ctx context.Context) (event, bool) {
+	m.queueAction(ctx, true, func(ctx context.Context) (event, bool) {
 		if again && !sleep(ctx, m.params.Pace) {
 			return event{}, false
 		}
@@ -185,8 +198,8 @@ func (m *Manager) clear(ctx context.Context) {
 	})
 }
 
-// alarm is for a package that cannot be shown to be down here: the host is reset, if that was
-// asked for; else the lock is blocked, for as long as there is a lock.
+// alarm keeps other nodes from a package that cannot be shown to be down here: it resets this host,
+// if the parameters say so; else it blocks the lock, if that is not lost already.
 func (m *Manager) alarm(ctx context.Context) {
 	if m.params.SelfFence && m.Reset != nil {
 		m.Say.Info("self_fence=reboot: resetting this host now.")
@@ -198,7 +211,7 @@ func (m *Manager) alarm(ctx context.Context) {
 	m.alarmed = true
 	l, why := m.lock, strings.ReplaceAll(m.why, "\n", "; ")
 	m.Notes.Put("blocked", why+"\n")
-	m.post(ctx, slotBlock, func(ctx context.Context) (event, bool) {
+	m.postWhen(ctx, slotBlock, func(ctx context.Context) (event, bool) {
 		if err := l.Block(ctx, why); err != nil && ctx.Err() == nil {
 			m.Say.Error("the lock servers do not know that the lock is blocked: " + err.Error())
 		}
@@ -216,15 +229,16 @@ func (m *Manager) killTime() lease.Time {
 // settled tells the servers that the package has begun here.
 func (m *Manager) settled(ctx context.Context) {
 	l := m.lock
-	m.post(ctx, slotSettled, func(ctx context.Context) (event, bool) {
+	m.postWhen(ctx, slotSettled, func(ctx context.Context) (event, bool) {
 		_ = l.Settled(ctx) // else those nodes stay named, which costs a fence at most
 		return event{}, false
 	})
 }
 
+// armKillEnd posts evKillTime when the kill time has come.
 func (m *Manager) armKillEnd(ctx context.Context) {
 	at := m.killTime()
-	m.post(ctx, slotKillEnd, func(ctx context.Context) (event, bool) {
+	m.postWhen(ctx, slotKillEnd, func(ctx context.Context) (event, bool) {
 		due := make(chan struct{})
 		defer lease.At(m.Clock, at, func() { close(due) })()
 		select {
@@ -236,22 +250,22 @@ func (m *Manager) armKillEnd(ctx context.Context) {
 	})
 }
 
-// reaped is how long it may take until the parent of what was killed has taken note: for kill -0, and a
-// status that uses it, it is there till then.
+// reaped is how long the parent of a killed process may take to wait for it. Until then kill -0, and a
+// status script that uses it, find the process there.
 const reaped = 300 * time.Millisecond
 
-// check kills, in wait, whatever is left of the package, and asks for its status. Where the
-// lock is lost that is over by the kill end; a status asked for after it has its time. A package that is
-// up though nothing of it is left is asked twice.
+// check waits for wait, kills whatever is left of the package, and asks for its status. Where the lock is
+// lost, the status must answer by the kill end; one that is asked for later has all its time. A status
+// that says up though nothing of the package is alive is asked once more, see reaped.
 func (m *Manager) check(ctx context.Context, wait time.Duration) {
 	grace, limit, lost := m.params.killGrace()/2, m.params.Timeout, m.state.lost
 	spare, letGo := !m.params.KillLeftovers && !lost, m.params.ReleaseAfterFailure && !m.params.SelfFence
 	_, kill := m.lock.Ends()
-	m.act(ctx, true, func(ctx context.Context) (event, bool) {
+	m.queueAction(ctx, true, func(ctx context.Context) (event, bool) {
 		if !sleep(ctx, wait) {
 			return event{}, false
 		}
-		alive := m.what(ctx, spare, grace)
+		alive := m.killUnlessSpared(ctx, spare, grace)
 		within := func() time.Duration {
 			if left := kill.Left(m.Clock.Now()); lost && left > 0 {
 				return min(limit, left)
@@ -264,22 +278,22 @@ func (m *Manager) check(ctx context.Context, wait time.Duration) {
 		}
 		if ok && alive == "" { // the status itself may have left something
 			if left, err := m.Scripts.Alive(); left != "" || err != nil {
-				alive = m.what(ctx, spare, 0)
+				alive = m.killUnlessSpared(ctx, spare, 0)
 			}
 		}
 		return event{kind: evChecked, code: code, alive: alive, letGo: letGo}, ok
 	})
 }
 
-// noteLimit is how long a release waits for the state files: a disk that hangs must not keep
-// the lock.
+// noteLimit is how long a release waits until the state files are written: a disk that hangs must
+// not keep the lock.
 const noteLimit = time.Second
 
-// release tells the servers, for as long as it takes: the lock is renewed till then. The role
-// on the disk is stand-by before another node can be active.
+// release gives the lock back, and renews it until the servers have taken note, however long that
+// takes. The state files are written first: no two nodes' files are to say active at once.
 func (m *Manager) release(ctx context.Context) {
 	l, lost, blocked := m.lock, m.state.lost, m.alarmed
-	m.post(ctx, slotRelease, func(ctx context.Context) (event, bool) {
+	m.postWhen(ctx, slotRelease, func(ctx context.Context) (event, bool) {
 		if lost { // who watches is to know that before a disk that is slow
 			l.Done()
 		}
@@ -293,7 +307,7 @@ func (m *Manager) release(ctx context.Context) {
 	})
 }
 
-// syncNotes waits until the state files are written, for a moment.
+// syncNotes waits until the state files are written, but no longer than noteLimit.
 func (m *Manager) syncNotes(ctx context.Context) {
 	written := make(chan struct{})
 	go func() {
@@ -311,8 +325,8 @@ func (m *Manager) syncNotes(ctx context.Context) {
 	}
 }
 
-// rest is the time before this node asks for the lock again: pace, and after failures of the
-// package itself twice as long each time, up to a minute.
+// rest forgets the lock, and has this node ask for it again after a pause: pace, and after failures
+// of the package itself twice as long each time, up to a minute.
 func (m *Manager) rest(ctx context.Context) {
 	m.cancel(slotLost)
 	m.cancel(slotKillEnd)

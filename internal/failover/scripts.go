@@ -11,16 +11,16 @@ import (
 // scriptGrace is how long a script that is killed may take to end by itself.
 const scriptGrace = 500 * time.Millisecond
 
-// A launched is what came of starting an action.
+// A launched is what came of launchScript: an action that runs, or why there is none.
 type launched struct {
 	action Action
 	err    error
 }
 
-// script runs an action of the package script, at most for limit. It returns its exit status,
-// hangs where it had to be killed, or notRun. ok is false where ctx ended it. Starting it may hang too,
-// on a disk that does: then what it starts in the end is killed at once.
-func (m *Manager) script(ctx context.Context, action string, limit time.Duration) (code int, ok bool) {
+// runScript runs an action of the package script and waits for its end, at most for limit. code is its exit
+// status, hangs where it had to be killed, or notRun. ok is false where ctx ended it. The launch may hang too,
+// on a disk that does; it counts as hangs, and what it starts in the end is killed at once.
+func (m *Manager) runScript(ctx context.Context, action string, limit time.Duration) (code int, ok bool) {
 	if ctx.Err() != nil {
 		return 0, false
 	}
@@ -28,7 +28,7 @@ func (m *Manager) script(ctx context.Context, action string, limit time.Duration
 	defer m.busy.Add(-1)
 	over := time.NewTimer(limit)
 	defer over.Stop()
-	begun := m.launch(ctx, action)
+	begun := m.launchScript(ctx, action)
 	var a Action
 	select {
 	case l := <-begun:
@@ -59,7 +59,8 @@ func (m *Manager) script(ctx context.Context, action string, limit time.Duration
 	}
 }
 
-// statusAfter is what an action that has ended ended with.
+// statusAfter is the exit status of an action that has ended; notRun, and the reason told, where
+// the script turned out not to have run.
 func (m *Manager) statusAfter(action string, a Action) int {
 	code := a.Status()
 	if code >= 0 {
@@ -77,7 +78,8 @@ func (m *Manager) statusAfter(action string, a Action) int {
 
 var errNotRun = errors.New("it says nothing of itself")
 
-// couldNotRun tells why a script could not be run, once until one can (nil).
+// couldNotRun tells why a script could not be run, but no reason twice in a row. A nil err says that
+// one could.
 func (m *Manager) couldNotRun(action string, err error) {
 	m.mu.Lock()
 	was := m.notRunFor
@@ -92,14 +94,15 @@ func (m *Manager) couldNotRun(action string, err error) {
 	}
 }
 
-// persist is script, tried again while the script cannot be run, for limit in all. A start is not: it has
-// begun nothing, and another node may be able to.
-func (m *Manager) persist(ctx context.Context, action string, pace, limit time.Duration) (code int, ok bool) {
+// runScriptPatiently is runScript, tried again for as long as the script cannot be run, for limit in all:
+// a host may be short of memory for a moment. A start is tried once: nothing has begun here yet, and another
+// node may be able to run it.
+func (m *Manager) runScriptPatiently(ctx context.Context, action string, pace, limit time.Duration) (code int, ok bool) {
 	for end := time.Now().Add(limit); ; {
 		if action == "status" && !m.passGate(ctx) {
 			return 0, false
 		}
-		code, ok = m.script(ctx, action, limit)
+		code, ok = m.runScript(ctx, action, limit)
 		rest := time.Until(end)
 		if !ok || code != notRun || action == "start" || rest <= 0 {
 			return code, ok
@@ -110,8 +113,8 @@ func (m *Manager) persist(ctx context.Context, action string, pace, limit time.D
 	}
 }
 
-// launch starts an action in a goroutine of its own.
-func (m *Manager) launch(ctx context.Context, action string) <-chan launched {
+// launchScript starts an action in a goroutine of its own, and returns at once.
+func (m *Manager) launchScript(ctx context.Context, action string) <-chan launched {
 	begun, done := make(chan launched, 1), make(chan struct{})
 	m.mu.Lock()
 	m.launching = append(slices.DeleteFunc(m.launching, isClosed), done)
@@ -135,8 +138,8 @@ func discardAction(begun <-chan launched) {
 	}
 }
 
-// killAll kills whatever is left of the package, and returns what is alive for all that. Scripts
-// that are just being started are waited for, but not for long: the kill comes first.
+// killAll kills whatever is left of the package, and returns what is alive even so. A script that is just
+// being launched may begin after the kill: it is waited for, though not for long, and killed too.
 func (m *Manager) killAll(ctx context.Context, grace time.Duration) (alive string) {
 	m.mu.Lock()
 	m.launching = slices.DeleteFunc(m.launching, isClosed)
@@ -178,9 +181,10 @@ func isClosed[C chan struct{} | <-chan struct{}](c C) bool {
 	}
 }
 
-// run posts how an action ended: as ended with its code, or as hung. What a start left running
-// is made the service first.
-func (m *Manager) run(ctx context.Context, action string, wait, limit time.Duration, ended, hung eventKind) {
+// queueScript queues a script to begin after wait, and posts how it ended: the event ended with its exit
+// status, or hung. First it makes what a start left running the service, and kills what an earlier
+// manager may have left, where either is due.
+func (m *Manager) queueScript(ctx context.Context, action string, wait, limit time.Duration, ended, hung eventKind) {
 	settle, kill, grace, pace, l := m.unsettled, m.killFirst, m.params.killGrace(), m.params.Pace, m.lock
 	m.unsettled, m.killFirst = false, false
 	unseen := action == "status" && m.unseen && m.state.Pkg == Running
@@ -188,7 +192,7 @@ func (m *Manager) run(ctx context.Context, action string, wait, limit time.Durat
 	if settle {
 		m.busy.Add(1) // what is not the service yet would be killed by whoever goes on
 	}
-	m.act(ctx, false, func(ctx context.Context) (event, bool) {
+	m.queueAction(ctx, false, func(ctx context.Context) (event, bool) {
 		if settle {
 			if err := m.Scripts.Settle(); err != nil {
 				m.Say.Error(err.Error())
@@ -210,7 +214,7 @@ func (m *Manager) run(ctx context.Context, action string, wait, limit time.Durat
 		if end, _ := l.Ends(); action == "start" && end.Left(m.Clock.Now()) <= 0 {
 			return event{}, false // this process stood still: that the lock is lost is on its way
 		}
-		code, ok := m.persist(ctx, action, pace, limit)
+		code, ok := m.runScriptPatiently(ctx, action, pace, limit)
 		if unseen && code == up {
 			m.seeKillable()
 		}
@@ -224,31 +228,30 @@ func (m *Manager) run(ctx context.Context, action string, wait, limit time.Durat
 // NotKillable is said of a package that is up with nothing of it to be found (SAFETY.md rule 4).
 const NotKillable = "its status is up, and no process of it is to be found: nothing of this package can be killed here."
 
-// seeKillable says so, if there is nothing.
+// seeKillable warns where no process of the package is to be found.
 func (m *Manager) seeKillable() {
 	if alive, err := m.Scripts.Alive(); alive == "" && err == nil {
 		m.Say.Warning(NotKillable)
 	}
 }
 
-// watch asks for the status in d.
+// watch queues the status script, to begin in d.
 func (m *Manager) watch(ctx context.Context, d time.Duration) {
 	d = max(d, 0)
 	m.began = time.Now().Add(d)
-	m.run(ctx, "status", d, m.params.Timeout, evStatus, evStatusHangs)
+	m.queueScript(ctx, "status", d, m.params.Timeout, evStatus, evStatusHangs)
 }
 
-// stop runs the stop script, unless the kill end is so near that no script may start.
+// stop queues the stop script, unless the kill end is so near that no script may start.
 func (m *Manager) stop(ctx context.Context) {
 	if m.state.lost && m.killTime().Left(m.Clock.Now()) <= 0 {
 		return // evKillTime is on its way
 	}
-	m.run(ctx, "stop", 0, m.params.StopTimeout, evStopped, evStopTimeout)
+	m.queueScript(ctx, "stop", 0, m.params.StopTimeout, evStopped, evStopTimeout)
 }
 
-// what is alive of the package, after what is left was killed, unless it is to be spared
-// (kill_leftovers=no).
-func (m *Manager) what(ctx context.Context, spare bool, grace time.Duration) string {
+// killUnlessSpared is killAll; but what is to be spared (kill_leftovers=no) is only looked at.
+func (m *Manager) killUnlessSpared(ctx context.Context, spare bool, grace time.Duration) string {
 	if !spare {
 		return m.killAll(ctx, grace)
 	}
@@ -262,11 +265,12 @@ func (m *Manager) what(ctx context.Context, spare bool, grace time.Duration) str
 // killed is the exit status of a script that somebody killed.
 const killed = 128 + 9
 
-// statusOf asks for the status. One that was killed says nothing, and is asked again: the deadman
-// kills at the kill end whatever there is. So is one that could not be run: for a moment, perhaps.
+// statusOf runs the status script and waits for its answer. One that was killed has not answered, and is asked
+// again: at the kill end the deadman kills whatever there is, this script too. One that could not be
+// run is asked again as well, since it may be for a moment only.
 func (m *Manager) statusOf(ctx context.Context, limit time.Duration) (code int, ok bool) {
 	for range 3 {
-		if code, ok = m.script(ctx, "status", limit); code != killed && code != notRun {
+		if code, ok = m.runScript(ctx, "status", limit); code != killed && code != notRun {
 			break
 		}
 	}

@@ -2,9 +2,8 @@ package failover
 
 import "slices"
 
-// A Standing is what a start may have set up outside of the package's processes, and what is in
-// nobody's cgroup but systemd's: it is to be taken away by what it was set up with, whatever
-// the script says later.
+// A Standing is what a start may have set up that is no process in the package's cgroup. It is taken
+// away by the parameters that it was set up with, whatever the script says later.
 type Standing struct {
 	VIPs   []string `json:"vips,omitempty"`   // addresses
 	Mounts []string `json:"mounts,omitempty"` // mount points that may be unmounted by force
