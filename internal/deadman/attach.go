@@ -35,14 +35,15 @@ type Attached struct {
 	kill    func()
 }
 
-// Succeed makes l start a deadman in the place of that of at, which is ended only when the next has been told
-// all there is: it waits until that has let go, and a manager that is killed between the two leaves it to the next.
+// Succeed makes l start a new deadman in the place of that of at, which is dismissed when the new one was told
+// all there is. The new one acts when the old one has let go; so where the manager is killed between the
+// two, there is still one of them.
 func (l *Link) Succeed(at *Attached) {
 	l.Tell(at.Words)
 	l.instead = sync.OnceFunc(at.Dismiss)
 }
 
-// Dismiss ends the deadman of at; what runs is unguarded unless there is another.
+// Dismiss ends the deadman of at. What runs is watched by nobody then, unless there is another.
 func (at *Attached) Dismiss() {
 	var words []Word
 	for _, w := range at.Words { // as they are: what runs goes on
@@ -53,7 +54,7 @@ func (at *Attached) Dismiss() {
 	_ = at.conn.Close()
 }
 
-// Use makes l tell the deadman of at, which knows its packages.
+// Use makes l speak with the deadman of at, which knows the packages already.
 func (l *Link) Use(at *Attached) {
 	l.conn, l.kill, l.raw = at.conn, at.kill, at.raw
 	l.Tell(at.Words)

@@ -11,17 +11,17 @@ import (
 	"backtowork/internal/lease"
 )
 
-// Hands are what a deadman acts with. None of them may wait for anything, but Stop, which has a
-// goroutine of its own.
+// Hands are what a deadman acts with. None of them may wait for anything, but Stop and Revive, each of which
+// is called in a goroutine of its own.
 type Hands interface {
-	KillManager()                                         // that it watches, whatever it does
+	KillManager()                                         // kills the manager, whatever that is doing
 	Revive(packages []string) (io.ReadWriteCloser, error) // starts a manager that goes on with packages
-	Stop(ctx context.Context, w Word)                     // the stop ladder, by w.Kill
-	Kill(pkg string)                                      // all that is left of a package, at once
+	Stop(ctx context.Context, w Word)                     // climbs the stop ladder: nothing is left at w.Kill
+	Kill(pkg string)                                      // kills all that is left of a package, at once
 	Begin(pkg string)                                     // starts an ordinary manager
-	Heard(w Word)                                         // what the manager said of a package
-	Update(o Origin)                                      // it has other parameters
-	LetGo(pkg string, free bool)                          // another may act on it; free says that nothing of it runs
+	Heard(w Word)                                         // is told what the manager said of a package
+	Update(o Origin)                                      // is told that a package has other parameters
+	LetGo(pkg string, free bool)                          // lets another act on a package; free: nothing of it runs
 }
 
 // A Deadman watches one manager.
@@ -34,17 +34,18 @@ type Deadman struct {
 
 	m       *machine
 	origins map[string]Origin
-	conn    *wire
+	conn    *wire // with the manager; nil or a stand-in where there is none
 	inbox   chan posted
 	done    chan string // packages that Stop has done with
 	ended   bool
 }
 
-// A posted is a message of the manager on conn, or what comes in its place; neither for its end.
+// A posted is what came of the connection conn: a message of the manager (q), a connection with a manager that
+// was started (begun), or with neither of them its end.
 type posted struct {
 	conn  *wire
 	q     *question
-	begun *wire // to a manager that was started
+	begun *wire
 }
 
 // Greet reads the hello of the manager that has started this process.
@@ -103,7 +104,7 @@ func (d *Deadman) Run(ctx context.Context, h *Hello, c *Conn) {
 	}
 }
 
-// attach reads what comes on conn from now on.
+// attach makes conn the connection with the manager, and begins to read it.
 func (d *Deadman) attach(ctx context.Context, conn *wire) {
 	d.conn = conn
 	go func() {
@@ -124,7 +125,7 @@ func (d *Deadman) attach(ctx context.Context, conn *wire) {
 	}()
 }
 
-// took handles what a manager said.
+// took handles what came of a connection. What comes of an earlier one than the present counts for nothing.
 func (d *Deadman) took(ctx context.Context, p posted) {
 	now := d.Clock.Now()
 	switch {
@@ -154,7 +155,7 @@ func (d *Deadman) took(ctx context.Context, p posted) {
 	}
 }
 
-// heard takes words of the manager.
+// heard puts the manager's words into the machine.
 func (d *Deadman) heard(words []Word) (deeds []deed) {
 	for _, w := range words {
 		if slices.Contains(d.m.managers(), w.Package) { // else it comes too late
@@ -165,7 +166,7 @@ func (d *Deadman) heard(words []Word) (deeds []deed) {
 	return deeds
 }
 
-// what there is to go on with.
+// what is the answer to a manager that goes on: what there is to go on with.
 func (d *Deadman) what() answer {
 	a := answer{Version: d.Version, PID: d.PID}
 	for _, name := range d.m.managers() {
@@ -227,7 +228,8 @@ func (d *Deadman) do(ctx context.Context, todo deed) {
 	}
 }
 
-// revive starts a manager, in a goroutine: that may hang on a disk that does.
+// revive starts a manager, in a goroutine: that may hang where the disk does. Until it is there, waits stands
+// for its connection, so that one that comes too late is known by it.
 func (d *Deadman) revive(ctx context.Context, packages []string) {
 	d.Say.Info(fmt.Sprintf("the manager has ended without a word: starting another for %s.", strings.Join(packages, ", ")))
 	waits := &wire{Closer: io.NopCloser(nil)}

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	answerLimit = 2 * time.Second  // then a deadman hangs, and is replaced
+	answerLimit = 2 * time.Second  // a deadman that has not answered by then hangs, and is replaced
 	spawnPause  = time.Second      // between two tries to start one
-	goneLimit   = 10 * time.Second // without any: then the packages are halted
+	goneLimit   = 10 * time.Second // when there was no deadman for so long the packages are halted
 )
 
 // A Spawn starts a deadman. kill ends it, for one that hangs.
@@ -30,13 +30,13 @@ type Link struct {
 	say   journal.Log
 	none  func() // is called once where there was no deadman for goneLimit
 
-	instead func() // is called when a deadman was told all there is
+	instead func() // is called when a new deadman was told all there is: ends the one before
 
 	mu    sync.Mutex
-	words map[string]Word
-	dirty map[string]bool
-	other []Origin      // that the deadman does not know yet
-	heard chan struct{} // closed, and made anew, when the deadman has heard all there was to say
+	words map[string]Word // the last of each package that has not ended
+	dirty map[string]bool // packages whose last word the deadman has not heard
+	other []Origin        // that the deadman does not know yet
+	heard chan struct{}   // closed, and made anew, when the deadman has heard all there was to say
 	wake  chan struct{}
 
 	conn   *wire
@@ -58,10 +58,10 @@ func NewLink(hello Hello, spawn Spawn, say journal.Log, none func()) *Link {
 	return l
 }
 
-// Open starts the deadman, so that it can be said at once if there can be none.
+// Open starts the deadman, before [Link.Run] would: where there can be none, the user hears so at once.
 func (l *Link) Open() error { return l.connect() }
 
-// Tell is what is to be said to the next deadman.
+// Tell makes words what the next deadman is told first. It is called before [Link.Run].
 func (l *Link) Tell(words map[string]Word) { maps.Copy(l.words, words) }
 
 // Close tells the deadman that there is nothing to watch. It is for a manager that does not come to [Link.Run].
@@ -80,7 +80,7 @@ func (l *Link) Close() {
 // ask asks one question. A deadman that does not answer is killed.
 func ask(w *wire, kill func(), q question) (answer, error) { return askAnd(w, kill, q, func() {}) }
 
-// askAnd is ask, and does sent once the question is on its way.
+// askAnd is ask, and calls sent when the question was sent.
 func askAnd(w *wire, kill func(), q question, sent func()) (answer, error) {
 	over := time.AfterFunc(answerLimit, func() {
 		kill()
@@ -135,7 +135,7 @@ func (l *Link) connect() error {
 	return nil
 }
 
-// Say tells the deadman soon. It does not wait.
+// Say has the deadman told soon, and does not wait for that.
 func (l *Link) Say(w Word) {
 	l.mu.Lock()
 	l.words[w.Package] = w
@@ -151,7 +151,7 @@ func (l *Link) wakeUp() {
 	}
 }
 
-// Update tells the deadman of other parameters of a package.
+// Update has the deadman told soon of other parameters of a package.
 func (l *Link) Update(o Origin) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,12 +164,12 @@ func (l *Link) Update(o Origin) {
 		}
 	}
 	l.other = append(l.other, o)
-	l.dirty[o.Package] = true // with the word that is its last when it is told
+	l.dirty[o.Package] = true // a word has to go with it: the last by then
 	l.wakeUp()
 }
 
-// Detach is the connection, for a program that takes the place of this one; nothing is said on it
-// any more. It is nil where there is no deadman now.
+// Detach gives up the connection with the deadman, to the program that takes the place of this one: nothing
+// more is said on it here. It is nil where there is no deadman now.
 func (l *Link) Detach(ctx context.Context) io.ReadWriteCloser {
 	to := make(chan io.ReadWriteCloser, 1)
 	select {
@@ -180,7 +180,7 @@ func (l *Link) Detach(ctx context.Context) io.ReadWriteCloser {
 	}
 }
 
-// Sure tells the deadman, and waits until it has heard it.
+// Sure tells the deadman w, and waits until it has heard that.
 func (l *Link) Sure(ctx context.Context, w Word) error {
 	l.Say(w)
 	return l.Settle(ctx, w.Package)
@@ -269,7 +269,7 @@ func (l *Link) serve(ctx context.Context) {
 	}
 }
 
-// tell says words and waits for the answer; it is false where there is none.
+// tell says words and waits for the answer. It is false where none came.
 func (l *Link) tell(conn *wire, kill func(), words []Word, answers <-chan answer, gone <-chan struct{}) bool {
 	l.mu.Lock()
 	other := l.other
@@ -303,7 +303,7 @@ func (l *Link) unsaid() (words []Word) {
 	return words
 }
 
-// said is that the deadman has heard words.
+// said takes note that the deadman has heard words.
 func (l *Link) said(words []Word) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -315,7 +315,7 @@ func (l *Link) said(words []Word) {
 			delete(l.words, w.Package)
 		}
 	}
-	for _, o := range l.other { // that came in between
+	for _, o := range l.other { // they came meanwhile
 		if _, ok := l.words[o.Package]; ok {
 			l.dirty[o.Package] = true
 		}

@@ -36,14 +36,14 @@ import (
 	"backtowork/internal/lease"
 )
 
-// A Phase is how it stands with a package.
+// A Phase is how it stands with a package, by its manager's word.
 type Phase string
 
 // The phases that a manager tells of.
 const (
 	Free     Phase = "free"     // nothing of it runs under this manager's lock
-	Held     Phase = "held"     // it has the lock until End, if it hears nothing of the servers
-	Stopping Phase = "stopping" // the lock is lost: nothing is left at Kill
+	Held     Phase = "held"     // the manager has the lock: until End, if it hears nothing from the servers
+	Stopping Phase = "stopping" // the lock is lost: nothing of the package may be left at Kill
 )
 
 // A Word is what a manager says of one package.
@@ -53,40 +53,40 @@ type Word struct {
 	Doing   string        `json:"doing,omitempty"` // the package's state, for who goes on with it
 	Term    uint64        `json:"term,omitempty"`
 	Prev    string        `json:"previous,omitempty"` // the node that had the lock before
-	Session string        `json:"session,omitempty"`  // that has the lock
+	Session string        `json:"session,omitempty"`  // which has the lock
 	End     lease.Time    `json:"end,omitzero"`       // L
 	Kill    lease.Time    `json:"kill,omitzero"`      // K
 	Timeout time.Duration `json:"timeout,omitempty"`  // T: L counts from when the last renewal was sent
 	Stop    time.Duration `json:"stop,omitempty"`     // S
 	Every   time.Duration `json:"every,omitempty"`    // how often the manager says something
-	Over    bool          `json:"over,omitempty"`     // the manager has ended with it: nothing is to be done any more
+	Over    bool          `json:"over,omitempty"`     // the manager is done with the package: it need not be watched any more
 }
 
 const (
 	patience  = 300 * time.Millisecond  // after L, until a silent manager is killed
 	reviveFor = 1500 * time.Millisecond // how long a manager may take to come back
-	maxRevive = 3                       // managers in a row that end in a moment
-	steady    = 10 * time.Second        // a manager that lived as long was well
+	maxRevive = 3                       // so many managers in a row may end before steady
+	steady    = 10 * time.Second        // a manager that lived as long was well: the row is over
 )
 
-// A manager is how it stands with the manager.
+// A manager is whether there is one, as far as the deadman knows.
 type manager string
 
 const (
 	here     manager = "here"
 	reviving manager = "reviving" // another is being started
-	nobody   manager = "nobody"
+	nobody   manager = "nobody"   // it is about to be killed, or no other will come
 )
 
-// A duty is one package.
+// A duty is a package that the deadman watches or stops.
 type duty struct {
 	Word
-	heard  lease.Time
-	mine   bool // the deadman stops it
-	killed bool // what was left at its kill end
+	heard  lease.Time // when the manager last said something of it
+	mine   bool       // the deadman stops it
+	killed bool       // what was left of it at its kill end was killed
 }
 
-// A deed is something to do.
+// A deed is something that the machine wants done.
 type deed struct {
 	do      string
 	pkg     string
@@ -100,18 +100,18 @@ const (
 	revive      = "revive"         // start a manager that goes on with revives
 	stop        = "stop"           // the package, by its kill end
 	kill        = "kill"           // all that is left of it, now
-	begin       = "begin"          // an ordinary manager for the package
+	begin       = "begin"          // start an ordinary manager, which stands by for the package
 	letGo       = "let go"         // of the package: another may act on it
 	end         = "end"            // of this process
-	unguarded   = "nobody is left" // no manager can be started
+	unguarded   = "nobody is left" // tell that no manager can be started
 )
 
 // A machine is all that the deadman knows.
 type machine struct {
 	manager manager
 	since   lease.Time // reviving since, or here since
-	tries   int
-	over    bool // no manager will come back
+	tries   int        // how many managers in a row were started, see maxRevive
+	over    bool       // no manager will come back
 	duties  map[string]*duty
 }
 
@@ -123,7 +123,8 @@ func newMachine(now lease.Time, packages []string) *machine {
 	return m
 }
 
-// said takes a manager's word. One about a package that the deadman stops itself comes too late.
+// said takes in a manager's word. A word about a package that the deadman stops itself comes too late, and
+// counts for nothing.
 func (m *machine) said(w Word, now lease.Time) (deeds []deed) {
 	d := m.duties[w.Package]
 	if d == nil || d.mine || m.manager != here {
@@ -141,7 +142,8 @@ func (m *machine) said(w Word, now lease.Time) (deeds []deed) {
 	return nil
 }
 
-// gone is that the manager has ended, or broken the connection.
+// gone takes in that the manager has ended, or that its connection broke: another is started for what is
+// not to be stopped at once.
 func (m *machine) gone(now lease.Time) []deed {
 	if m.over {
 		return nil
@@ -152,7 +154,7 @@ func (m *machine) gone(now lease.Time) []deed {
 	switch {
 	case m.manager != reviving:
 		m.manager, m.since = reviving, now
-	case now.Longest(m.since) >= reviveFor: // of all tries: due gives up
+	case now.Longest(m.since) >= reviveFor: // since the first of these tries: due gives up
 		return nil
 	}
 	deeds := m.takeEnded(now)
@@ -168,8 +170,8 @@ func (m *machine) gone(now lease.Time) []deed {
 	return append(deeds, deed{do: revive, revives: names})
 }
 
-// back is that a manager has come to take the place of the earlier one. What that one left unsaid
-// is not held against it.
+// back takes in that a manager has come in the place of the earlier one. It has as long as any to say
+// something: that the earlier one was silent is not its fault.
 func (m *machine) back(now lease.Time) {
 	m.manager, m.since = here, now
 	for _, d := range m.duties {
@@ -177,7 +179,7 @@ func (m *machine) back(now lease.Time) {
 	}
 }
 
-// managers is the packages that a manager is to go on with.
+// managers is the packages of the manager: all but those that the deadman stops.
 func (m *machine) managers() []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(m.duties)) {
@@ -188,7 +190,7 @@ func (m *machine) managers() []string {
 	return names
 }
 
-// giveUp is that no manager can be had: what is held is stopped.
+// giveUp waits for no manager any more: the deadman stops all that runs, and lets go of the rest.
 func (m *machine) giveUp() (deeds []deed) {
 	m.manager, m.over = nobody, true
 	deeds = append(deeds, deed{do: unguarded})
@@ -198,7 +200,7 @@ func (m *machine) giveUp() (deeds []deed) {
 	return append(deeds, m.atEnd()...)
 }
 
-// take makes the deadman act on a package; one of which nothing runs it only lets go of.
+// take makes the deadman stop a package. One that is free has nothing to stop: it lets go of that.
 func (m *machine) take(name string) []deed {
 	d := m.duties[name]
 	if d.Phase == Free {
@@ -228,8 +230,8 @@ func (m *machine) due(now lease.Time) (deeds []deed) {
 	return deeds
 }
 
-// silent is a manager that should have said before now that a lock was renewed, or lost, or that
-// a package is down.
+// silent finds a manager that should have said by now that a lock was renewed, or lost, or that a package
+// is down. It is killed, and the deadman stops those packages that were held.
 func (m *machine) silent(now lease.Time) (deeds []deed) {
 	hangs := false
 	for _, name := range m.managers() {
@@ -249,7 +251,7 @@ func (m *machine) silent(now lease.Time) (deeds []deed) {
 	return deeds
 }
 
-// wanted is until when the manager is to say something; ok is false where it may be silent.
+// wanted is when the manager must have said something new at the latest; ok is false where it may be silent.
 func (d *duty) wanted() (at lease.Time, ok bool) {
 	switch d.Phase {
 	case Held:
@@ -261,7 +263,8 @@ func (d *duty) wanted() (at lease.Time, ok bool) {
 	return at, false
 }
 
-// late is a manager that does not come back in time.
+// late gives up a manager that was started and does not come back in time. Until then it has the deadman
+// stop the packages that cannot wait for it.
 func (m *machine) late(now lease.Time) (deeds []deed) {
 	if now.Longest(m.since) >= reviveFor {
 		return append([]deed{{do: killManager}}, m.giveUp()...)
@@ -273,7 +276,7 @@ func (m *machine) late(now lease.Time) (deeds []deed) {
 	return deeds
 }
 
-// takeEnded makes the deadman act on what nobody may go on with: its lease is over.
+// takeEnded makes the deadman stop the packages whose lease is over: no manager may go on with those.
 func (m *machine) takeEnded(now lease.Time) (deeds []deed) {
 	for _, name := range m.managers() {
 		if d := m.duties[name]; d.Phase == Held && d.End.Left(now) <= 0 {
@@ -283,7 +286,8 @@ func (m *machine) takeEnded(now lease.Time) (deeds []deed) {
 	return deeds
 }
 
-// stopped is that the deadman has done with a package: a manager of its own stands by for it.
+// stopped takes in that the deadman has stopped a package and lets go of it. An ordinary manager is started
+// that stands by for it, unless the package was being halted.
 func (m *machine) stopped(name string) []deed {
 	d := m.duties[name]
 	if d == nil || !d.mine {
@@ -297,6 +301,7 @@ func (m *machine) stopped(name string) []deed {
 	return append(deeds, m.atEnd()...)
 }
 
+// atEnd ends the process when there is no package left.
 func (m *machine) atEnd() []deed {
 	if len(m.duties) == 0 {
 		return []deed{{do: end}}

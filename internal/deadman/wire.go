@@ -15,14 +15,13 @@ type Hello struct {
 	Packages []Origin `json:"packages,omitempty"`
 }
 
-// An Origin is a package, what is in the environment of all its processes, the cgroup that they are in, others that
-// some may be in yet, and its parameters, which mean nothing here.
+// An Origin is what one must know of a package to find its processes, and to stop it.
 type Origin struct {
 	Package string          `json:"package"`
-	Mark    string          `json:"mark"`
-	Cgroup  string          `json:"cgroup,omitempty"`
-	Also    []string        `json:"also,omitempty"`
-	Params  json.RawMessage `json:"params,omitempty"`
+	Mark    string          `json:"mark"`             // in the environment of all its processes
+	Cgroup  string          `json:"cgroup,omitempty"` // that they are in
+	Also    []string        `json:"also,omitempty"`   // cgroups that some may be in yet
+	Params  json.RawMessage `json:"params,omitempty"` // its parameters, which mean nothing here
 }
 
 // A question is a message of the manager: a hello, or words, and what of its packages changed.

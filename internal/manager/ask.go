@@ -17,9 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Request is what a user asks of a manager, of one package of those that it may run. It goes
-// over a socket, since a request must do on a disk that is full, read-only, or hangs, and must leave nothing
-// behind where it fails.
+// A Request is what a user asks of a manager about one of its packages. It goes over a socket: it must get
+// through where the disk is full, read-only, or hangs, and leave nothing behind where it fails.
 type Request struct {
 	What string `json:"what"`
 	Text string `json:"text,omitempty"`
@@ -30,7 +29,7 @@ const (
 	Halt    = "halt"
 	Unblock = string(failover.Look)
 	Clear   = string(failover.Forget)
-	Upgrade = "upgrade" // Text is the program to become; an answer says why not
+	Upgrade = "upgrade" // Text is the path of the program to become; there is an answer only where that failed
 	State   = "state"
 )
 
@@ -38,9 +37,9 @@ const (
 type Answer struct {
 	Error   string `json:"error,omitempty"` // why not
 	Version string `json:"version"`         // of its program
-	Node    string `json:"node"`            // that it goes by
+	Node    string `json:"node"`            // this host's name, as the manager knows it
 	Doing   string `json:"doing"`           // the state of the package
-	Run     string `json:"run,omitempty"`   // differs for each program that a process becomes: what one heard the next may not have
+	Run     string `json:"run,omitempty"`   // a new one for each program that a process becomes: what the one was asked the next may not know
 }
 
 // ErrNobody is why a request was not answered: there is no manager now, or it ended before it answered.
@@ -48,8 +47,8 @@ var ErrNobody = errors.New("no manager answers")
 
 const askFile = "ask"
 
-// listen listens for requests about the package whose directory is dir. Where that cannot be written
-// the socket has a name that stands on no disk.
+// listen listens for requests about the package whose directory is dir. Where no socket can be made in
+// there, it has a name that stands on no disk instead.
 func listen(dir, home, name string) (net.Listener, error) {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -65,7 +64,7 @@ func listen(dir, home, name string) (net.Listener, error) {
 	return l, os.Chmod(filepath.Join(dir, askFile), 0o600)
 }
 
-// within is the path of the socket in the directory d: the kernel takes no long ones.
+// within is a path of the socket in the directory d that is always short: the kernel takes no long ones.
 func within(d *os.File) string { return fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), askFile) }
 
 // nowhere is the name of a package's socket that stands on no disk.
@@ -74,9 +73,10 @@ func nowhere(home, name string) string {
 	return "@back-to-work/" + hex.EncodeToString(sum[:16])
 }
 
-// askLimit is how long who asks may take to say what.
+// askLimit is how long a user's process may take to send its request.
 const askLimit = 5 * time.Second
 
+// serve answers requests until l is closed, each in a goroutine: one who is slow holds up nobody.
 func serve(l net.Listener, answer func(Request) Answer) {
 	for {
 		c, err := l.Accept()
@@ -112,8 +112,8 @@ func trusted(c net.Conn) bool {
 	return ok && err == nil
 }
 
-// Ask asks the package's manager on this node. The error is [ErrNobody] where nobody answered; an answer
-// that says why not is none.
+// Ask asks the package's manager on this node. The error is [ErrNobody] where nobody answered. An answer that
+// says why not is no error.
 func (h Home) Ask(ctx context.Context, name string, q Request) (a Answer, err error) {
 	c, err := h.dial(ctx, name)
 	if err != nil {

@@ -18,25 +18,26 @@ type DeadmanConfig struct {
 	Common
 	// Prepare makes this process one that nothing holds up. It is called before anything is opened.
 	Prepare func() error
-	// Careful is told when something begins to be done that may hang, and when all of it is over. A process
-	// that is begun on a disk that hangs stands still between fork and exec, and with it who collects garbage
-	// and would stop this process: so none may be collected meanwhile. It may be nil.
+	// Careful is told when something begins that may hang (true), and when all of it is over (false). A process
+	// that is started from a disk that hangs stands still between fork and exec. To collect garbage would mean to
+	// wait for it, with all of this process: so there must be none meanwhile. It may be nil.
 	Careful func(on bool)
 	// Revive starts a manager that goes on with packages, and returns what kills it.
 	Revive func(packages []string) (c io.ReadWriteCloser, kill func(), err error)
 	Begin  func(name string) error // starts an ordinary manager of a package
 	// Watchdog tells the hardware watchdog of this host; nil without one.
 	Watchdog Watchdog
-	// Seen is for simulations: it is told by what a package is about to be stopped. It may be nil.
+	// Seen is for simulations: it is told the word by which a package is about to be stopped, and may change
+	// it. It may be nil.
 	Seen func(w *deadman.Word)
 }
 
-// A deadmanProcess is the hands of a deadman.
+// A deadmanProcess is the [deadman.Hands] of a deadman: it does on this host what that decides.
 type deadmanProcess struct {
 	DeadmanConfig
 	packages map[string]*watched
 	first    func()         // kills the manager that it began with
-	acts     atomic.Int32   // stops, and processes that are being started
+	acts     atomic.Int32   // how many things are being done, see Careful
 	begins   sync.WaitGroup // what is to be done before this process ends
 
 	mu      sync.Mutex
@@ -61,7 +62,7 @@ type known struct {
 
 func (w *watched) standing() failover.Standing { return w.known.Load().lived.standing() }
 
-// learn makes what o says that which a package is stopped by.
+// learn takes in what o says of a package: it is stopped by that from now on.
 func (d *deadmanProcess) learn(w *watched, o deadman.Origin) error {
 	l := livedBy(o.Params)
 	if l == nil {
@@ -110,6 +111,7 @@ func (d *deadmanProcess) prepare(hello *deadman.Hello) error {
 	return nil
 }
 
+// open opens all that it takes to stop a package, and locks its directory as its deadman.
 func (d *deadmanProcess) open(o deadman.Origin) (err error) {
 	w := &watched{}
 	if err := d.learn(w, o); err != nil {
@@ -150,7 +152,7 @@ func (d *deadmanProcess) KillManager() {
 	d.first()
 }
 
-// beCareful is called before anything is done; done is to be called after it.
+// beCareful is called before anything is done that may hang, see Careful; done is to be called after it.
 func (d *deadmanProcess) beCareful() (done func()) {
 	d.acts.Add(1)
 	d.mu.Lock()
@@ -164,7 +166,7 @@ func (d *deadmanProcess) beCareful() (done func()) {
 	return func() { d.acts.Add(-1) }
 }
 
-// relax ends the care, when a manager speaks and nothing is being done.
+// relax ends the care if nothing is being done any more. It is called when a manager has spoken: all is well.
 func (d *deadmanProcess) relax() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -255,7 +257,7 @@ func (d *deadmanProcess) answer(pkg string) func(Request) Answer {
 	}
 }
 
-// free writes that there is nothing to go on with.
+// free writes into the record that nothing of the package is left to go on with.
 func (d *deadmanProcess) free(p *watched, of *notes.Dir) {
 	o := p.known.Load().Origin
 	r := Record{
@@ -297,8 +299,8 @@ func (d *deadmanProcess) Kill(pkg string) {
 	}()
 }
 
-// killLimit is how long it takes at the most to kill all, where a look does not hang: a second until what was killed
-// is gone, and what is done natively.
+// killLimit is how long Kill takes at the most where nothing hangs: a second until what was killed is gone, and the
+// time in which addresses and mounts are taken away.
 const killLimit = 3 * time.Second
 
 // Update takes up other parameters of a package.
@@ -322,7 +324,7 @@ func (d *deadmanProcess) LetGo(pkg string, free bool) {
 		return
 	}
 	d.Watchdog.Clear(pkg)
-	d.begins.Go(func() { // else the kill end of another package might come meanwhile
+	d.begins.Go(func() { // not waited for: the kill end of another package may come meanwhile
 		d.Watchdog.Flush(time.Second)
 		letGo()
 	})

@@ -17,24 +17,24 @@ import (
 
 // Dirs is where the directories of the packages of this node stand.
 type Dirs interface {
-	// Take makes this process the package's manager on this node. What a dead one left is taken
-	// over. Where goesOn is set another's place is taken, and a disk that cannot be written is no
-	// reason not to. The error is a [RunsError] where there is one already.
+	// Take makes this process the package's manager on this node, and takes over what a dead one has left.
+	// goesOn says that the package runs already: then a disk that cannot be written is no reason to refuse.
+	// The error is a [RunsError] where there is a manager already.
 	Take(name string, goesOn bool) (Dir, error)
 	// Guard makes this process the package's deadman, until the closer is closed.
 	Guard(name string) (io.Closer, error)
 	// Guarded says whether a deadman may act on the package.
 	Guarded(name string) bool
-	// Notes is the notes of the package, for who is not its manager.
+	// Notes is the notes of the package, for a process that is not its manager.
 	Notes(name string) *notes.Dir
 }
 
 // A Dir is the directory of a package that this process runs.
 type Dir interface {
 	Notes() *notes.Dir
-	Serve(answer func(Request) Answer) // what users ask, from now on
-	Leave()                            // ends it, for a process that others go on for: what stands there stays
-	Remove()                           // ends it, with what stands there
+	Serve(answer func(Request) Answer) // answers users from now on
+	Leave()                            // gives the directory up as it stands: another process goes on with the package
+	Remove()                           // gives the directory up, and removes it
 }
 
 // A Home is where back-to-work is installed: its temp has a lockdir_P for each package P, with role and
@@ -111,8 +111,8 @@ func (h Home) take(name string, goesOn bool) (*lockDir, error) {
 	return nil, fmt.Errorf("cannot take %s: it comes and goes", dir)
 }
 
-// openToLock opens the file at path, which is made if there is none, with its directory. One that is
-// there can be locked on a disk that cannot be written any more.
+// openToLock opens the file at path, and makes it, with its directory, if there is none. With readOnly a file
+// that cannot be written will do: on a disk that cannot be written any more it can be locked all the same.
 func openToLock(path string, readOnly bool) (*os.File, error) {
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
 	if err != nil && !readOnly {
@@ -134,7 +134,7 @@ func writePID(f *os.File) error {
 	return f.Truncate(int64(len(line)))
 }
 
-// Briefly is how often it is tried to lock a file that a status command may be looking at.
+// Briefly is so many tries to lock a file that a status command which looks at it is done before the last.
 const Briefly = 10
 
 // FlockPatiently locks f, unless another has it locked for longer than the moment that a
@@ -166,7 +166,7 @@ func (d *lockDir) Serve(answer func(Request) Answer) {
 	}
 }
 
-// Leave ends it, for a process that others go on for: what stands in the directory stays.
+// Leave gives the directory up as it stands: another process goes on with the package.
 func (d *lockDir) Leave() {
 	if d.ask != nil {
 		_ = d.ask.Close()
@@ -174,7 +174,7 @@ func (d *lockDir) Leave() {
 	_ = d.pid.Close()
 }
 
-// Remove ends it. The directory goes before the lock: who comes next makes a new one.
+// Remove removes the directory, and only then unlocks it: who comes next makes a new one.
 func (d *lockDir) Remove() {
 	_ = d.notes.Sync() // a note that comes late would make the directory anew
 	aside := filepath.Join(filepath.Dir(d.path), fmt.Sprintf(".gone-%d-%s", os.Getpid(), filepath.Base(d.path)))
@@ -207,8 +207,8 @@ func (h Home) ManagerOf(name string) (pid int, err error) {
 	return strconv.Atoi(strings.TrimSpace(line))
 }
 
-// Guard makes this process the package's deadman. An earlier one that ends this moment is waited
-// for. That the file says who it is, is for people.
+// Guard makes this process the package's deadman. It waits for an earlier one that is about to end. The lock
+// is what counts: the process id in the file is for people.
 func (h Home) Guard(name string) (io.Closer, error) {
 	f, err := openToLock(filepath.Join(h.Path(name), deadmanFile), true)
 	if err != nil {

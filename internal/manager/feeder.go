@@ -23,10 +23,10 @@ type feeder struct {
 	say  journal.Log
 
 	mu     sync.Mutex
-	unsaid map[string]until
-	held   map[string]until
+	unsaid map[string]until // what the watchdog process has not heard yet, by package
+	held   map[string]until // what it has heard last of each package of which something is left
 	wake   chan struct{}
-	idle   chan struct{} // closed, and made anew, when all is said
+	idle   chan struct{} // closed, and made anew, when nothing is unsaid any more
 }
 
 // An until is the kill end of a package, or that nothing of it is left.
@@ -54,7 +54,7 @@ func (f *feeder) Hold(name string, kill lease.Time, span time.Duration) {
 // Clear says that nothing of a package is left.
 func (f *feeder) Clear(name string) { f.put(name, until{clear: true}) }
 
-// put has it said soon.
+// put has the watchdog process told u soon, and does not wait.
 func (f *feeder) put(pkg string, u until) {
 	f.mu.Lock()
 	f.unsaid[pkg] = u
@@ -65,7 +65,7 @@ func (f *feeder) put(pkg string, u until) {
 	}
 }
 
-// Flush waits until all is said, for a moment.
+// Flush waits until the watchdog process has heard all, for limit at the most.
 func (f *feeder) Flush(limit time.Duration) {
 	f.mu.Lock()
 	done, idle := len(f.unsaid) == 0, f.idle
@@ -79,6 +79,7 @@ func (f *feeder) Flush(limit time.Duration) {
 	}
 }
 
+// run keeps a connection with the watchdog process, and tells it on that what it has not heard.
 func (f *feeder) run() {
 	var c *watchdog.Client
 	told := false
@@ -109,7 +110,8 @@ func (f *feeder) run() {
 	}
 }
 
-// again has all that is held said to a watchdog process that may be another.
+// again makes all that is held unsaid: at the other end of a new connection there may be a watchdog process that
+// was started anew, and has heard nothing.
 func (f *feeder) again() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -120,7 +122,7 @@ func (f *feeder) again() {
 	}
 }
 
-// tell says what is unsaid.
+// tell tells the watchdog process what is unsaid, until nothing is.
 func (f *feeder) tell(c *watchdog.Client) error {
 	for {
 		pkg, u, ok := f.next()
@@ -149,6 +151,7 @@ func (f *feeder) next() (pkg string, u until, ok bool) {
 	return "", until{}, false
 }
 
+// said takes note that the watchdog process has heard u. What was put meanwhile stays unsaid.
 func (f *feeder) said(pkg string, u until) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

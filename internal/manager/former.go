@@ -58,8 +58,8 @@ type former struct {
 	word deadman.Word // its last
 }
 
-// findFormer finds out what there is to go on with: from the deadman, or from the note that a
-// manager left which was killed together with its deadman. Who is told by the deadman needs no disk for that.
+// findFormer finds out what of the package there is to go on with. An earlier manager's deadman has told it, where
+// there is one: that needs no disk. Where both were killed, the record in the package's directory says it.
 func (g *Group) findFormer(m *member) error {
 	r, err := ReadRecord(m.dir.Notes(), g.Boot)
 	if err != nil && g.earlier == nil {
@@ -73,17 +73,17 @@ func (g *Group) findFormer(m *member) error {
 	m.also = r.Cgroups()
 	m.lived = livedBy(r.Lived)
 	f, ok, past := FormerOf(r.Word, g.Clock.Now())
-	m.leaves = g.earlier != nil || r.Mark != "" || ok || past // else there was none, or it has ended in good order
+	m.leaves = g.earlier != nil || r.Mark != "" || ok || past // else there was no earlier manager, or it has ended in good order
 	if m.clear = past; ok {
 		m.former = &former{f, r.Word}
 		if g.earlier == nil && !g.AfterDeadman && (r.Word.Doing == string(failover.Halting) || r.Word.Doing == string(failover.Halted)) {
-			m.former.word.Doing = string(failover.Failing) // it is to be stopped, but who starts it by hand wants it
+			m.former.word.Doing = string(failover.Failing) // it is stopped, but whoever starts it by hand now wants it to be run again
 		}
 	}
 	if m.last = r.Word; r.Word.Package == "" {
 		m.last = deadman.Word{Package: m.name, Phase: deadman.Free}
 	}
-	if m.mark == "" { // known before anything can have it: a daemon that is overlooked is known by it
+	if m.mark == "" { // written down before any process has it: a daemon that is overlooked is found by it later
 		m.mark = lockclient.NewID()
 		m.dir.Notes().Put(recordNote, Record{Boot: g.Boot, Node: g.Node, Mark: m.mark, Word: m.last}.note())
 	}
@@ -103,8 +103,8 @@ func cgroups(own string, also []string) (all []string) {
 	return all
 }
 
-// A lived is what a manager lives by, and what was set up by it or by what it lived by before: what a
-// start has set up is taken away by what it was set up with.
+// A lived is the parameters that a manager lives by, and what starts by earlier ones may have set up (Before): that
+// is taken away by what it was set up with.
 type lived struct {
 	failover.Params
 	Before failover.Standing `json:"before,omitzero"`
@@ -122,7 +122,7 @@ func livedBy(text json.RawMessage) *lived {
 // standing is all that may have been set up.
 func (l lived) standing() failover.Standing { return l.Before.And(l.Params.Standing()) }
 
-// text is l, for who comes after this process.
+// text is l in JSON, for a process that comes after this one.
 func (l lived) text() json.RawMessage {
 	b, err := json.Marshal(l)
 	if err != nil {

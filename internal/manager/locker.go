@@ -18,9 +18,9 @@ type Locker struct {
 	Session *lockclient.Session
 	Link    *deadman.Link
 	Former  lockclient.Former      // of an earlier manager; zero for none
-	Doing   failover.PkgState      // what that did
-	Wish    func(*lockclient.Wish) // what else is wished of the lock: fencing; may be nil
-	Note    func(deadman.Word)     // is told each word too, for who comes after both; may be nil
+	Doing   failover.PkgState      // the package's state under that manager
+	Wish    func(*lockclient.Wish) // adds what else is wished of the lock: fencing; may be nil
+	Note    func(deadman.Word)     // is told each word too, for who comes when manager and deadman are dead; may be nil
 }
 
 // Acquire waits for the lock, and until the deadman knows of it.
@@ -43,7 +43,7 @@ func (l *Locker) Acquire(ctx context.Context, name string, times lock.Times, pac
 	return g, nil
 }
 
-// giveBackLimit is how long is tried to give back a lock that is not wanted any more.
+// giveBackLimit is for how long Acquire tries to give back a lock that is not wanted any more.
 const giveBackLimit = time.Second
 
 // Resume asks for the lock that an earlier manager held.
@@ -53,6 +53,7 @@ func (l *Locker) Resume(ctx context.Context, name string, pace time.Duration) fa
 	return g
 }
 
+// guard makes h a lock of which the deadman is told.
 func (l *Locker) guard(h *lockclient.Held, pace time.Duration) *held {
 	note := l.Note
 	if note == nil {
@@ -61,9 +62,9 @@ func (l *Locker) guard(h *lockclient.Held, pace time.Duration) *held {
 	return &held{Held: h, link: l.Link, session: l.Session.Owner.Session, pace: pace, note: note}
 }
 
-// FormerOf is the lease that the manager had which said w last; ok is false where it had none that can be
-// gone on with. past is that its kill end is over: another may have the lock by now, and what is left here
-// is to be killed first.
+// FormerOf is the lease of a manager whose last word was w. ok says that there is one, which can be gone on
+// with; past, that there was one whose kill end is over: another node may have the lock by now, and what is left
+// here is to be killed first.
 func FormerOf(w deadman.Word, now lease.Time) (f lockclient.Former, ok, past bool) {
 	if w.Session == "" || w.Phase == deadman.Free {
 		return f, false, false
@@ -76,8 +77,8 @@ func FormerOf(w deadman.Word, now lease.Time) (f lockclient.Former, ok, past boo
 	}, true, false
 }
 
-// Inherited is what the next deadman is told where manager and deadman were both killed, and w is what the
-// manager said last: once the lease is over nobody holds the lock, and all is to be down by its kill end.
+// Inherited is the word that a new deadman is told at first where manager and deadman were both killed and w was
+// the manager's last: where its lease is over the lock is lost, and all is to be down by the kill end.
 func Inherited(w deadman.Word, now lease.Time) deadman.Word {
 	if w.End.Left(now) <= 0 {
 		w.Phase = deadman.Stopping
@@ -145,8 +146,8 @@ func (h *held) Release(ctx context.Context) error {
 	return h.Held.Release(ctx)
 }
 
-// Change makes the holder live by other times: the deadman knows of a nearer kill end before the
-// servers can grant the lock by it.
+// Change makes the holder live by other times. The deadman is told first: it must know of a nearer kill end
+// before the servers grant the lock to another by it.
 func (h *held) Change(ctx context.Context, times lock.Times) error {
 	h.Shorten(ctx, times)
 	h.mu.Lock()

@@ -32,7 +32,7 @@ import (
 
 // A Common is what both processes act on.
 type Common struct {
-	Node    string // that is what who began with the packages called it, for who goes on with them
+	Node    string // this host's name; for who goes on with packages, the name that it had for their first manager
 	Version string // of the program
 	PID     int
 	Boot    string // of this host's run: its clocks count from then
@@ -43,11 +43,11 @@ type Common struct {
 	// Scripts runs the actions of a package, whose processes have mark in their environment, or are in one of
 	// the cgroups called also. beside says that this process is not its manager.
 	Scripts func(name, mark string, also []string, beside bool) (Scripts, error)
-	// Reset prepares a reset of this host, with nothing synced and nobody asked.
+	// Reset prepares a reset of this host; now resets it, with nothing synced and nobody asked.
 	Reset func() (now func(), err error)
-	// Aside moves this process out of the cgroup of who started it: that may be a package's.
+	// Aside moves this process out of the cgroup that it was started in: that may be a package's, and be killed.
 	Aside func() error
-	// Killer is what kills process pid, and no other that has its number later.
+	// Killer prepares to kill process pid; kill kills that, and never another that has its number later.
 	Killer func(pid int) (kill func())
 }
 
@@ -63,16 +63,16 @@ type Config struct {
 	// watchdog. goesOn says that packages run already.
 	Ready   func(ctx context.Context, goesOn bool) error
 	Session func() (*lockclient.Session, error)
-	// Output is where what is said of a package of several goes, and what ends that. Nil is Say.
+	// Output opens the log of one of several packages; end closes it. Where Output is nil, all is told to Say.
 	Output func(name string) (say journal.Log, end func(), err error)
 	// Begun is told the parameters of each package before it is begun. It may be nil.
 	Begun func(name string, p failover.Params)
 	// Doubts are what else there is to warn of in the parameters of a package when it begins. It may be nil.
 	Doubts func(p failover.Params) []string
-	// Beside runs beside the packages until ctx ends. It may be nil.
+	// Beside does what else there is to do while packages run, until ctx ends. It may be nil.
 	Beside func(ctx context.Context, c *lockclient.Client, g *Group)
-	// Become looks whether this process can become the program at path. What it returns does so, and
-	// returns only where that failed in spite of it; the program goes on with packages by to, the connection with their deadman.
+	// Become looks whether this process can become the program at path; now does so, and returns only where
+	// it failed all the same. That program goes on with packages, by to, the connection with their deadman.
 	Become func(path string) (now func(to io.ReadWriteCloser, packages []string) error, err error)
 
 	Seen Seen
@@ -97,7 +97,7 @@ type Group struct {
 	upgrading sync.Mutex
 }
 
-// New takes hold of packages, with everything checked that can be before a lock is asked for.
+// New takes hold of packages, and checks everything that can be checked before a lock is asked for.
 func New(ctx context.Context, cfg Config, packages []string) (_ *Group, err error) {
 	g := &Group{Config: cfg, run: lockclient.NewID()}
 	if err := g.Aside(); err != nil {
@@ -134,14 +134,14 @@ func New(ctx context.Context, cfg Config, packages []string) (_ *Group, err erro
 			return nil, err
 		}
 	}
-	if err := g.openLink(); err != nil { // last: a deadman that knows of what runs is not to be told that nothing does
+	if err := g.openLink(); err != nil { // last: to undo it is to tell the deadman that nothing runs
 		return nil, err
 	}
 	return g, nil
 }
 
-// wanted is the packages of this manager: those that it was told, without what the deadman that it
-// goes on with stops itself.
+// wanted is the packages of this manager: those that it was told, but for any that the deadman with which it
+// goes on is stopping itself.
 func (g *Group) wanted(packages []string) []string {
 	if g.earlier == nil {
 		return packages
@@ -152,7 +152,7 @@ func (g *Group) wanted(packages []string) []string {
 	})
 }
 
-// begin is the last before the deadman is told of a member.
+// begin opens a member's log, where there are several, and passes on its parameters.
 func (g *Group) begin(m *member) error {
 	if len(g.members) > 1 && g.Output != nil {
 		say, silent, err := g.Output(m.name)
@@ -171,7 +171,7 @@ func (g *Group) begin(m *member) error {
 	return nil
 }
 
-// takeDir is Dirs.Take, once no deadman of an earlier manager is at work on the package.
+// takeDir is Dirs.Take, but waits while the deadman of an earlier manager is at work on the package.
 func (g *Group) takeDir(ctx context.Context, name string) (Dir, error) {
 	for told := false; ; told = true {
 		dir, err := g.Dirs.Take(name, g.earlier != nil)
@@ -190,7 +190,7 @@ func (g *Group) takeDir(ctx context.Context, name string) (Dir, error) {
 	}
 }
 
-// openLink starts the deadman, or goes on with the one that there is, unless it is of another version.
+// openLink starts a deadman, unless an earlier manager's is there and of this version: then it goes on with that.
 func (g *Group) openLink() error {
 	hello := deadman.Hello{PID: g.PID, Version: g.Version}
 	for _, m := range g.members {
@@ -204,7 +204,7 @@ func (g *Group) openLink() error {
 		return nil
 	default: // its deadman is of another version: it knows an older stop ladder
 		g.link.Succeed(g.earlier)
-		if err := g.link.Open(); err != nil { // it is tried again, and if that is of no use the packages are halted
+		if err := g.link.Open(); err != nil { // Run tries again, and where that does not help the packages are halted
 			g.Say.Error(err.Error())
 		}
 		return nil
@@ -270,7 +270,7 @@ func (g *Group) Params() map[string]failover.Params {
 
 // undo ends a group that was not begun.
 func (g *Group) undo() {
-	if g.link != nil && g.earlier == nil { // else the deadman is to know that nobody goes on
+	if g.link != nil && g.earlier == nil { // else the deadman is to see that nobody goes on
 		g.link.Close()
 	}
 	g.link = nil

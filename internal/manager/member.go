@@ -30,15 +30,15 @@ type member struct {
 	orders  chan failover.Order
 
 	mu    sync.Mutex
-	lived *lived       // by what the package is run; set before anything is begun
+	lived *lived       // what the package is run by; set before anything is begun
 	free  bool         // nothing of the package is set up
 	reset func()       // of this host; nil where that was never asked for
-	last  deadman.Word // that was noted
+	last  deadman.Word // that was told to the deadman, for the record
 
-	mark    string   // of the package's processes
-	also    []string // cgroups that they may be in too
+	mark    string   // in the environment of all the package's processes
+	also    []string // cgroups that some of them may be in yet
 	former  *former  // an earlier manager that may still have had the lock
-	clear   bool     // processes are left of nobody knows when
+	clear   bool     // processes are left, under which lock nobody knows
 	leaves  bool     // what there is of an earlier manager is left to others, if this one does not begin
 	manager atomic.Pointer[failover.Manager]
 	closed  chan struct{} // when it has ended, and the deadman knows
@@ -81,8 +81,8 @@ func (g *Group) newMember(ctx context.Context, name string) (_ *member, err erro
 	return m, nil
 }
 
-// findLeft finds out what of the package is left. Where it is not gone on with, and the record says that nothing
-// is, it is known by the units of params alone; but what is left all the same was set up by what the record says.
+// findLeft looks whether processes of the package are left: also in units of systemd, those of params and, where
+// something may be left by the record, its own. What is left was set up by what the record says.
 func (m *member) findLeft(params failover.Params) error {
 	before, knows := m.lived, m.former != nil || m.clear
 	m.lived = nil
@@ -104,8 +104,8 @@ func (m *member) findLeft(params failover.Params) error {
 	return nil
 }
 
-// read asks the package for its parameters. What runs is not stopped because they became bad: it is gone on
-// with by what the last manager lived by.
+// read asks the package for its parameters. What runs is not stopped because they became bad: this manager
+// then lives by those of the last one.
 func (m *member) read(ctx context.Context) (failover.Params, error) {
 	p, err := failover.ReadParams(ctx, m.scripts, m.Node)
 	if err == nil || m.lived == nil || m.former == nil || ctx.Err() != nil || m.Seen.Strict {
@@ -130,7 +130,7 @@ func (m *member) standing() failover.Standing {
 	return m.lived.standing()
 }
 
-// take makes params those of the package.
+// take makes params what the package is run by, remembers what earlier ones may have set up, and tells of it.
 func (m *member) take(params failover.Params) {
 	m.mu.Lock()
 	now := &lived{Params: params}
@@ -153,12 +153,12 @@ func (m *member) take(params failover.Params) {
 	m.tell()
 }
 
-// starting reads what the start that is about to begin will set up: the script may have been edited since it
-// was asked for its parameters, which stay as they are. Who comes after this process knows before the start.
+// starting finds out, just before a start, what that will set up: the script may have been edited since it was asked
+// for its parameters, which stay. The deadman and the record know of it before the start.
 func (m *member) starting(ctx context.Context) {
 	p, err := failover.ReadParams(ctx, m.scripts, m.Node)
 	if err != nil {
-		return // nor will a start make much of it
+		return // a script that cannot be asked will hardly start anything
 	}
 	m.mu.Lock()
 	known := m.lived.standing()
@@ -175,7 +175,7 @@ func (m *member) starting(ctx context.Context) {
 	}
 }
 
-// tell has the deadman, and who comes after both, know what the package is run by.
+// tell tells the deadman what the package is run by, and writes it into the record for who comes after both.
 func (m *member) tell() {
 	if m.link == nil {
 		return
@@ -186,7 +186,7 @@ func (m *member) tell() {
 	m.putRecord()
 }
 
-// settled is that nothing is set up, or that something is from now on.
+// settled takes note that something may be set up from now on, or nothing is (free): then by earlier parameters, too.
 func (m *member) settled(free bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -203,8 +203,8 @@ func (m *member) settled(free bool) {
 	m.link.Update(m.originNow())
 }
 
-// remember keeps a word for a manager that may have to go on with the package, and the mark: a
-// daemon that was overlooked is known by it.
+// remember writes the word w into the record, for a manager that may have to go on with the package. The mark
+// stays there even when nothing runs: a daemon that was overlooked is found by it.
 func (m *member) remember(w deadman.Word) {
 	m.settled(w.Phase == deadman.Free)
 	m.keepRecord(w)
@@ -217,8 +217,8 @@ func (m *member) keepRecord(w deadman.Word) {
 	m.putRecord()
 }
 
-// putRecord has the last word written, with what the package is run by. m.mu is held: what is told of the one at
-// the same time as of the other must not undo it.
+// putRecord writes the record: the last word, and what the package is run by. The caller has locked m.mu: the two
+// come from different goroutines, and neither may put back an older state of the other.
 func (m *member) putRecord() {
 	r := Record{m.Boot, m.Node, m.mark, m.scripts.Cgroup(), m.also, m.lived.text(), m.last}
 	m.dir.Notes().Put(recordNote, r.note())
@@ -288,11 +288,11 @@ func AboutPackage(name string, err error) error {
 	return errors.Join(faults...)
 }
 
-func (m *member) close() { m.closing.Do(m.closeNow) }
+func (m *member) close() { m.closing.Do(m.closeNow) } // the deadman is told so, and the directory goes
 
 func (m *member) closeNow() {
 	if m.link != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // longer than it takes to replace it
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // longer than to replace a deadman
 		defer cancel()
 		_ = m.link.Sure(ctx, deadman.Word{Package: m.name, Phase: deadman.Free, Over: true}) // else it finds out
 	}
@@ -306,8 +306,7 @@ func (m *member) closeNow() {
 	close(m.closed)
 }
 
-// undo is close for a package that was not begun. Where there was an earlier manager all stays: its
-// deadman needs it, or the next manager.
+// undo is close for a package that was not begun. What an earlier manager has left stays, for its deadman or the next.
 func (m *member) undo() {
 	switch {
 	case m.leaves:

@@ -13,7 +13,7 @@ import (
 	"backtowork/internal/script"
 )
 
-// Scripts runs the actions of a package, and is what else of it a process has in hand.
+// Scripts runs the actions of a package, and reaches what else there is of it on this host.
 type Scripts interface {
 	failover.Scripts
 	SetUnits(names []string)                       // units of systemd that belong to the package too
@@ -65,17 +65,17 @@ func (h onHost) TakeAway(s failover.Standing, say journal.Log) {
 	script.DetachMounts(s.Mounts)
 }
 
-// hands are the scripts of a package as the failover machine wants them: with what is killed goes what
-// the package has set up.
+// hands are the scripts of a package as the failover machine wants them: who kills all processes takes away
+// what the package has set up too.
 type hands struct {
 	Scripts
 	standing func() failover.Standing
 	say      journal.Log
 }
 
-// KillAll kills what there is of the package, and takes away the addresses, and the mounts where
-// that was asked for, that its stop has left: after grace, which may be at the kill end, without waiting until
-// what was killed is gone, and once more when it is.
+// KillAll kills what there is of the package, and takes away the addresses, and the mounts where that was asked
+// for, that its stop has left. It does so when grace is over, which may be at the kill end, even if what was
+// killed is not gone yet; and once more when it is gone.
 func (h hands) KillAll(grace time.Duration) (string, error) {
 	taken := make(chan struct{})
 	early := time.AfterFunc(grace, func() {

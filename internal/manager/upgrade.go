@@ -14,8 +14,8 @@ import (
 // UpgradeLimit is how long a manager waits until nothing is being done about its packages.
 const UpgradeLimit = 30 * time.Second
 
-// upgrade makes this process the program at path, which goes on with the packages: the deadman
-// tells it what there is. Nothing of the packages notices. It returns only where it fails.
+// upgrade makes this process the program at path, which goes on with the packages: it hears from the deadman
+// what there is. The packages notice nothing. It returns only where it fails.
 func (g *Group) upgrade(ctx context.Context, path string) error {
 	if !g.upgrading.TryLock() {
 		return errors.New("an upgrade is under way")
@@ -72,7 +72,7 @@ func (g *Group) standStill(ctx context.Context) (resume func(), err error) {
 	}, errors.Join(errs...)
 }
 
-// become is upgrade, while the packages stand still.
+// become is the last of an upgrade, while the packages stand still.
 func (g *Group) become(ctx context.Context, now func(to io.ReadWriteCloser, packages []string) error) error {
 	left := g.left()
 	if len(left) == 0 {
@@ -87,7 +87,7 @@ func (g *Group) become(ctx context.Context, now func(to io.ReadWriteCloser, pack
 	return now(to, left)
 }
 
-// left is the packages that have not ended. Of those that have, the deadman knows.
+// left is the packages that have not ended. Of those that have ended the deadman has been told.
 func (g *Group) left() (names []string) {
 	for _, m := range g.members {
 		select {
@@ -100,8 +100,8 @@ func (g *Group) left() (names []string) {
 	return names
 }
 
-// readAnew asks the package for its parameters as the next program will, which would live by those of
-// before where they are bad.
+// readAnew asks the package for its parameters, as the next program will. Where they are bad there is no upgrade:
+// that program would have to live by the old ones.
 func (m *member) readAnew(ctx context.Context) error {
 	beside, err := m.Scripts(m.name, m.mark, m.also, true)
 	if err != nil {
