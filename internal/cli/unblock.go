@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -225,45 +224,4 @@ func statusOf(ctx context.Context, runner *script.Runner) (int, error) {
 	}
 	a.Kill(time.Second)
 	return 0, fmt.Errorf("its status hangs")
-}
-
-// serviceClear has the failures of a package on this node forgotten.
-func serviceClear(ctx context.Context, env *command.Env, packages []string) error {
-	if len(packages) == 0 {
-		return errNoPackage
-	}
-	s, err := openSite(env)
-	if err != nil {
-		return err
-	}
-	if err := packageNames(packages); err != nil {
-		return err
-	}
-	for _, name := range packages {
-		pid, err := manager.Home(s.Home).ManagerOf(name)
-		if err != nil {
-			return err
-		}
-		if pid == 0 {
-			return fmt.Errorf("back-to-work does not run package %s here", name)
-		}
-		if err := s.ask(ctx, name, manager.Request{What: manager.Clear}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ask asks the package's manager on this node.
-func (s *site) ask(ctx context.Context, name string, q manager.Request) error {
-	a, err := manager.Home(s.Home).Ask(ctx, name, q)
-	switch {
-	case errors.Is(err, manager.ErrNobody):
-		return command.WithHint(fmt.Errorf("the manager of package %s does not answer", name), "it may just be starting or ending: try again")
-	case err != nil:
-		return err
-	case a.Error != "":
-		return errors.New(a.Error)
-	}
-	return nil
 }

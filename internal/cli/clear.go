@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"backtowork/internal/command"
+	"backtowork/internal/manager"
+)
+
+// serviceClear has the failures of a package on this node forgotten.
+func serviceClear(ctx context.Context, env *command.Env, packages []string) error {
+	if len(packages) == 0 {
+		return errNoPackage
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return err
+	}
+	if err := packageNames(packages); err != nil {
+		return err
+	}
+	for _, name := range packages {
+		pid, err := manager.Home(s.Home).ManagerOf(name)
+		if err != nil {
+			return err
+		}
+		if pid == 0 {
+			return fmt.Errorf("back-to-work does not run package %s here", name)
+		}
+		if err := s.ask(ctx, name, manager.Request{What: manager.Clear}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

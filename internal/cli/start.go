@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"backtowork/internal/command"
+)
+
+func serviceStart(_ context.Context, env *command.Env, packages []string) error {
+	if len(packages) == 0 {
+		return errNoPackage
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return err
+	}
+	if err := s.checkPackages(packages); err != nil { // before anything is written
+		return err
+	}
+	if err := s.startManager(packages...); err != nil {
+		return err
+	}
+	fmt.Fprintln(env.Stdout, "back-to-work started in background. check logs for status.")
+	return nil
+}
+
+// startManager starts back-to-work in the background, and waits until it has begun, or says why it cannot.
+func (s *site) startManager(packages ...string) error {
+	p, err := s.start(logPath(s.Home, packages[0]), "back-to-work", packages...)
+	if err != nil {
+		return err
+	}
+	if err := p.answer("back-to-work"); err != nil {
+		_ = p.cmd.Wait() // the answer says more
+		return err
+	}
+	return nil
+}

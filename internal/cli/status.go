@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"backtowork/internal/command"
+	"backtowork/internal/manager"
+)
+
+func serviceStatus(_ context.Context, env *command.Env, args []string) error {
+	if len(args) > 1 {
+		return command.UsageError("status takes one regular expression")
+	}
+	wanted, err := regexp.Compile(strings.Join(args, ""))
+	if err != nil {
+		return command.Usagef("cannot use %q: %v", args[0], err)
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return err
+	}
+	names, err := s.running()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		pid, err := manager.Home(s.Home).ManagerOf(name)
+		if err != nil || pid == 0 || !wanted.MatchString(name) {
+			continue // it has ended, or ends this moment
+		}
+		fmt.Fprintln(env.Stdout, s.statusLine(name, pid))
+	}
+	return nil
+}
+
+// running is the packages that have a manager here.
+func (s *site) running() (names []string, err error) {
+	dirs, err := filepath.Glob(filepath.Join(s.Home, "temp", manager.DirPrefix+"*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		name := strings.TrimPrefix(filepath.Base(dir), manager.DirPrefix)
+		if pid, err := manager.Home(s.Home).ManagerOf(name); err == nil && pid != 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func (s *site) statusLine(name string, pid int) string {
+	dir := manager.Home(s.Home).Notes(name)
+	role, err1 := dir.Read("role")
+	state, err2 := dir.Read("pkg_state")
+	holder, err3 := s.files.HTSP(name)
+	if errors.Join(err1, err2, err3) != nil {
+		holder[0] = "" // not written yet
+	}
+	line := fmt.Sprintf("package=%s; pid=%d; role=%s; pkg_state=%s; lock_holder=%s;", name, pid, role, state, holder[0])
+	// What an earlier manager wrote before this host was booted counts while the lock is still this node's.
+	if why, err := dir.Read("blocked"); err == nil && why != "" && (role == "active" || holder[0] == s.Node) {
+		line += fmt.Sprintf(" blocked=%q;", why)
+	}
+	return line + s.failures(name, state)
+}
+
+// failures is how often a package failed here in a row, and when this node tries again.
+func (s *site) failures(name, state string) (line string) {
+	path := filepath.Join(manager.Home(s.Home).Path(name), "failures")
+	text, err1 := os.ReadFile(path)
+	info, err2 := os.Stat(path)
+	var count, pause int
+	if n, _ := fmt.Sscan(string(text), &count, &pause); errors.Join(err1, err2) != nil || n < 2 {
+		return ""
+	}
+	line = fmt.Sprintf(" failures=%d;", count)
+	if left := pause - int(time.Since(info.ModTime()).Seconds()); state == "failed" && left > 0 {
+		line += fmt.Sprintf(" tries_again_in=%ds;", left)
+	}
+	return line
+}

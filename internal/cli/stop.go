@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"backtowork/internal/command"
+	"backtowork/internal/deadman"
+	"backtowork/internal/failover"
+	"backtowork/internal/lease"
+	"backtowork/internal/manager"
+)
+
+func serviceStop(ctx context.Context, env *command.Env, packages []string) error {
+	if len(packages) == 0 {
+		return errNoPackage
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return err
+	}
+	if err := packageNames(packages); err != nil {
+		return err
+	}
+	home := manager.Home(s.Home)
+	for _, name := range packages {
+		pid, err := home.ManagerOf(name)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stat(filepath.Join(s.Home, "packages", name)); errors.Is(err, fs.ErrNotExist) && pid == 0 && !home.Guarded(name) {
+			// Most likely a slip of the finger, and the package that was meant goes on running.
+			return command.WithHint(fmt.Errorf("package %q not found", name), "service status shows what runs here")
+		}
+	}
+	abandoned, err := s.abandoned(ctx, packages)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(env.Stdout, "sending TERM signal and waiting for package to halt.")
+	errs := make([]error, len(packages))
+	var all sync.WaitGroup
+	for i, name := range packages { // each, while the others halt
+		all.Go(func() { errs[i] = halt(ctx, home, name, env.Stdout, i == 0) })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		fmt.Fprintln(env.Stdout)
+		return err
+	}
+	for _, name := range abandoned {
+		if err := s.lookHere(ctx, name); err != nil {
+			fmt.Fprintln(env.Stdout)
+			return err
+		}
+	}
+	fmt.Fprintln(env.Stdout, " done.")
+	return nil
+}
+
+// isClearing says whether the package's manager here kills what an earlier one has left.
+func (s *site) isClearing(ctx context.Context, name string) bool {
+	limited, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	is, err := manager.Home(s.Home).Ask(limited, name, manager.Request{What: manager.State})
+	return err == nil && is.Doing == string(failover.Clearing)
+}
+
+// abandoned is those packages that run here with nobody to stop them, since manager and deadman were both killed: a
+// manager is started for each, which goes on with it, or kills what is left, and can be halted. Those that are being
+// killed so belong to them.
+func (s *site) abandoned(ctx context.Context, packages []string) (names []string, err error) {
+	home := manager.Home(s.Home)
+	boot, err := lease.BootID()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range packages {
+		if pid, err := home.ManagerOf(name); pid != 0 || err != nil || home.Guarded(name) {
+			if s.isClearing(ctx, name) {
+				names = append(names, name)
+			}
+			continue
+		}
+		r, err := manager.ReadRecord(home.Notes(name), boot)
+		if err != nil {
+			return nil, err
+		}
+		if r.Word.Session == "" || r.Word.Phase == deadman.Free {
+			continue
+		}
+		fmt.Fprintf(s.env.Stderr, "%s: back-to-work and its deadman of package %s were killed: starting it, to halt the package.\n", s.env.Name, name)
+		if err := s.startManager(name); err != nil {
+			return nil, command.WithHint(fmt.Errorf("package %s may run here, and cannot be halted: %w", name, err), "stop it by hand; another node may start it")
+		}
+		names = append(names, name)
+	}
+	return names, ctx.Err()
+}
+
+// halt asks whoever runs the package to halt it, until nobody does: where its manager has just died, the
+// next one is to halt. With dots there is one a second.
+func halt(ctx context.Context, home manager.Home, name string, out io.Writer, dots bool) error {
+	var asked toldToHalt
+	for i := 1; ; i++ {
+		pid, err := home.ManagerOf(name)
+		if pid == 0 && !home.Guarded(name) || err != nil {
+			return err
+		}
+		if pid != 0 {
+			if err := asked.ask(ctx, home, name, pid, i%10 == 0); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return command.WithHint(fmt.Errorf("package %s is still halting (process %d)", name, pid), "see %s", logPath(string(home), name))
+		}
+		if dots && i%10 == 0 {
+			fmt.Fprint(out, ".")
+		}
+	}
+}
+
+// A toldToHalt is who has said that it will halt a package.
+type toldToHalt struct {
+	pid int
+	run string
+}
+
+// ask asks process pid, unless it was. Once it was, looks has it looked whether the process has become another
+// program, as by an upgrade that was under way: that may not have heard.
+func (t *toldToHalt) ask(ctx context.Context, home manager.Home, name string, pid int, looks bool) error {
+	if pid == t.pid {
+		limited, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if !looks {
+			return nil
+		}
+		if is, err := home.Ask(limited, name, manager.Request{What: manager.State}); err != nil || is.Run == t.run {
+			return nil // or it does not answer now: it is looked at again
+		}
+	}
+	a, err := home.Ask(ctx, name, manager.Request{What: manager.Halt})
+	switch {
+	case err == nil:
+		*t = toldToHalt{pid, a.Run}
+	case !errors.Is(err, manager.ErrNobody) && ctx.Err() == nil:
+		return err
+	}
+	return nil
+}

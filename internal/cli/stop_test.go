@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"testing"
+	"time"
+
+	"backtowork/internal/manager"
+)
+
+// A manager that becomes another program, by an upgrade, in the moment in which it is asked to halt: the next one, which
+// is the same process, is asked too.
+func TestHaltAsksEachProgram(t *testing.T) {
+	t.Parallel()
+	home := manager.Home(t.TempDir())
+	first, err := home.Take("p", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadman, err := home.Guard("p") // it watches meanwhile
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan manager.Request, 10)
+	first.Serve(func(q manager.Request) manager.Answer {
+		heard <- q
+		return manager.Answer{Run: "first"}
+	})
+	halted := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	go func() { halted <- halt(ctx, home, "p", io.Discard, false) }()
+	if q := <-heard; q.What != manager.Halt {
+		t.Fatalf("it was asked to %s", q.What)
+	}
+	first.Leave() // and what it heard is gone with it
+	next, err := home.Take("p", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Serve(func(q manager.Request) manager.Answer {
+		if q.What == manager.Halt {
+			_ = deadman.Close()
+			go next.Remove()
+		}
+		return manager.Answer{Run: "next"}
+	})
+	if err := <-halted; err != nil {
+		t.Error(err)
+	}
+}
