@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -23,20 +22,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// deadmanFD is the environment variable that says where the other of the two is: to a deadman its
-// manager, to a manager the deadman that it goes on with.
-const deadmanFD = "BTW_DEADMAN_FD"
-
-// succeeds is the environment variable that says what this host, and then where the lock directory, is for
-// those whom a process goes on for, or watches. Either may have changed, and what runs is known by the former.
-const succeeds = "BTW_SUCCEEDS"
-
-// heirs is that variable for those who go on for this process.
-func (s *site) heirs() string { return succeeds + "=" + s.Node + s.LockDir }
-
-// afterDeadman is set in the environment of a manager that a deadman starts anew.
-const afterDeadman = "BTW_AFTER_DEADMAN"
 
 const deadmanUsage = `Usage: deadman
 
@@ -105,17 +90,6 @@ func (s *site) common() (c manager.Common, err error) {
 	}, nil
 }
 
-// inherited is the connection that this process was given; nil if none.
-func inherited(env *command.Env) (net.Conn, error) {
-	var fd uintptr
-	if _, err := fmt.Sscan(env.Getenv(deadmanFD), &fd); err != nil {
-		return nil, nil
-	}
-	f := os.NewFile(fd, "deadman")
-	defer f.Close()
-	return net.FileConn(f)
-}
-
 // prepareDeadman makes this process one that nothing holds up.
 func (s *site) prepareDeadman() error {
 	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))) // said once: it is not to be changed while a script is begun
@@ -175,39 +149,6 @@ func (s *site) spawnDeadman() (io.ReadWriteCloser, func(), error) {
 	return conn, func() { _ = process.Kill() }, nil
 }
 
-// socketPair is both ends of a connection: ours, and one for a process that is to be started.
-func socketPair() (ours net.Conn, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot make a connection: %w", err)
-	}
-	f := os.NewFile(uintptr(fds[0]), "deadman")
-	defer f.Close()
-	theirs = os.NewFile(uintptr(fds[1]), "deadman")
-	if ours, err = net.FileConn(f); err != nil {
-		_ = theirs.Close()
-	}
-	return ours, theirs, err
-}
-
-// startOther starts the other of manager and deadman, joined to this process by a connection.
-func (s *site) startOther(name string, args ...string) (net.Conn, *os.Process, error) {
-	ours, theirs, err := socketPair()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer theirs.Close()
-	cmd := s.self(name, args...)
-	give(cmd, theirs, deadmanFD)
-	cmd.Env = append(cmd.Env, s.heirs())
-	if err := cmd.Start(); err != nil {
-		_ = ours.Close()
-		return nil, nil, err
-	}
-	go func() { _ = cmd.Wait() }() // its end is that of the connection
-	return ours, cmd.Process, nil
-}
-
 // reset prepares a reset of this host, with nothing synced and nobody asked (sysrq b). What it needs is
 // opened before it is needed. conf/sysrq_trigger says where it stands if that is another place than usual.
 func (s *site) reset() (func(), error) {
@@ -234,21 +175,4 @@ func (s *site) become(path string) (now func(to io.ReadWriteCloser, packages []s
 		os.Exit(1)
 		return err
 	}, nil
-}
-
-// execGiven is the exec of back-to-work of the program at path, which is given the connection to.
-func execGiven(path string, to io.ReadWriteCloser, packages []string, env ...string) error {
-	conn, ok := to.(*net.UnixConn)
-	if !ok {
-		return fmt.Errorf("cannot hand over the connection with the deadman")
-	}
-	f, err := conn.File()
-	if err != nil {
-		return err
-	}
-	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
-		return err
-	}
-	env = append(append(environ(), env...), script.AsideMark+"=back-to-work", fmt.Sprintf("%s=%d", deadmanFD, f.Fd()))
-	return syscall.Exec(path, append([]string{"back-to-work"}, packages...), env)
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -157,37 +156,6 @@ type keeperProcess struct {
 	tells *os.File                   // its orders; their end ends it, and all that it guards
 	hears *os.File                   // what it says
 	ends  atomic.Pointer[lease.Time] // the kill end; nil while the lock is not held
-}
-
-func startKeeper(id string) (*keeperProcess, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	orders, tells, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	hears, says, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer says.Close()
-	defer orders.Close()
-	// At high numbers: those that follow stderr may be the command's.
-	ordersFD, err1 := unix.FcntlInt(orders.Fd(), unix.F_DUPFD, 100)
-	saysFD, err2 := unix.FcntlInt(says.Fd(), unix.F_DUPFD, 100)
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
-	}
-	defer unix.Close(ordersFD)
-	defer unix.Close(saysFD)
-	proc, err := os.StartProcess(exe, os.Args, &os.ProcAttr{
-		Env:   append(os.Environ(), fmt.Sprintf("%s=%s %d %d", keeperID, id, ordersFD, saysFD)),
-		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
-		Sys:   &syscall.SysProcAttr{Setpgid: true},
-	})
-	return &keeperProcess{id: id, proc: proc, tells: tells, hears: hears}, err
 }
 
 // late says whether it is less than margin until the kill end, as far as the keeper has told. It

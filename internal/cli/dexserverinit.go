@@ -1,16 +1,12 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"backtowork/internal/command"
@@ -161,49 +157,6 @@ func (s *site) awaitServer(ctx context.Context, self conf.Server, path string, b
 		}
 	}
 	return fmt.Errorf("the lock server does not listen after %v; see %s", startLimit, path)
-}
-
-// background starts a command of this binary in a session of its own, with its output in log.
-func (s *site) background(log, ready *os.File, name string, args ...string) (*exec.Cmd, error) {
-	cmd := s.self(name, args...)
-	if ready != nil {
-		give(cmd, ready, readyFD)
-	}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("cannot start %s: %w", name, err)
-	}
-	return cmd, nil
-}
-
-// self is this program as a command of another name, in a session of its own, with the output of
-// this process. It is there whatever has become of the file.
-func (s *site) self(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Args[0] = name
-	cmd.Dir = s.Home
-	cmd.Env = append(environ(), "BTW_HOME="+s.Home, script.AsideMark+"="+name)
-	if score, err := os.ReadFile("/proc/self/oom_score_adj"); err == nil && name == "deadman" {
-		cmd.Env = append(cmd.Env, script.OOMScore+"="+string(bytes.TrimSpace(score))) // it changes its own
-	}
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	return cmd
-}
-
-// give has cmd inherit f, and be told by variable where it is.
-func give(cmd *exec.Cmd, f *os.File, variable string) {
-	const first = 3 // after stdin, stdout and stderr
-	cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", variable, first+len(cmd.ExtraFiles)))
-	cmd.ExtraFiles = append(cmd.ExtraFiles, f)
-}
-
-// environ is the environment without what is ours in it, but for what children need at once. A process that is started from a
-// package script must not pass for one of the package's, which are killed with it.
-func environ() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "BTW_") && !strings.HasPrefix(v, script.OOMScore+"=")
-	})
 }
 
 // openLog opens a log for appending.

@@ -124,9 +124,7 @@ func canExecute(file string) error {
 func isShell(ctx context.Context, file string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, file, "-c", "exit 42")
-	cmd.Env = []string{}
-	if err := cmd.Run(); err == nil || cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 42 {
+	if exitOf(ctx, file, "-c", "exit 42") != 42 {
 		return errors.New("it does not do what a shell does with -c 'exit 42'")
 	}
 	return nil

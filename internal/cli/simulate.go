@@ -230,12 +230,7 @@ func (s *site) simulate(ctx context.Context, t trial) (total cluster.Result, err
 		return total, err
 	}
 	defer func() { _ = os.RemoveAll(t.plan.Dir) }() // a worker that is killed leaves what it has
-	c := crew.Crew{Processes: min(runtime.NumCPU(), most), Limit: time.Hour, Worker: func() *exec.Cmd {
-		cmd := exec.CommandContext(ctx, "/proc/self/exe")
-		cmd.Args[0] = "simulator"
-		cmd.Env = environ()
-		return cmd
-	}}
+	c := crew.Crew{Processes: min(runtime.NumCPU(), most), Limit: time.Hour, Worker: func() *exec.Cmd { return worker(ctx) }}
 	plans := func(yield func(cluster.Plan) bool) {
 		for p := t.plan; ; p.Seed++ {
 			p.Seed = max(p.Seed, t.seed)

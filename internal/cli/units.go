@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"strings"
 	"time"
 )
@@ -15,8 +14,8 @@ func unitDoubts(ctx context.Context, units []string) (lines []string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	for i, unit := range units {
-		out, err := exec.CommandContext(ctx, "systemctl", "show", "--property=Restart", "--", unit).Output()
-		how, found := strings.CutPrefix(strings.TrimSpace(string(out)), "Restart=")
+		out, err := outputOf(ctx, "systemctl", "show", "--property=Restart", "--", unit)
+		how, found := strings.CutPrefix(strings.TrimSpace(out), "Restart=")
 		if err != nil || !found || how == "no" || how == "" { // without systemd there is nobody to start it
 			continue
 		}
