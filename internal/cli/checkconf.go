@@ -135,6 +135,17 @@ func (s *site) reportAll(ctx context.Context, c *lockclient.Client, params func(
 	}
 }
 
+const checkConfUsage = `Usage: service check-conf P
+
+Compares the package's script, its parameters, the modules and the list of lock servers on all
+nodes that run back-to-work for it. Then it says what the parameters come to: how long a
+failover takes at worst, and by how much two nodes cannot overlap. The exit status is 1 if the
+nodes differ, or if the margin is not positive. It asks the script for its status, and does
+nothing else to the package.
+
+Example: ./service check-conf dummy
+`
+
 func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) error {
 	if len(packages) == 0 {
 		return errNoPackage

@@ -8,6 +8,13 @@ import (
 	"backtowork/internal/manager"
 )
 
+const clearUsage = `Usage: service clear P [Q ...]
+
+Forgets that packages failed on this node: it does not wait any longer before it tries again.
+
+Example: ./service clear dummy
+`
+
 // serviceClear has the failures of a package on this node forgotten.
 func serviceClear(ctx context.Context, env *command.Env, packages []string) error {
 	if len(packages) == 0 {

@@ -21,7 +21,7 @@ import (
 func commands() []command.Command {
 	return append(applet.Commands(), []command.Command{
 		{Names: []string{"back-to-work"}, Usage: backToWorkUsage, Run: backToWork},
-		{Names: []string{"service", "btwctl"}, Usage: serviceUsage, Run: service},
+		serviceCommand(),
 		{Names: []string{"dex-init"}, Usage: dexInitUsage, Run: dexInit},
 		{Names: []string{"dex-exec"}, Usage: dexExecUsage, Run: dexExec},
 		{Names: []string{"dex-lock"}, Usage: dexLockUsage, Run: dexLock},

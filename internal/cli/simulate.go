@@ -154,10 +154,6 @@ func between(text, option string, least, most int) (int, error) {
 }
 
 func serviceSimulate(ctx context.Context, env *command.Env, args []string) error {
-	if len(args) > 0 && (args[0] == "-h" || args[0] == "--help") {
-		fmt.Fprint(env.Stdout, simulateUsage())
-		return nil
-	}
 	t, err := parseTrial(args)
 	if err != nil {
 		return err

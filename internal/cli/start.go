@@ -7,6 +7,16 @@ import (
 	"backtowork/internal/command"
 )
 
+const startUsage = `Usage: service start P [Q ...]
+
+Runs packages on this node in the background, in one process: it waits for their locks, starts
+them, watches them, and stops them. service start has ended when that process has begun, or
+says why it cannot. What it decides is in log/back-to-work.P.log, what the scripts print in
+log/P.log.
+
+Example: ./service start dummy
+`
+
 func serviceStart(_ context.Context, env *command.Env, packages []string) error {
 	if len(packages) == 0 {
 		return errNoPackage

@@ -15,6 +15,17 @@ import (
 	"backtowork/internal/manager"
 )
 
+const statusUsage = `Usage: service status [REGEX]
+
+Prints a line for each package that runs here, active or stand-by; only for those whose name
+REGEX matches, if it is given:
+  package=P; pid=PID; role=active; pkg_state=running; lock_holder=NODE;
+Where it is so, the line goes on with why the lock is blocked (blocked="..."), how often the
+package failed here in a row (failures=N), and when it is tried again (tries_again_in=Ns).
+
+Example: ./service status '^web'
+`
+
 func serviceStatus(_ context.Context, env *command.Env, args []string) error {
 	if len(args) > 1 {
 		return command.UsageError("status takes one regular expression")

@@ -18,6 +18,15 @@ import (
 	"backtowork/internal/manager"
 )
 
+const stopUsage = `Usage: service stop P [Q ...]
+
+Halts packages on this node, and waits until that is done, with a dot a second. Another node
+that runs back-to-work for them takes over. Ctrl-C ends the waiting, and not the halting. What
+was left by a back-to-work that is dead is halted too.
+
+Example: ./service stop dummy
+`
+
 func serviceStop(ctx context.Context, env *command.Env, packages []string) error {
 	if len(packages) == 0 {
 		return errNoPackage

@@ -16,6 +16,21 @@ import (
 	"backtowork/internal/script"
 )
 
+const unblockUsage = `Usage: service unblock [--node-is-down NODE] P
+
+A package that could not be shown to be down keeps its lock, so that no other node starts it:
+service status and dex-show say that it is blocked, and why. Stop it by hand on that node, then
+unblock it there: what of it is alive and its status are looked at again, and if it is down its
+lock is given back.
+
+  --node-is-down NODE  only if NODE is OFF for certain, else the package may run twice. On any
+                       node: others may have the lock that NODE has, or need not power NODE
+                       off any more before they start. It is not believed of a node that the
+                       lock servers hear. On a terminal NODE must be typed once more
+
+Example: ./service unblock dummy
+`
+
 // serviceUnblock looks again at a package that could not be shown to be down, and has its lock
 // given back if it is.
 func serviceUnblock(ctx context.Context, env *command.Env, args []string) error {

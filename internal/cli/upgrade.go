@@ -13,6 +13,15 @@ import (
 	"backtowork/internal/manager"
 )
 
+const upgradeUsage = `Usage: service upgrade [P ...]
+
+Has the back-to-work of the packages, or of all that run here, become the program that this
+command is, and waits until it is. The packages run on. Where one process runs several
+packages, it is upgraded for all of them.
+
+Example: make install && ./service upgrade
+`
+
 // serviceUpgrade has the managers of this node become the program that this command is.
 func serviceUpgrade(ctx context.Context, env *command.Env, packages []string) error {
 	s, err := openSite(env)

@@ -33,6 +33,7 @@ type Command struct {
 	Names []string // all the names that it goes by; the first is the one in the documents
 	Usage string   // hand-written; begins "Usage: " and ends with an example
 	Run   func(context.Context, *Env) error
+	Verbs []Verb // what Run does, by the first argument; none for most commands
 }
 
 // Find is the command called name; nil if there is none.
