@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"backtowork/internal/command"
+	"backtowork/internal/failover"
 	"backtowork/internal/manager"
 )
 
@@ -35,7 +36,7 @@ func serviceClear(ctx context.Context, env *command.Env, packages []string) erro
 		if pid == 0 {
 			return fmt.Errorf("back-to-work does not run package %s here", name)
 		}
-		if err := s.ask(ctx, name, manager.Request{What: manager.Clear}); err != nil {
+		if err := s.ask(ctx, name, manager.Request{What: string(failover.Forget)}); err != nil {
 			return err
 		}
 	}

@@ -79,7 +79,7 @@ func (s *site) askLook(ctx context.Context, name string) error {
 	if blocked() == "" {
 		return fmt.Errorf("package %s is not blocked here", name)
 	}
-	if err := s.ask(ctx, name, manager.Request{What: manager.Unblock}); err != nil {
+	if err := s.ask(ctx, name, manager.Request{What: string(failover.Look)}); err != nil {
 		return err
 	}
 	const limit = 10 * time.Second

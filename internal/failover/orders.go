@@ -16,17 +16,28 @@ const (
 	Forget Order = "clear"   // the failures until now do not count
 )
 
+// orders are what is done at each.
+var orders = map[Order]func(*Manager, context.Context){
+	Look:   func(m *Manager, ctx context.Context) { m.handle(ctx, event{kind: evLook}) },
+	Forget: (*Manager).forget,
+}
+
+// Known says whether there is such an order.
+func (o Order) Known() bool { return orders[o] != nil }
+
 // order does what a user asks for.
 func (m *Manager) order(ctx context.Context, o Order) {
-	switch o {
-	case Look:
-		m.handle(ctx, event{kind: evLook})
-	case Forget:
-		m.fails, m.ran = 0, false
-		m.noteFails(0)
-		if m.state.phase == resting {
-			m.postWhen(ctx, slotRelease, func(context.Context) (event, bool) { return event{kind: evRested}, true })
-		}
+	if o.Known() {
+		orders[o](m, ctx)
+	}
+}
+
+// forget lets the package be tried again at once.
+func (m *Manager) forget(ctx context.Context) {
+	m.fails, m.ran = 0, false
+	m.noteFails(0)
+	if m.state.phase == resting {
+		m.postWhen(ctx, slotRelease, func(context.Context) (event, bool) { return event{kind: evRested}, true })
 	}
 }
 

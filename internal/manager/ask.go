@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"backtowork/internal/failover"
@@ -24,11 +25,9 @@ type Request struct {
 	Text string `json:"text,omitempty"`
 }
 
-// What a manager can be asked for.
+// What a manager can be asked for, beside what is an order ([failover.Order]).
 const (
 	Halt    = "halt"
-	Unblock = string(failover.Look)
-	Clear   = string(failover.Forget)
 	Upgrade = "upgrade" // Text is the path of the program to become; there is an answer only where that failed
 	State   = "state"
 )
@@ -40,6 +39,28 @@ type Answer struct {
 	Node    string `json:"node"`            // this host's name, as the manager knows it
 	Doing   string `json:"doing"`           // the state of the package
 	Run     string `json:"run,omitempty"`   // a new one for each program that a process becomes: what the one was asked the next may not know
+}
+
+// answer does what a user asks of the package's manager.
+func (m *member) answer(ctx context.Context, q Request) Answer {
+	a := Answer{Version: m.Version, Node: m.Node, Run: m.Group.run}
+	switch q.What {
+	case Halt:
+		m.signal(syscall.SIGTERM)
+	case Upgrade:
+		a.Error = m.upgrade(ctx, q.Text).Error()
+	case State:
+	default:
+		if o := failover.Order(q.What); o.Known() {
+			m.order(o)
+			break
+		}
+		a.Error = fmt.Sprintf("it does not know how to %s", q.What)
+	}
+	if manager := m.manager.Load(); manager != nil {
+		a.Doing = string(manager.Doing())
+	}
+	return a
 }
 
 // ErrNobody is why a request was not answered: there is no manager now, or it ended before it answered.

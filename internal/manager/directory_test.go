@@ -51,7 +51,7 @@ func TestAsk(t *testing.T) {
 	}
 	next := take(t, home)
 	next.Serve(func(q Request) Answer { return Answer{Doing: "next: " + q.What} })
-	if a, err := ask(t, home, Clear); a.Doing != "next: clear" || err != nil {
+	if a, err := ask(t, home, "clear"); a.Doing != "next: clear" || err != nil {
 		t.Errorf("Ask = %+v, %v", a, err)
 	}
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"backtowork/internal/deadman"
@@ -338,26 +337,6 @@ func (m *member) order(o failover.Order) {
 	case m.orders <- o:
 	default: // it has enough to do, or has ended
 	}
-}
-
-// answer does what a user asks of the package's manager.
-func (m *member) answer(ctx context.Context, q Request) Answer {
-	a := Answer{Version: m.Version, Node: m.Node, Run: m.Group.run}
-	switch q.What {
-	case Halt:
-		m.signal(syscall.SIGTERM)
-	case Unblock, Clear:
-		m.order(failover.Order(q.What))
-	case Upgrade:
-		a.Error = m.upgrade(ctx, q.Text).Error()
-	case State:
-	default:
-		a.Error = fmt.Sprintf("it does not know how to %s", q.What)
-	}
-	if manager := m.manager.Load(); manager != nil {
-		a.Doing = string(manager.Doing())
-	}
-	return a
 }
 
 // run runs the package until its machine ends.

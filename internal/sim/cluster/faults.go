@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"backtowork/internal/manager"
+	"backtowork/internal/failover"
 )
 
 // A fault is something that can go wrong.
@@ -163,7 +163,7 @@ func (s *Simulation) heal() {
 		n.freeze(false)
 		n.start()
 		n.startAll()
-		s.each(n, manager.Clear)
+		s.each(n, string(failover.Forget))
 	}
 	s.note(nil, "everything is healed")
 }
@@ -370,9 +370,9 @@ func (s *Simulation) parameters() {
 	s.mu.Unlock()
 }
 
-func (s *Simulation) forget() { s.each(s.some().node, manager.Clear) }
+func (s *Simulation) forget() { s.each(s.some().node, string(failover.Forget)) }
 
-func (s *Simulation) lookAgain() { s.each(s.some().node, manager.Unblock) }
+func (s *Simulation) lookAgain() { s.each(s.some().node, string(failover.Look)) }
 
 // badStop makes the stop script of a package fail, or hang, on a node, for a while.
 func (s *Simulation) badStop() {

@@ -251,7 +251,7 @@ func (s *Simulation) unblock() {
 			s.noteLocked(p, "the admin unblocks %s", n.name)
 			s.mu.Unlock()
 			if its {
-				s.tell(j, manager.Unblock, "")
+				s.tell(j, string(failover.Look), "")
 				continue
 			}
 			_, _ = s.admin.Unblock(context.Background(), p.Name, k.Term, k.Session, n.name) // else the next time
