@@ -48,6 +48,10 @@ believed of a node that the lock servers hear`,
 			Name: "clear", Args: "P", Usage: clearUsage, Run: serviceClear,
 			Summary: "forget that the package failed here: try again now",
 		},
+		{
+			Name: "completion", Args: "bash", Usage: completionUsage, Run: serviceCompletion, Hidden: true,
+			Summary: "what bash needs to complete all this",
+		},
 	}, "./service start dummy")
 }
 
