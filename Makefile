@@ -3,6 +3,7 @@
 PREFIX  ?= /opt/shell-cluster-suite/back-to-work
 DESTDIR ?=
 HOME_DIR = $(DESTDIR)$(PREFIX)
+MAN      = $(HOME_DIR)/share/man/man8
 COMMANDS = back-to-work service btwctl
 DEX      = dex-lock dex-init dex-release dex-show dex-previous dex-exec dex-wait dex-server-init dex-server dex-servers
 UTILS    = set-shell gethostip gethexip pgrep pkill setsid arping od sleep keygen
@@ -16,16 +17,23 @@ test: # what takes longest begins first
 lint:
 	.ci/lint
 
+# doc/man, from what the commands' --help says
+man:
+	go test ./internal/cli -run TestManPages -count=1 -man.write
+
 # An installed tree: the links point at the binary itself. What is there in conf/,
 # dex-lock/conf/ and packages/ is the site's own, and stays. The dex commands are in bin/, which is
 # first in the PATH of scripts, and in the lock directory, if that is ours.
 install: build
-	mkdir -p $(HOME_DIR)/bin $(HOME_DIR)/conf $(HOME_DIR)/log $(HOME_DIR)/modules $(HOME_DIR)/packages $(HOME_DIR)/utils
+	mkdir -p $(HOME_DIR)/bin $(HOME_DIR)/conf $(HOME_DIR)/log $(HOME_DIR)/modules $(HOME_DIR)/packages $(HOME_DIR)/utils $(MAN)
 	cp bin/btw $(HOME_DIR)/bin/btw.new && mv -f $(HOME_DIR)/bin/btw.new $(HOME_DIR)/bin/btw
 	for c in $(COMMANDS) ; do ln -sfn bin/btw $(HOME_DIR)/$$c || exit 1 ; done
 	for c in $(DEX) ; do ln -sfn btw $(HOME_DIR)/bin/$$c || exit 1 ; done
 	for c in $(UTILS) ; do ln -sfn ../bin/btw $(HOME_DIR)/utils/$$c || exit 1 ; done
 	cp utils/cidr2mask utils/cidr2hexmask utils/lab $(HOME_DIR)/utils/
+	cp doc/man/*.8 $(MAN)/
+	ln -sfn service.8 $(MAN)/btwctl.8
+	for c in back-to-work $(DEX) keygen set-shell ; do ln -sfn btw.8 $(MAN)/$$c.8 || exit 1 ; done
 	cp modules/* $(HOME_DIR)/modules/
 	ln -sfn ../modules $(HOME_DIR)/packages/modules
 	for p in packages/* ; do \
@@ -67,4 +75,4 @@ chaos:
 bench:
 	go build -o bin/bench ./cmd/bench && exec bin/bench $(BENCHFLAGS)
 
-.PHONY: build test lint install demo simulate simulate-cluster chaos bench
+.PHONY: build test lint man install demo simulate simulate-cluster chaos bench
