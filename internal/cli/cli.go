@@ -19,7 +19,7 @@ import (
 
 // commands is every name that the binary answers to.
 func commands() []command.Command {
-	return append(applet.Commands(), []command.Command{
+	return append([]command.Command{
 		{Names: []string{"back-to-work"}, Usage: backToWorkUsage, Run: backToWork},
 		serviceCommand(),
 		{Names: []string{"dex-init"}, Usage: dexInitUsage, Run: dexInit},
@@ -38,7 +38,7 @@ func commands() []command.Command {
 		{Names: []string{"simulator"}, Usage: simulatorUsage, Run: simulator},
 		{Names: []string{"store-check"}, Usage: storeCheckUsage, Run: storeCheck},
 		{Names: []string{"watchdog"}, Usage: watchdogUsage, Run: runWatchdog},
-	}...)
+	}, applet.Commands()...)
 }
 
 // Main runs the command that this process was called as, and returns its exit status.
@@ -116,6 +116,5 @@ func Names() []string {
 	for _, c := range commands() {
 		names = append(names, c.Names...)
 	}
-	slices.Sort(names)
 	return names
 }
