@@ -54,13 +54,14 @@ func serviceStop(ctx context.Context, env *command.Env, packages []string) error
 		return err
 	}
 	fmt.Fprint(env.Stdout, "sending TERM signal and waiting for package to halt.")
-	errs := make([]error, len(packages))
-	var all sync.WaitGroup
-	for i, name := range packages { // each, while the others halt
-		all.Go(func() { errs[i] = halt(ctx, home, name, env.Stdout, i == 0) })
+	err = s.haltAll(ctx, packages)
+	if err == nil { // those of which the manager was being killed in that moment, and seemed to be alive
+		var late []string
+		late, err = s.abandoned(ctx, packages)
+		abandoned = append(abandoned, late...)
+		err = errors.Join(err, s.haltAll(ctx, late))
 	}
-	all.Wait()
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		fmt.Fprintln(env.Stdout)
 		return err
 	}
@@ -72,6 +73,17 @@ func serviceStop(ctx context.Context, env *command.Env, packages []string) error
 	}
 	fmt.Fprintln(env.Stdout, " done.")
 	return nil
+}
+
+// haltAll halts packages, each while the others halt.
+func (s *site) haltAll(ctx context.Context, packages []string) error {
+	errs := make([]error, len(packages))
+	var all sync.WaitGroup
+	for i, name := range packages {
+		all.Go(func() { errs[i] = halt(ctx, manager.Home(s.Home), name, s.env.Stdout, i == 0) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // isClearing says whether the package's manager here kills what an earlier one has left.
