@@ -15,10 +15,10 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/conf"
 	"backtowork/internal/lease"
-	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
 
@@ -159,7 +159,7 @@ func (c *cluster) awaitLeader(ctx context.Context) error {
 	defer client.Close()
 	return await(ctx, "no lock server leads", func() bool {
 		for i, server := range client.Servers {
-			var status lock.Status
+			var status api.Status
 			if client.Get(ctx, server.Entry, "/v1/server", &status) == nil && status.Open {
 				c.nodes[0], c.nodes[i] = c.nodes[i], c.nodes[0]
 				return true

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"backtowork/cmd/bench/drive"
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -77,9 +78,9 @@ func (s *service) Renew(ctx context.Context, until time.Time, answered func(int)
 		}
 		return nil
 	}
-	q := lock.RenewRequest{Session: s.Owner.Session}
+	q := api.RenewRequest{Session: s.Owner.Session}
 	for _, h := range s.held {
-		q.Locks = append(q.Locks, lock.Renewal{Name: h.Name, Term: h.Term})
+		q.Locks = append(q.Locks, api.Renewal{Name: h.Name, Term: h.Term})
 	}
 	leader, err := s.Leader(ctx)
 	if err != nil {
@@ -87,7 +88,7 @@ func (s *service) Renew(ctx context.Context, until time.Time, answered func(int)
 	}
 	post := s.poster(leader)
 	for time.Now().Before(until) {
-		var a lock.RenewAnswer
+		var a api.RenewAnswer
 		if err := post(ctx, "/v1/renew", q, &a); err != nil {
 			return err
 		}
@@ -143,7 +144,7 @@ func (s *service) Drop(ctx context.Context) error {
 // Leader is the entry of the server that leads.
 func (s *service) Leader(ctx context.Context) (string, error) {
 	for _, server := range s.client.Servers {
-		var status lock.Status
+		var status api.Status
 		if s.client.Get(ctx, server.Entry, "/v1/server", &status) == nil && status.Open {
 			return server.Entry, nil
 		}

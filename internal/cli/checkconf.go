@@ -15,9 +15,9 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/command"
 	"backtowork/internal/failover"
-	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/manager"
 	"backtowork/internal/script"
@@ -47,8 +47,8 @@ func sum(path string) (string, error) {
 }
 
 // sums is what this node has to say about the files of a package.
-func (s *site) sums(name string) (lock.Report, error) {
-	r := lock.Report{Node: s.Node, Package: name, Version: Version}
+func (s *site) sums(name string) (api.Report, error) {
+	r := api.Report{Node: s.Node, Package: name, Version: Version}
 	var err error
 	if r.Servers, err = sum(filepath.Join(s.LockDir, "conf/lock_servers")); err != nil {
 		return r, err
@@ -98,14 +98,14 @@ func moduleSum(path string) string {
 }
 
 // report is what the manager on this node has to say about one of its packages.
-func (s *site) report(name string, p failover.Params) (lock.Report, error) {
+func (s *site) report(name string, p failover.Params) (api.Report, error) {
 	r, err := s.sums(name)
 	r.Params = p.Values()
 	return fitted(r), err
 }
 
 // fitted is r without what makes it too long to be told.
-func fitted(r lock.Report) lock.Report {
+func fitted(r api.Report) api.Report {
 	tooLong := func() bool {
 		b, err := json.Marshal(r)
 		return err != nil || len(b) > longestReport
@@ -171,9 +171,9 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 	if err != nil {
 		return err
 	}
-	v.showSums("md5 checksum of lock servers configuration", func(r lock.Report) string { return r.Servers })
-	v.showSums(fmt.Sprintf("\nmd5 checksum of package %s configuration", name), func(r lock.Report) string { return r.Script })
-	v.showSums("\nmd5 checksum of all modules", func(r lock.Report) string { return r.AllModules })
+	v.showSums("md5 checksum of lock servers configuration", func(r api.Report) string { return r.Servers })
+	v.showSums(fmt.Sprintf("\nmd5 checksum of package %s configuration", name), func(r api.Report) string { return r.Script })
+	v.showSums("\nmd5 checksum of all modules", func(r api.Report) string { return r.AllModules })
 	p, took, up, err := s.consult(ctx, name)
 	if err != nil {
 		return manager.AboutPackage(name, err)
@@ -198,20 +198,20 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 // gather is what all nodes have to say about a package: this node's files, and the reports
 // of the others' managers. A node of conf/cluster_nodes that has not reported has no sums.
 func (s *site) gather(ctx context.Context, name string) (*view, error) {
-	v := &view{out: s.env.Stdout, nodes: map[string]lock.Report{}}
+	v := &view{out: s.env.Stdout, nodes: map[string]api.Report{}}
 	known, err := s.ClusterNodes()
 	if err != nil {
 		return nil, err
 	}
 	for _, node := range known {
-		v.nodes[node] = lock.Report{Node: node}
+		v.nodes[node] = api.Report{Node: node}
 	}
 	c, err := s.client()
 	if err != nil {
 		return nil, err
 	}
 	for _, server := range s.servers {
-		var reports []lock.Report
+		var reports []api.Report
 		if err := c.Get(ctx, server.Entry, "/v1/reports/"+name, &reports); err != nil {
 			fmt.Fprintf(s.env.Stderr, "%s: lock server %s: %s\n", s.env.Name, server.Entry, lockclient.Reason(err))
 			continue
@@ -219,7 +219,7 @@ func (s *site) gather(ctx context.Context, name string) (*view, error) {
 		for _, r := range reports {
 			v.nodes[r.Node] = r
 		}
-		var status lock.Status
+		var status api.Status
 		if err := c.Get(ctx, server.Entry, "/v1/server", &status); err == nil && status.Waiting != "" {
 			fmt.Fprintf(s.env.Stderr, "%s: lock server %s waits for %s\n", s.env.Name, server.Entry, status.Waiting)
 		}
@@ -286,13 +286,13 @@ func (s *site) asker(name string) (*script.Runner, error) {
 // A view is what is known of a package on all nodes.
 type view struct {
 	out     io.Writer
-	own     lock.Report            // of this node, as its files are now
-	manager map[string]string      // the parameters that the manager on this node lives by, if one runs
-	nodes   map[string]lock.Report // this one too
+	own     api.Report            // of this node, as its files are now
+	manager map[string]string     // the parameters that the manager on this node lives by, if one runs
+	nodes   map[string]api.Report // this one too
 }
 
 // showSums prints a line for each node.
-func (v *view) showSums(title string, sumOf func(lock.Report) string) {
+func (v *view) showSums(title string, sumOf func(api.Report) string) {
 	fmt.Fprintln(v.out, title)
 	for _, node := range slices.Sorted(maps.Keys(v.nodes)) {
 		r := v.nodes[node]

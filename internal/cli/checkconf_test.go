@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/failover"
-	"backtowork/internal/lock"
 )
 
 // put writes a file of a directory.
@@ -88,7 +88,7 @@ func TestFitted(t *testing.T) {
 		{400, 11, true, false, true},
 		{13, 400, true, false, false},
 	} {
-		r := fitted(lock.Report{Node: "h1", Package: "p", AllModules: "a", Modules: many(row.modules), Params: many(row.params)})
+		r := fitted(api.Report{Node: "h1", Package: "p", AllModules: "a", Modules: many(row.modules), Params: many(row.params)})
 		b, err := json.Marshal(r)
 		if err != nil || len(b) > longestReport || r.AllModules != "a" {
 			t.Errorf("%d modules, %d parameters: %d bytes, %v", row.modules, row.params, len(b), err)
@@ -100,8 +100,8 @@ func TestFitted(t *testing.T) {
 }
 
 // told is what a node like ours has told.
-func told(node string, change func(*lock.Report)) lock.Report {
-	r := lock.Report{
+func told(node string, change func(*api.Report)) api.Report {
+	r := api.Report{
 		Node: node, Package: "p", Servers: "1", Script: "2", Version: "0.1.0", AllModules: "3",
 		Modules: map[string]string{"fs.Linux": "4", "vip.Linux": "5"},
 		Params:  map[string]string{"timeout": "30", "priority": "1", "vip_ip_0": "10.0.2.12"},
@@ -115,28 +115,28 @@ func told(node string, change func(*lock.Report)) lock.Report {
 func TestDifferences(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		other lock.Report
+		other api.Report
 		want  []string
 	}{
 		"none":              {told("h2", nil), nil},
-		"nothing told":      {lock.Report{Node: "h2"}, nil},
-		"priority":          {told("h2", func(r *lock.Report) { r.Params["priority"] = "7" }), nil},
-		"lock_servers":      {told("h2", func(r *lock.Report) { r.Servers = "x" }), []string{"lock_servers differs"}},
-		"the script":        {told("h2", func(r *lock.Report) { r.Script = "x" }), []string{"packages/p differs"}},
-		"the version":       {told("h2", func(r *lock.Report) { r.Version = "0.2.0" }), []string{"version 0.2.0, here 0.1.0"}},
-		"an old version":    {lock.Report{Node: "h2", Servers: "1", Script: "2"}, []string{"an older version, here 0.1.0"}},
-		"a parameter":       {told("h2", func(r *lock.Report) { r.Params["timeout"] = "20" }), []string{"timeout=20, here 30"}},
-		"a parameter less":  {told("h2", func(r *lock.Report) { delete(r.Params, "vip_ip_0") }), []string{"vip_ip_0 not set, here 10.0.2.12"}},
-		"a parameter more":  {told("h2", func(r *lock.Report) { r.Params["fence"] = "ilo4" }), []string{"fence=ilo4, here not set"}},
-		"no clean text":     {told("h2", func(r *lock.Report) { r.Params["timeout"] = "\x1b[2J 9" }), []string{`timeout="\x1b[2J 9", here 30`}},
+		"nothing told":      {api.Report{Node: "h2"}, nil},
+		"priority":          {told("h2", func(r *api.Report) { r.Params["priority"] = "7" }), nil},
+		"lock_servers":      {told("h2", func(r *api.Report) { r.Servers = "x" }), []string{"lock_servers differs"}},
+		"the script":        {told("h2", func(r *api.Report) { r.Script = "x" }), []string{"packages/p differs"}},
+		"the version":       {told("h2", func(r *api.Report) { r.Version = "0.2.0" }), []string{"version 0.2.0, here 0.1.0"}},
+		"an old version":    {api.Report{Node: "h2", Servers: "1", Script: "2"}, []string{"an older version, here 0.1.0"}},
+		"a parameter":       {told("h2", func(r *api.Report) { r.Params["timeout"] = "20" }), []string{"timeout=20, here 30"}},
+		"a parameter less":  {told("h2", func(r *api.Report) { delete(r.Params, "vip_ip_0") }), []string{"vip_ip_0 not set, here 10.0.2.12"}},
+		"a parameter more":  {told("h2", func(r *api.Report) { r.Params["fence"] = "ilo4" }), []string{"fence=ilo4, here not set"}},
+		"no clean text":     {told("h2", func(r *api.Report) { r.Params["timeout"] = "\x1b[2J 9" }), []string{`timeout="\x1b[2J 9", here 30`}},
 		"modules, by name":  {told("h2", otherModules), []string{"modules/fs.Linux is missing there", "modules/nfs.Linux is missing here", "modules/vip.Linux differs"}},
-		"too many modules":  {told("h2", func(r *lock.Report) { r.AllModules, r.Modules, r.Cut = "x", nil, true }), []string{"modules differ (too many to tell which)"}},
-		"many, but same":    {told("h2", func(r *lock.Report) { r.Modules, r.Cut = nil, true }), nil},
-		"too much to tell":  {told("h2", func(r *lock.Report) { r.Modules, r.Params, r.Cut = nil, nil, true }), nil},
-		"two at a time":     {told("h2", func(r *lock.Report) { r.Script = "x"; r.Params["timeout"] = "20" }), []string{"packages/p differs", "timeout=20, here 30"}},
-		"a module's ESC":    {told("h2", func(r *lock.Report) { r.AllModules = "x"; r.Modules["\x1b"] = "6" }), []string{`"modules/\x1b" is missing here`}},
-		"a version's ESC":   {told("h2", func(r *lock.Report) { r.Version = "\x1b" }), []string{`version "\x1b", here 0.1.0`}},
-		"a parameter's ESC": {told("h2", func(r *lock.Report) { r.Params["\x1b"] = "1" }), []string{`"\x1b"=1, here not set`}},
+		"too many modules":  {told("h2", func(r *api.Report) { r.AllModules, r.Modules, r.Cut = "x", nil, true }), []string{"modules differ (too many to tell which)"}},
+		"many, but same":    {told("h2", func(r *api.Report) { r.Modules, r.Cut = nil, true }), nil},
+		"too much to tell":  {told("h2", func(r *api.Report) { r.Modules, r.Params, r.Cut = nil, nil, true }), nil},
+		"two at a time":     {told("h2", func(r *api.Report) { r.Script = "x"; r.Params["timeout"] = "20" }), []string{"packages/p differs", "timeout=20, here 30"}},
+		"a module's ESC":    {told("h2", func(r *api.Report) { r.AllModules = "x"; r.Modules["\x1b"] = "6" }), []string{`"modules/\x1b" is missing here`}},
+		"a version's ESC":   {told("h2", func(r *api.Report) { r.Version = "\x1b" }), []string{`version "\x1b", here 0.1.0`}},
+		"a parameter's ESC": {told("h2", func(r *api.Report) { r.Params["\x1b"] = "1" }), []string{`"\x1b"=1, here not set`}},
 	} {
 		if got := differences(row.other, told("h1", nil)); !slices.Equal(got, row.want) {
 			t.Errorf("%s: %q, want %q", name, got, row.want)
@@ -144,7 +144,7 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-func otherModules(r *lock.Report) {
+func otherModules(r *api.Report) {
 	r.AllModules = "x"
 	r.Modules = map[string]string{"nfs.Linux": "6", "vip.Linux": "7"}
 }
@@ -153,7 +153,7 @@ func TestShowParams(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		manager map[string]string
-		others  []lock.Report
+		others  []api.Report
 		same    bool
 		want    string // after the parameters
 	}{
@@ -166,9 +166,9 @@ func TestShowParams(t *testing.T) {
 		},
 		"in the order of names": {
 			nil,
-			[]lock.Report{
-				told("h3", func(r *lock.Report) { r.Params["timeout"] = "20" }),
-				told("h2", func(r *lock.Report) { r.Script = "x" }),
+			[]api.Report{
+				told("h3", func(r *api.Report) { r.Params["timeout"] = "20" }),
+				told("h2", func(r *api.Report) { r.Script = "x" }),
 				{Node: "h4"},
 			},
 			false,
@@ -176,14 +176,14 @@ func TestShowParams(t *testing.T) {
 		},
 		"too much to tell": {
 			nil,
-			[]lock.Report{told("h2", func(r *lock.Report) { r.Params, r.Modules, r.Cut = nil, nil, true })},
+			[]api.Report{told("h2", func(r *api.Report) { r.Params, r.Modules, r.Cut = nil, nil, true })},
 			true,
 			"\nnot compared\nh2: its parameters are too long to be told\n",
 		},
 	} {
 		var out bytes.Buffer
 		own := told("h1", nil)
-		v := &view{out: &out, own: own, manager: row.manager, nodes: map[string]lock.Report{"h1": own}}
+		v := &view{out: &out, own: own, manager: row.manager, nodes: map[string]api.Report{"h1": own}}
 		for _, r := range row.others {
 			v.nodes[r.Node] = r
 		}
@@ -201,11 +201,11 @@ func TestShowNumbers(t *testing.T) {
 	var w resettable
 	show := func(p failover.Params) (string, bool) {
 		var out bytes.Buffer
-		v := &view{out: &out, own: told("h1", func(r *lock.Report) { r.Params["priority"] = "99" }), nodes: map[string]lock.Report{
-			"h1": told("h1", func(r *lock.Report) { r.Params["priority"] = "99" }),
-			"h2": told("h2", func(r *lock.Report) { r.Params["priority"] = "5" }),
+		v := &view{out: &out, own: told("h1", func(r *api.Report) { r.Params["priority"] = "99" }), nodes: map[string]api.Report{
+			"h1": told("h1", func(r *api.Report) { r.Params["priority"] = "99" }),
+			"h2": told("h2", func(r *api.Report) { r.Params["priority"] = "5" }),
 			"h3": told("h3", nil),
-			"h4": told("h4", func(r *lock.Report) { r.Params["priority"] = "much" }),
+			"h4": told("h4", func(r *api.Report) { r.Params["priority"] = "much" }),
 		}}
 		safe := v.showNumbers(p, time.Second, w)
 		return out.String(), safe

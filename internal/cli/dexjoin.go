@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/command"
 	"backtowork/internal/conf"
-	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/lockserver"
 
@@ -24,9 +24,9 @@ import (
 // tellServer makes this host's lock server, which runs, read lock_servers again if its list is
 // another.
 func (s *site) tellServer(ctx context.Context, self conf.Server) error {
-	same := func() (bool, lock.Status) {
+	same := func() (bool, api.Status) {
 		status, err := s.probe(ctx, self)
-		return err != nil || lock.SameServers(status.List, entries(s.servers)), status
+		return err != nil || api.SameServers(status.List, entries(s.servers)), status
 	}
 	ok, status := same()
 	if ok { // or its disk hangs: it was said that it does not answer
@@ -131,7 +131,7 @@ func (s *site) leaveCluster(ctx context.Context, self conf.Server) error {
 // serverPID is the process of this host's lock server, 0 if it does not run. A key that was changed
 // just now it takes up in a moment.
 func (s *site) serverPID(ctx context.Context, self conf.Server) (pid int, err error) {
-	var status lock.Status
+	var status api.Status
 	awaitErr := s.await(ctx, "the lock server runs, but does not answer", func() bool {
 		if !s.stateInUse() {
 			return true
@@ -166,7 +166,7 @@ func (s *site) mayLeave(ctx context.Context, self conf.Server, cluster string) e
 		return err
 	}
 	defer own.Close()
-	var all lock.Locks
+	var all api.Locks
 	if err := own.Get(ctx, self.Entry, "/v1/locks", &all); err != nil {
 		return nil // it does not run, so nobody can hold one of its locks for long
 	}
@@ -189,7 +189,7 @@ func (s *site) elsewhere(ctx context.Context, self conf.Server, cluster string) 
 	defer c.Close()
 	var silent []string
 	for _, server := range s.servers {
-		var status lock.Status
+		var status api.Status
 		if server.Entry == self.Entry {
 			continue
 		}

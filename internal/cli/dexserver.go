@@ -16,12 +16,12 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/command"
 	"backtowork/internal/conf"
 	"backtowork/internal/dial"
 	"backtowork/internal/journal"
 	"backtowork/internal/lease"
-	"backtowork/internal/lock"
 	"backtowork/internal/lockserver"
 
 	"golang.org/x/sys/unix"
@@ -178,7 +178,7 @@ func (s *site) stillLed(ctx context.Context, self conf.Server) error {
 	}
 	defer c.Close()
 	for _, server := range s.servers {
-		var status lock.Status
+		var status api.Status
 		if server.Entry == self.Entry || c.Get(ctx, server.Entry, "/v1/server", &status) != nil || status.Leader == "" {
 			continue
 		}

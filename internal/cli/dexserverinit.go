@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/command"
 	"backtowork/internal/conf"
-	"backtowork/internal/lock"
 	"backtowork/internal/script"
 )
 
@@ -79,7 +79,7 @@ func (s *site) startServer(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	if status, err := s.probe(ctx, self); err == nil && !lock.SameServers(status.List, entries(s.servers)) {
+	if status, err := s.probe(ctx, self); err == nil && !api.SameServers(status.List, entries(s.servers)) {
 		s.log.Warn("this host's lock server goes by another lock_servers; dex-server-init makes it read the file",
 			"its", strings.Join(status.List, " "), "now", strings.Join(entries(s.servers), " "))
 	}

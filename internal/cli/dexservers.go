@@ -9,9 +9,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"backtowork/internal/api"
 	"backtowork/internal/command"
 	"backtowork/internal/conf"
-	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
 
@@ -84,7 +84,7 @@ func dexServers(ctx context.Context, env *command.Env) error {
 }
 
 // askServers asks the servers of the file, and then those that these name besides.
-func (s *site) askServers(ctx context.Context) ([]answer[lock.Status], error) {
+func (s *site) askServers(ctx context.Context) ([]answer[api.Status], error) {
 	all := s.servers
 	for {
 		var servers []lockclient.Server
@@ -95,7 +95,7 @@ func (s *site) askServers(ctx context.Context) ([]answer[lock.Status], error) {
 		if err != nil {
 			return nil, err
 		}
-		answers := askAll[lock.Status](ctx, c, "/v1/server")
+		answers := askAll[api.Status](ctx, c, "/v1/server")
 		c.Close()
 		known := len(all)
 		for _, a := range answers {
@@ -121,7 +121,7 @@ func entryOf(id string) string {
 }
 
 // viewServers puts together what the servers say. known is the cluster that this node knows.
-func viewServers(file []string, known string, answers []answer[lock.Status]) clusterView {
+func viewServers(file []string, known string, answers []answer[api.Status]) clusterView {
 	v := clusterView{File: file, Servers: []serverView{}, Problems: []string{}}
 	best := authority(known, answers)
 	v.Cluster = best.Cluster
@@ -137,8 +137,8 @@ func viewServers(file []string, known string, answers []answer[lock.Status]) clu
 
 // authority is the answer that knows best what the cluster is: an open leader's, of the cluster
 // that this node knows; else that of the server whose raft is the farthest.
-func authority(known string, answers []answer[lock.Status]) (best lock.Status) {
-	rank := func(s lock.Status) []uint64 {
+func authority(known string, answers []answer[api.Status]) (best api.Status) {
+	rank := func(s api.Status) []uint64 {
 		bit := func(b bool) uint64 {
 			if b {
 				return 1
@@ -156,9 +156,9 @@ func authority(known string, answers []answer[lock.Status]) (best lock.Status) {
 }
 
 // viewServer is one server, as it and the leader tell of it.
-func viewServer(a answer[lock.Status], best lock.Status) serverView {
+func viewServer(a answer[api.Status], best api.Status) serverView {
 	v := serverView{Address: a.server}
-	i := slices.IndexFunc(best.Servers, func(m lock.Member) bool { return entryOf(m.ID) == a.server })
+	i := slices.IndexFunc(best.Servers, func(m api.Member) bool { return entryOf(m.ID) == a.server })
 	if i >= 0 {
 		m := best.Servers[i]
 		v.ID, v.Voter = m.ID, "no"
@@ -188,7 +188,7 @@ func viewServer(a answer[lock.Status], best lock.Status) serverView {
 }
 
 // problems says what is not as it should be.
-func (v *clusterView) problems(best lock.Status, answers []answer[lock.Status]) {
+func (v *clusterView) problems(best api.Status, answers []answer[api.Status]) {
 	say := func(format string, args ...any) { v.Problems = append(v.Problems, fmt.Sprintf(format, args...)) }
 	if v.Leader == "" {
 		say("no lock server leads")
@@ -196,7 +196,7 @@ func (v *clusterView) problems(best lock.Status, answers []answer[lock.Status]) 
 	for i, a := range answers {
 		server := v.Servers[i]
 		listed := slices.Contains(v.File, a.server)
-		member := slices.ContainsFunc(best.Servers, func(m lock.Member) bool { return entryOf(m.ID) == a.server })
+		member := slices.ContainsFunc(best.Servers, func(m api.Member) bool { return entryOf(m.ID) == a.server })
 		switch {
 		case listed && !member && best.Cluster != "":
 			say("%s is in lock_servers, but not in the cluster", a.server)
@@ -218,7 +218,7 @@ func (v *clusterView) problems(best lock.Status, answers []answer[lock.Status]) 
 		if server.Waiting != "" {
 			say("%s waits for %s", a.server, server.Waiting)
 		}
-		if !lock.SameServers(server.List, v.File) {
+		if !api.SameServers(server.List, v.File) {
 			say("%s has another lock_servers: %s", a.server, strings.Join(server.List, " "))
 		}
 	}

@@ -6,68 +6,68 @@ import (
 	"slices"
 	"testing"
 
-	"backtowork/internal/lock"
+	"backtowork/internal/api"
 )
 
 // seat is a server as the leader tells of it.
-func seat(entry string, voter bool) lock.Member {
-	return lock.Member{ID: entry + "/1", Voter: voter, Silence: 200}
+func seat(entry string, voter bool) api.Member {
+	return api.Member{ID: entry + "/1", Voter: voter, Silence: 200}
 }
 
 // said is what a healthy follower says of itself.
-func said(entry string, change func(*lock.Status)) answer[lock.Status] {
+func said(entry string, change func(*api.Status)) answer[api.Status] {
 	list := []string{"h1", "h2", "h3"}
-	s := lock.Status{Entry: entry, ID: entry + "/1", Cluster: "c", List: list, Role: "follower", Leader: "h1", Term: 4, Last: 90, Version: "1"}
-	s.Servers = []lock.Member{seat("h1", true), seat("h2", true), seat("h3", true)}
+	s := api.Status{Entry: entry, ID: entry + "/1", Cluster: "c", List: list, Role: "follower", Leader: "h1", Term: 4, Last: 90, Version: "1"}
+	s.Servers = []api.Member{seat("h1", true), seat("h2", true), seat("h3", true)}
 	if change != nil {
 		change(&s)
 	}
-	return answer[lock.Status]{server: entry, value: s}
+	return answer[api.Status]{server: entry, value: s}
 }
 
 // leads makes a leader of a server.
-func leads(s *lock.Status) { s.Role, s.Open, s.Last = "leader", true, 100 }
+func leads(s *api.Status) { s.Role, s.Open, s.Last = "leader", true, 100 }
 
 // A serverStory is what the servers say, and what dex-servers finds in it.
 type serverStory struct {
 	name    string
-	answers []answer[lock.Status]
+	answers []answer[api.Status]
 	want    []string
 }
 
 func serverStories() []serverStory {
-	silent := answer[lock.Status]{server: "h3", err: errors.New("no route")}
+	silent := answer[api.Status]{server: "h3", err: errors.New("no route")}
 	leader := said("h1", leads)
-	members := func(m ...lock.Member) func(*lock.Status) {
-		return func(s *lock.Status) {
+	members := func(m ...api.Member) func(*api.Status) {
+		return func(s *api.Status) {
 			leads(s)
 			s.Servers = m
 		}
 	}
 	return []serverStory{
-		{"well", []answer[lock.Status]{leader, said("h2", nil), said("h3", nil)}, []string{}},
-		{"silent", []answer[lock.Status]{leader, said("h2", nil), silent}, []string{"h3 does not answer: no route"}},
+		{"well", []answer[api.Status]{leader, said("h2", nil), said("h3", nil)}, []string{}},
+		{"silent", []answer[api.Status]{leader, said("h2", nil), silent}, []string{"h3 does not answer: no route"}},
 		{
 			"no leader",
-			[]answer[lock.Status]{said("h1", nil), said("h2", nil), said("h3", nil)},
+			[]answer[api.Status]{said("h1", nil), said("h2", nil), said("h3", nil)},
 			[]string{"no lock server leads"},
 		},
 		{
 			"another file",
-			[]answer[lock.Status]{leader, said("h2", func(s *lock.Status) { s.List = []string{"h1", "h2"} }), said("h3", nil)},
+			[]answer[api.Status]{leader, said("h2", func(s *api.Status) { s.List = []string{"h1", "h2"} }), said("h3", nil)},
 			[]string{"h2 has another lock_servers: h1 h2"},
 		},
 		{
 			"in the file only",
-			[]answer[lock.Status]{
+			[]answer[api.Status]{
 				said("h1", members(seat("h1", true), seat("h2", true))), said("h2", nil),
-				said("h3", func(s *lock.Status) { s.Cluster, s.Role, s.Servers, s.Waiting = "", "waiting", nil, "h4 to be reached" }),
+				said("h3", func(s *api.Status) { s.Cluster, s.Role, s.Servers, s.Waiting = "", "waiting", nil, "h4 to be reached" }),
 			},
 			[]string{"h3 is in lock_servers, but not in the cluster", "h3 waits for h4 to be reached"},
 		},
 		{
 			"in the cluster only",
-			[]answer[lock.Status]{
+			[]answer[api.Status]{
 				said("h1", members(seat("h1", true), seat("h2", true), seat("h3", true), seat("h4", true))),
 				said("h2", nil), said("h3", nil), said("h4", nil),
 			},
@@ -75,19 +75,19 @@ func serverStories() []serverStory {
 		},
 		{
 			"no vote yet",
-			[]answer[lock.Status]{
+			[]answer[api.Status]{
 				said("h1", members(seat("h1", true), seat("h2", true), seat("h3", false))), said("h2", nil), said("h3", nil),
 			},
 			[]string{"h3 does not vote yet"},
 		},
 		{
 			"another cluster",
-			[]answer[lock.Status]{leader, said("h2", nil), said("h3", func(s *lock.Status) { s.Cluster, s.Open, s.Term = "d", true, 9 })},
+			[]answer[api.Status]{leader, said("h2", nil), said("h3", func(s *api.Status) { s.Cluster, s.Open, s.Term = "d", true, 9 })},
 			[]string{"h3 is in another cluster: d, not c"},
 		},
 		{
 			"lost its state",
-			[]answer[lock.Status]{leader, said("h2", nil), said("h3", func(s *lock.Status) { s.ID, s.Waiting = "h3/2", "to be taken in" })},
+			[]answer[api.Status]{leader, said("h2", nil), said("h3", func(s *api.Status) { s.ID, s.Waiting = "h3/2", "to be taken in" })},
 			[]string{"h3 is not the server that the cluster knows by this name: h3/2", "h3 waits for to be taken in"},
 		},
 	}
@@ -104,7 +104,7 @@ func TestServerProblems(t *testing.T) {
 
 func TestViewServers(t *testing.T) {
 	t.Parallel()
-	v := viewServers([]string{"h1", "h2", "h3"}, "", []answer[lock.Status]{said("h1", leads), said("h2", nil), {server: "h3", err: errors.New("no route")}})
+	v := viewServers([]string{"h1", "h2", "h3"}, "", []answer[api.Status]{said("h1", leads), said("h2", nil), {server: "h3", err: errors.New("no route")}})
 	if v.Cluster != "c" || v.Leader != "h1" {
 		t.Errorf("cluster %q led by %q, want c led by h1", v.Cluster, v.Leader)
 	}

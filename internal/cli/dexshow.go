@@ -15,6 +15,7 @@ import (
 	"sync"
 	"text/tabwriter"
 
+	"backtowork/internal/api"
 	"backtowork/internal/command"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -56,7 +57,7 @@ type lockView struct {
 	Blocked string   `json:"blocked,omitempty"` // why no other node may have it
 }
 
-func viewOf(state lock.State) *lockView {
+func viewOf(state api.State) *lockView {
 	k := state.Lock
 	v := &lockView{k.Node, k.Term, k.Seq, k.Times.Timeout.Seconds(), k.Times.Stop.Seconds(), nil, k.Blocked}
 	if state.Left > 0 {
@@ -115,7 +116,7 @@ func (s *site) sayFaults(all []serverFault) {
 func newer(a, b lock.Lock) bool { return a.Term > b.Term || a.Term == b.Term && a.Seq > b.Seq }
 
 // fresher is newer, but of two equals the one that knows what is left.
-func fresher(a, b lock.State) bool {
+func fresher(a, b api.State) bool {
 	return newer(a.Lock, b.Lock) || !newer(b.Lock, a.Lock) && a.Left > b.Left
 }
 
@@ -123,8 +124,8 @@ func fresher(a, b lock.State) bool {
 func lockPath(name string) string { return "/v1/locks/" + url.PathEscape(name) }
 
 // view is a lock by the newest that any server knows.
-func (s *site) view(ctx context.Context, c *lockclient.Client, name string) (newest lock.State, err error) {
-	answers := askAll[lock.State](ctx, c, lockPath(name))
+func (s *site) view(ctx context.Context, c *lockclient.Client, name string) (newest api.State, err error) {
+	answers := askAll[api.State](ctx, c, lockPath(name))
 	for _, a := range answers {
 		if a.err == nil && fresher(a.value, newest) {
 			newest = a.value
@@ -219,14 +220,14 @@ func dexShow(ctx context.Context, env *command.Env) error {
 	if all {
 		return s.showAll(ctx, c, asJSON)
 	}
-	answers := askAll[lock.State](ctx, c, lockPath(a.name))
+	answers := askAll[api.State](ctx, c, lockPath(a.name))
 	if asJSON {
 		return s.showJSON(a.name, answers)
 	}
 	return s.showText(a.name, answers)
 }
 
-func (s *site) showText(name string, answers []answer[lock.State]) error {
+func (s *site) showText(name string, answers []answer[api.State]) error {
 	s.showLocal(name)
 	fmt.Fprintf(s.env.Stdout, "remote state sequence for %s:\nlock_server holder term seq\n", name)
 	blocked := ""
@@ -291,7 +292,7 @@ func (s *site) localView(name string) *localView {
 	return &localView{noInvalid(words[0]), term, seq, counter, noInvalid(words[3])}
 }
 
-func (s *site) showJSON(name string, answers []answer[lock.State]) error {
+func (s *site) showJSON(name string, answers []answer[api.State]) error {
 	type server struct {
 		Server string `json:"server"`
 		*lockView
@@ -316,10 +317,10 @@ func (s *site) showJSON(name string, answers []answer[lock.State]) error {
 // showAll shows every lock, by the newest that any server knows of it.
 func (s *site) showAll(ctx context.Context, c *lockclient.Client, asJSON bool) error {
 	type table struct {
-		Locks map[string]lock.State `json:"locks"`
+		Locks map[string]api.State `json:"locks"`
 	}
 	answers := askAll[table](ctx, c, "/v1/locks")
-	newest := map[string]lock.State{}
+	newest := map[string]api.State{}
 	for _, a := range answers {
 		for name, state := range a.value.Locks {
 			if known, ok := newest[name]; !ok || fresher(state, known) {
@@ -357,7 +358,7 @@ func tenths(seconds *float64) string {
 	return strconv.FormatFloat(*seconds, 'f', 1, 64)
 }
 
-func (s *site) allJSON(names []string, newest map[string]lock.State, silent []serverFault) error {
+func (s *site) allJSON(names []string, newest map[string]api.State, silent []serverFault) error {
 	type named struct {
 		Lock string `json:"lock"`
 		*lockView

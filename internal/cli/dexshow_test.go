@@ -3,16 +3,17 @@ package cli
 import (
 	"testing"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 )
 
 func TestFresher(t *testing.T) {
 	t.Parallel()
-	at := func(term, seq uint64, left int64) lock.State {
-		return lock.State{Lock: lock.Lock{Term: term, Seq: seq}, Left: left}
+	at := func(term, seq uint64, left int64) api.State {
+		return api.State{Lock: lock.Lock{Term: term, Seq: seq}, Left: left}
 	}
 	for _, row := range []struct {
-		a, b lock.State
+		a, b api.State
 		want bool
 	}{
 		{at(2, 1, 0), at(1, 9, 0), true},

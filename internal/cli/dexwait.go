@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/command"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -116,7 +117,7 @@ func (h *handover) over() bool { return h.last.Owner != h.seen.Owner || h.last.T
 // watch notes what one server shows, until the lock has changed hands or ctx ends.
 func (h *handover) watch(ctx context.Context, c *lockclient.Client, entry, name string) (over bool) {
 	for seen := h.seen; !over && ctx.Err() == nil; {
-		var state lock.State
+		var state api.State
 		path := fmt.Sprintf("/v1/watch/%s?term=%d&seq=%d&wait=%s", url.PathEscape(name), seen.Term, seen.Seq, watchLength)
 		if err := c.Get(ctx, entry, path, &state); err == nil {
 			seen, over = h.note(state.Lock)
@@ -133,8 +134,8 @@ func (h *handover) watch(ctx context.Context, c *lockclient.Client, entry, name 
 // settled is the lock as a leader knows it: the others may not know of the latest change yet.
 func (s *site) settled(ctx context.Context, c *lockclient.Client, name string) (lock.Lock, error) {
 	for begin, told := time.Now(), false; ; {
-		servers := askAll[lock.Status](ctx, c, "/v1/server")
-		states := askAll[lock.State](ctx, c, lockPath(name))
+		servers := askAll[api.Status](ctx, c, "/v1/server")
+		states := askAll[api.State](ctx, c, lockPath(name))
 		var newest lock.Lock
 		known := false // by the leader
 		for i, a := range states {

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/failover"
 	"backtowork/internal/journal"
-	"backtowork/internal/lock"
 )
 
 // showParams prints the package's parameters on this node, and in what the other nodes differ
@@ -64,7 +64,7 @@ func (v *view) notCompared() (lines []string) {
 }
 
 // differences is what another node has that is not as here. What it did not tell is the same.
-func differences(other, own lock.Report) (lines []string) {
+func differences(other, own api.Report) (lines []string) {
 	if other.Script == "" { // it told nothing
 		return nil
 	}
@@ -89,7 +89,7 @@ func differences(other, own lock.Report) (lines []string) {
 	return lines
 }
 
-func moduleDifferences(other, own lock.Report) (lines []string) {
+func moduleDifferences(other, own api.Report) (lines []string) {
 	switch {
 	case other.AllModules == "" || other.AllModules == own.AllModules:
 		return nil

@@ -10,10 +10,10 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/command"
 	"backtowork/internal/conf"
-	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
 
@@ -31,8 +31,8 @@ func ownAddr(self conf.Server) string {
 }
 
 // probe is what this host's own lock server says of itself.
-func (s *site) probe(ctx context.Context, self conf.Server) (lock.Status, error) {
-	var status lock.Status
+func (s *site) probe(ctx context.Context, self conf.Server) (api.Status, error) {
+	var status api.Status
 	if s.makesKey() { // then whoever listens is not ours
 		conn, err := net.Dial("tcp", ownAddr(self))
 		if err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 )
 
@@ -13,11 +14,11 @@ import (
 // on its way about the old term, a release or a change, changes nothing any more. Nor does an
 // acquire that was given up and comes late: it is for the term that follows the one it knew. An
 // adoption is for the term of the session that it is from, and else for none but the session's own.
-func (c *Client) acquire(ctx context.Context, q lock.AcquireRequest) (a lock.AcquireAnswer, at answered, err error) {
+func (c *Client) acquire(ctx context.Context, q api.AcquireRequest) (a api.AcquireAnswer, at answered, err error) {
 	known := c.term(q.Name)
 	q.Known, q.Host = &known, c.Host
 	for range 3 {
-		a = lock.AcquireAnswer{}
+		a = api.AcquireAnswer{}
 		at, err = c.call(ctx, changeLimit, "/v1/acquire", q, &a)
 		if err == nil && a.Refused != "" {
 			err = refusedForNow{errors.New(a.Refused)}
@@ -104,7 +105,7 @@ func (c *Client) works(ctx context.Context, cluster string) (works bool) {
 	said := make(chan bool, len(servers))
 	for _, s := range servers {
 		go func() { // ends by Get's own limit
-			var status lock.Status
+			var status api.Status
 			said <- c.Get(ctx, s.Entry, "/v1/server", &status) == nil && status.Cluster == cluster && status.Leader != ""
 		}()
 	}

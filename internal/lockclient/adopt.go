@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 )
@@ -72,7 +73,7 @@ type adoption struct {
 // adopt asks once for the lock of f, or again for that of this session, which an answer that was
 // lost may have given it.
 func (s *Session) adopt(ctx context.Context, w Wish, f Former) adoption {
-	a, at, err := s.client.acquire(context.WithoutCancel(ctx), lock.AcquireRequest{
+	a, at, err := s.client.acquire(context.WithoutCancel(ctx), api.AcquireRequest{
 		Name: w.Name, Owner: s.Owner, Times: w.Times, Cluster: s.files.Cluster(), Floor: s.files.Term(w.Name), From: f.Session, Own: f.Term,
 	})
 	switch {

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
-	"backtowork/internal/lock"
 )
 
 // patience is how many times the limit for one server a question to all of them may take; with
@@ -47,11 +47,11 @@ func (c *Client) call(ctx context.Context, limit time.Duration, path string, req
 				t.err = json.Unmarshal(t.body, answer)
 			}
 			if t.err == nil {
-				c.noteLeader(t.header.Get(lock.LeaderHeader), t.server.Entry)
+				c.noteLeader(t.header.Get(api.LeaderHeader), t.server.Entry)
 				if c.Off.Sending {
 					t.sent = c.Clock.Now()
 				}
-				return answered{t.sent, t.header.Get(lock.ClusterHeader)}, nil
+				return answered{t.sent, t.header.Get(api.ClusterHeader)}, nil
 			}
 			if errors.As(t.err, new(refusal)) {
 				return answered{}, t.err
@@ -129,7 +129,7 @@ func (c *Client) try(ctx context.Context, s Server, path string, body []byte) (t
 	if body == nil {
 		method = http.MethodGet
 	}
-	request, err := http.NewRequestWithContext(ctx, method, lock.URL(s.Entry, path), bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, api.URL(s.Entry, path), bytes.NewReader(body))
 	if err != nil {
 		t.err = err
 		return t
@@ -144,7 +144,7 @@ func (c *Client) try(ctx context.Context, s Server, path string, body []byte) (t
 	if t.body, t.err = io.ReadAll(io.LimitReader(response.Body, 16<<20)); t.err != nil || response.StatusCode == http.StatusOK {
 		return t
 	}
-	var e lock.ErrorAnswer
+	var e api.ErrorAnswer
 	if err := json.Unmarshal(t.body, &e); err != nil || e.Error == "" {
 		e.Error = response.Status
 	}

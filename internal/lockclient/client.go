@@ -20,8 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
-	"backtowork/internal/lock"
 )
 
 // How long one server may take to answer before the next is asked too. A change waits for the
@@ -111,9 +111,9 @@ func (c *Client) Close() {
 	c.http.CloseIdleConnections()
 }
 
-// dial connects to the server that addr, made by lock.URL, names.
+// dial connects to the server that addr, made by api.URL, names.
 func (c *Client) dial(ctx context.Context, _, addr string) (net.Conn, error) {
-	entry, err := lock.EntryOf(addr)
+	entry, err := api.EntryOf(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -236,8 +236,8 @@ func Reason(err error) string {
 // RenewOnce renews one lock of a session, once, and returns when that was asked: only then
 // begins, or goes on, its lease.
 func (c *Client) RenewOnce(ctx context.Context, session, name string, term uint64) (lease.Time, error) {
-	q := lock.RenewRequest{Session: session, Locks: []lock.Renewal{{Name: name, Term: term}}, Host: c.Host}
-	var a lock.RenewAnswer
+	q := api.RenewRequest{Session: session, Locks: []api.Renewal{{Name: name, Term: term}}, Host: c.Host}
+	var a api.RenewAnswer
 	at, err := c.call(ctx, attemptLimit, "/v1/renew", q, &a)
 	if err != nil {
 		return lease.Time{}, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 )
 
@@ -32,18 +33,18 @@ func (w Wish) limit() time.Duration {
 
 // fence powers off the holder of a lock if that was silent for its timeout and the servers give leave,
 // and tells them what came of it. It is true if the lock can be had now.
-func (s *Session) fence(ctx context.Context, w Wish, state lock.State, f *fencer) bool {
+func (s *Session) fence(ctx context.Context, w Wish, state api.State, f *fencer) bool {
 	k := state.Lock
 	silent := time.Duration(state.Silent) * time.Millisecond
 	if !f.wants(w) || !k.Held() || k.Node == s.Owner.Node || k.Blocked != "" || k.Fenced || silent < k.Times.Timeout {
 		return false
 	}
-	of := lock.ReleaseRequest{Name: w.Name, Term: k.Term, Session: k.Session}
-	q := lock.FenceRequest{
+	of := api.ReleaseRequest{Name: w.Name, Term: k.Term, Session: k.Session}
+	q := api.FenceRequest{
 		ReleaseRequest: of, By: s.Owner, Limit: (w.limit() + reportTime).Milliseconds(), Host: s.client.Host, Was: s.files.Was(w.Name),
 		Required: w.FenceRequired,
 	}
-	var a lock.FenceAnswer
+	var a api.FenceAnswer
 	at, err := s.client.call(ctx, changeLimit, "/v1/fence", q, &a)
 	if err != nil || !a.Granted {
 		f.next = time.Now().Add(time.Second) // another does it, the holder was heard, or no majority answers
@@ -60,7 +61,7 @@ func (s *Session) fence(ctx context.Context, w Wish, state lock.State, f *fencer
 	} else {
 		s.client.Log.Warn("the holder of the lock is powered off", "lock", w.Name, "holder", k.Node, "term", k.Term)
 	}
-	return s.report(ctx, lock.FencedRequest{ReleaseRequest: of, By: s.Owner.Session, OK: err == nil})
+	return s.report(ctx, api.FencedRequest{ReleaseRequest: of, By: s.Owner.Session, OK: err == nil})
 }
 
 // ErrNotSilent is why a node is not taken for off: the servers have heard of it, for whatever lock, within the time
@@ -72,10 +73,10 @@ var ErrBeingFenced = errors.New("another node tries to power it off")
 
 // DeclareOff gives the servers a person's word, in place of a fence, that the node of the silent holder of k
 // is off (SAFETY.md rule 19): the lock may be had at once. The state is the lock's as it was found.
-func (s *Session) DeclareOff(ctx context.Context, name string, k lock.Lock) (lock.State, error) {
-	of := lock.ReleaseRequest{Name: name, Term: k.Term, Session: k.Session}
-	q := lock.FenceRequest{ReleaseRequest: of, By: s.Owner, Limit: reportTime.Milliseconds(), Host: s.client.Host, Declared: true}
-	var a lock.FenceAnswer
+func (s *Session) DeclareOff(ctx context.Context, name string, k lock.Lock) (api.State, error) {
+	of := api.ReleaseRequest{Name: name, Term: k.Term, Session: k.Session}
+	q := api.FenceRequest{ReleaseRequest: of, By: s.Owner, Limit: reportTime.Milliseconds(), Host: s.client.Host, Declared: true}
+	var a api.FenceAnswer
 	if _, err := s.client.call(ctx, changeLimit, "/v1/fence", q, &a); err != nil {
 		return a.State, err
 	}
@@ -92,7 +93,7 @@ func (s *Session) DeclareOff(ctx context.Context, name string, k lock.Lock) (loc
 	}
 	ctx, cancel := context.WithTimeout(ctx, reportTime)
 	defer cancel()
-	if !s.report(ctx, lock.FencedRequest{ReleaseRequest: of, By: s.Owner.Session, OK: true}) {
+	if !s.report(ctx, api.FencedRequest{ReleaseRequest: of, By: s.Owner.Session, OK: true}) {
 		return a.State, errors.New("the lock servers have not taken note of it in time: say it again")
 	}
 	return a.State, nil
@@ -119,10 +120,10 @@ func (w Wish) powerOff(ctx context.Context, node string) error {
 // is not broken off by ctx: what was done is to be known. That a node is off it tries to tell for as long as ctx
 // allows: if the only lock server was on that node, it is heard when the node was booted, and the time for the fencing
 // counts anew from then. (Else that node would be powered off again.)
-func (s *Session) report(ctx context.Context, q lock.FencedRequest) (off bool) {
+func (s *Session) report(ctx context.Context, q api.FencedRequest) (off bool) {
 	unbroken := context.WithoutCancel(ctx)
 	for end := time.Now().Add(reportTime); ; pause(ctx, retryPause) {
-		var a lock.ChangedAnswer
+		var a api.ChangedAnswer
 		_, err := s.client.call(unbroken, changeLimit, "/v1/fenced", q, &a)
 		if err == nil || errors.As(err, new(refusal)) || ctx.Err() != nil || !q.OK && time.Now().After(end) {
 			return err == nil && a.Lock.Fenced && a.Lock.Term == q.Term

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 )
@@ -148,17 +149,17 @@ func (h *Held) dueIn(now lease.Time) time.Duration {
 
 // renewed notes the answer to a renewal that was sent at sent. One that comes after the end of
 // the lease changes nothing.
-func (h *Held) renewed(sent lease.Time, refused lock.Code) {
+func (h *Held) renewed(sent lease.Time, refused api.Code) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.over:
 	case h.end().Left(h.session.client.Clock.Now()) <= 0:
 		h.lose("the lease has ended")
-	case h.giving && (refused == lock.CodeOther || refused == lock.CodeNotHolder):
+	case h.giving && (refused == api.CodeOther || refused == api.CodeNotHolder):
 		h.given = true
 		h.finish()
-	case refused == lock.CodeOther:
+	case refused == api.CodeOther:
 		h.killNow = h.session.client.Clock.Now()
 		h.lose(string(refused))
 	case refused != "":
@@ -232,9 +233,9 @@ func (h *Held) refresh(ctx context.Context, times lock.Times) {
 // answer was lost or another change, is what the next try begins from.
 func (h *Held) change(ctx context.Context, times lock.Times) error {
 	h.mu.Lock()
-	q := lock.ChangeRequest{ReleaseRequest: h.releaseRequest(), Seq: h.logged, Times: times}
+	q := api.ChangeRequest{ReleaseRequest: h.releaseRequest(), Seq: h.logged, Times: times}
 	h.mu.Unlock()
-	var a lock.ChangedAnswer
+	var a api.ChangedAnswer
 	if _, err := h.session.client.call(ctx, changeLimit, "/v1/change", q, &a); err != nil {
 		return err
 	}
@@ -277,8 +278,8 @@ func (h *Held) Block(ctx context.Context, reason string) error {
 // block asks once to have the lock blocked. A lock that was lost meanwhile may be blocked all the
 // same, if it was in time.
 func (h *Held) block(ctx context.Context, reason string) error {
-	q := lock.BlockRequest{ReleaseRequest: h.releaseRequest(), Reason: reason}
-	var a lock.ChangedAnswer
+	q := api.BlockRequest{ReleaseRequest: h.releaseRequest(), Reason: reason}
+	var a api.ChangedAnswer
 	_, err := h.session.client.call(ctx, changeLimit, "/v1/block", q, &a)
 	switch {
 	case err != nil:
@@ -300,8 +301,8 @@ func (h *Held) isOver() bool {
 	return h.over
 }
 
-func (h *Held) releaseRequest() lock.ReleaseRequest {
-	return lock.ReleaseRequest{Name: h.Name, Term: h.Term, Session: h.session.Owner.Session}
+func (h *Held) releaseRequest() api.ReleaseRequest {
+	return api.ReleaseRequest{Name: h.Name, Term: h.Term, Session: h.session.Owner.Session}
 }
 
 // Release gives the lock back. It tries until the servers have it in their log, or ctx ends;
@@ -315,7 +316,7 @@ func (h *Held) Release(ctx context.Context) error {
 		return nil
 	}
 	for {
-		var a lock.ChangedAnswer
+		var a api.ChangedAnswer
 		_, err := h.session.client.call(ctx, changeLimit, "/v1/release", h.releaseRequest(), &a)
 		h.mu.Lock()
 		given := h.given || err == nil

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 )
 
@@ -133,7 +134,7 @@ func (s *Session) rarely(what string) bool {
 }
 
 // note writes the files of a lock that another holds, and says if it is blocked.
-func (s *Session) note(name string, state lock.State) {
+func (s *Session) note(name string, state api.State) {
 	if k := state.Lock; k.Blocked != "" && s.rarely("blocked "+name) {
 		s.client.Log.Warn("the lock is blocked", "lock", name, "holder", k.Node, "reason", k.Blocked)
 	}
@@ -141,7 +142,7 @@ func (s *Session) note(name string, state lock.State) {
 }
 
 // leftOf is how long another's lease runs. That of a blocked lock does not get less.
-func leftOf(state lock.State) time.Duration {
+func leftOf(state api.State) time.Duration {
 	if k := state.Lock; k.Blocked != "" {
 		return k.Times.Timeout + k.Times.Stop
 	}
@@ -157,14 +158,14 @@ func pause(ctx context.Context, d time.Duration) {
 
 // await waits until it makes sense to ask again for a lock that another holds.
 func (s *Session) await(ctx context.Context, w Wish, term uint64, f *fencer) error {
-	q := lock.WaitRequest{
+	q := api.WaitRequest{
 		Name: w.Name, Term: term, Node: s.Owner.Node, Host: s.client.Host, Fence: f.wants(w), OnlyFenced: w.FenceRequired,
 	}
 	if w.StandBy {
 		q.StandBy, q.Was = s.Owner.Session, s.files.Was(w.Name)
 	}
-	var state lock.State
-	if _, err := s.client.call(ctx, lock.WaitLimit+attemptLimit, "/v1/wait", q, &state); err != nil {
+	var state api.State
+	if _, err := s.client.call(ctx, api.WaitLimit+attemptLimit, "/v1/wait", q, &state); err != nil {
 		return err
 	}
 	s.note(w.Name, state)
@@ -178,24 +179,24 @@ func (s *Session) await(ctx context.Context, w Wish, term uint64, f *fencer) err
 // ask asks for the lock once. An answer that was lost may have been a yes: so the request is
 // not broken off by ctx, and what was had after ctx ended is given back. cluster is the one that
 // may be asked; it changes when another was met and waited for.
-func (s *Session) ask(ctx context.Context, w Wish, cluster *string) (lock.State, *Held, error) {
+func (s *Session) ask(ctx context.Context, w Wish, cluster *string) (api.State, *Held, error) {
 	unbroken := context.WithoutCancel(ctx)
 	if *cluster == "" && !s.client.Off.Cluster {
 		*cluster = s.files.Cluster()
 	}
-	a, at, err := s.client.acquire(unbroken, lock.AcquireRequest{
+	a, at, err := s.client.acquire(unbroken, api.AcquireRequest{
 		Name: w.Name, Owner: s.Owner, Times: w.Times, Cluster: *cluster, Floor: s.files.Term(w.Name), Was: s.files.Was(w.Name),
 		OnlyFenced: w.FenceRequired,
 	})
 	if err != nil {
-		return lock.State{}, nil, err
+		return api.State{}, nil, err
 	}
 	if a.Stranger {
 		if err := s.client.meet(ctx, s.files, at.cluster, w.Name, w.Times); err != nil {
-			return lock.State{}, nil, err
+			return api.State{}, nil, err
 		}
 		*cluster = at.cluster
-		return lock.State{}, nil, errAgain
+		return api.State{}, nil, errAgain
 	}
 	s.client.join(s.files, at.cluster)
 	if !a.Granted {
@@ -247,17 +248,17 @@ func (s *Session) renewDue(ctx context.Context) time.Duration {
 		return next
 	}
 	var turned []*Held
-	q := lock.RenewRequest{Session: s.Owner.Session, Host: s.client.Host}
+	q := api.RenewRequest{Session: s.Owner.Session, Host: s.client.Host}
 	for _, h := range all {
 		if h.takeTurn() {
 			turned = append(turned, h)
-			q.Locks = append(q.Locks, lock.Renewal{Name: h.Name, Term: h.Term})
+			q.Locks = append(q.Locks, api.Renewal{Name: h.Name, Term: h.Term})
 		}
 	}
 	if len(turned) == 0 {
 		return retryPause // the loops hang: nothing may be renewed for them
 	}
-	var a lock.RenewAnswer
+	var a api.RenewAnswer
 	at, err := s.client.call(ctx, limit, "/v1/renew", q, &a)
 	if err != nil || len(a.Refused) != len(turned) {
 		for _, h := range turned {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 )
 
@@ -48,8 +49,8 @@ func (h *Held) Settled(ctx context.Context) error {
 
 // settle asks once. Servers that are older than such requests refuse it, and have named nobody.
 func (h *Held) settle(ctx context.Context) error {
-	var a lock.ChangedAnswer
-	_, err := h.session.client.call(ctx, changeLimit, "/v1/settled", lock.SettledRequest{ReleaseRequest: h.releaseRequest()}, &a)
+	var a api.ChangedAnswer
+	_, err := h.session.client.call(ctx, changeLimit, "/v1/settled", api.SettledRequest{ReleaseRequest: h.releaseRequest()}, &a)
 	switch {
 	case err != nil:
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 )
@@ -175,7 +176,7 @@ func (s *Single) note(left time.Duration) {
 
 func (s *Single) acquire(ctx context.Context) (Result, error) {
 	was := s.kept
-	q := lock.AcquireRequest{Name: s.name, Owner: s.owner, Times: s.times, Cluster: s.files.Cluster(), Floor: s.files.Term(s.name)}
+	q := api.AcquireRequest{Name: s.name, Owner: s.owner, Times: s.times, Cluster: s.files.Cluster(), Floor: s.files.Term(s.name)}
 	a, at, err := s.client.acquire(ctx, q)
 	if err == nil && a.Stranger {
 		if err = s.client.meet(ctx, s.files, at.cluster, s.name, s.times); err == nil {
@@ -210,7 +211,7 @@ func (s *Single) acquire(ctx context.Context) (Result, error) {
 }
 
 // notHad keeps what is known after an acquire that did not give the lock.
-func (s *Single) notHad(a lock.AcquireAnswer, err error) (Result, error) {
+func (s *Single) notHad(a api.AcquireAnswer, err error) (Result, error) {
 	switch {
 	case err != nil && s.kept.term != 0 && s.left() > 0:
 		s.note(s.left())
@@ -250,8 +251,8 @@ func (s *Single) Release(ctx context.Context) error {
 	}
 	term := was.term
 	if was.asked { // it may be ours, in a term that we were not told
-		var state lock.State
-		if _, err := s.client.call(ctx, attemptLimit, "/v1/wait", lock.WaitRequest{Name: s.name}, &state); err != nil {
+		var state api.State
+		if _, err := s.client.call(ctx, attemptLimit, "/v1/wait", api.WaitRequest{Name: s.name}, &state); err != nil {
 			return err
 		}
 		if state.Lock.Session == was.session {
@@ -289,8 +290,8 @@ func (s *Single) giveBack(ctx context.Context, session string, term uint64) erro
 }
 
 // free asks once to have a session's lock of that term released.
-func (s *Single) free(ctx context.Context, session string, term uint64) (a lock.ChangedAnswer, err error) {
-	q := lock.ReleaseRequest{Name: s.name, Term: term, Session: session}
+func (s *Single) free(ctx context.Context, session string, term uint64) (a api.ChangedAnswer, err error) {
+	q := api.ReleaseRequest{Name: s.name, Term: term, Session: session}
 	_, err = s.client.call(ctx, changeLimit, "/v1/release", q, &a)
 	return a, err
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -202,10 +203,10 @@ func TestRule18Adopt(t *testing.T) {
 			x.stop()
 			second := mustAcquire(t, y, wish("p"))
 			defer keep(second)()
-			late := lock.AcquireRequest{
+			late := api.AcquireRequest{
 				Name: "p", Owner: lock.Owner{Node: "x", Session: "the next of x"}, Times: testTimes, From: x.Owner.Session, Own: h.Term,
 			}
-			var a lock.AcquireAnswer
+			var a api.AcquireAnswer
 			if err := c.post(c.leader(), "/v1/acquire", late, &a); err != nil {
 				t.Fatal(err)
 			}

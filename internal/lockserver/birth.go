@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"backtowork/internal/lock"
+	"backtowork/internal/api"
 )
 
 // awaitPlace waits until this server has a place in a cluster: one that begins (rule 11), or one
@@ -50,12 +50,12 @@ func (s *Server) awaitPlace(ctx context.Context) error {
 }
 
 // lostFor is what a server waits for that was in a cluster and knows nothing of it any more.
-func (s *Server) lostFor(others map[string]lock.Status) string {
+func (s *Server) lostFor(others map[string]api.Status) string {
 	if len(s.list()) == 1 {
 		return "it has lost its state, or runs on an old copy of it, and no other server knows the locks (to begin anew: dex-server --force-new-cluster)"
 	}
 	why := "it has lost its state, does not vote, and waits for the others to take it in as a new server"
-	if slices.ContainsFunc(slices.Collect(maps.Values(others)), func(o lock.Status) bool { return o.Open }) {
+	if slices.ContainsFunc(slices.Collect(maps.Values(others)), func(o api.Status) bool { return o.Open }) {
 		return why
 	}
 	return why + ", but without it they have no leader (if a majority is lost for good: dex-server --force-new-cluster on the one that knows most)"
@@ -63,10 +63,10 @@ func (s *Server) lostFor(others map[string]lock.Status) string {
 
 // place is the cluster that has this server among its members. A server that was in a cluster
 // once has no place in another.
-func (s *Server) place(others map[string]lock.Status) (cluster string, ok bool) {
+func (s *Server) place(others map[string]api.Status) (cluster string, ok bool) {
 	mark := s.markOf()
 	for _, status := range others {
-		member := slices.ContainsFunc(status.Servers, func(m lock.Member) bool {
+		member := slices.ContainsFunc(status.Servers, func(m api.Member) bool {
 			return m.ID == s.self.ID || (s.Off.Memory || s.Off.Identity) && entryOf(m.ID) == s.Entry
 		})
 		if member && !status.Lost && (mark == "" || mark == status.Cluster) {
@@ -103,19 +103,19 @@ func (s *Server) wasOutrun(ctx context.Context) bool {
 
 // askOthers is what the other servers of the list say of themselves; who does not answer is
 // not in it.
-func (s *Server) askOthers(ctx context.Context) map[string]lock.Status { return s.ask(ctx, s.list()) }
+func (s *Server) askOthers(ctx context.Context) map[string]api.Status { return s.ask(ctx, s.list()) }
 
 // ask is what the servers called entries say of themselves, without this one.
-func (s *Server) ask(ctx context.Context, entries []string) map[string]lock.Status {
+func (s *Server) ask(ctx context.Context, entries []string) map[string]api.Status {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	answers := map[string]lock.Status{}
+	answers := map[string]api.Status{}
 	for _, entry := range entries {
 		if entry == s.Entry {
 			continue
 		}
 		wg.Go(func() {
-			var status lock.Status
+			var status api.Status
 			if err := s.look(ctx, entry, "/v1/server", &status); err != nil {
 				s.Log.Debug("no answer", "from", entry, "reason", err)
 				return
@@ -131,7 +131,7 @@ func (s *Server) ask(ctx context.Context, entries []string) map[string]lock.Stat
 }
 
 // missing is why a cluster cannot begin: "" if it can.
-func (s *Server) missing(others map[string]lock.Status) string {
+func (s *Server) missing(others map[string]api.Status) string {
 	var silent, different []string
 	list := s.list()
 	for _, entry := range list {
@@ -144,7 +144,7 @@ func (s *Server) missing(others map[string]lock.Status) string {
 			return fmt.Sprintf("the cluster that %s is in to take this server in", entry)
 		case status.Entry != entry:
 			return fmt.Sprintf("%s calls itself %s", entry, status.Entry)
-		case !lock.SameServers(status.List, list):
+		case !api.SameServers(status.List, list):
 			different = append(different, entry)
 		}
 	}
@@ -159,7 +159,7 @@ func (s *Server) missing(others map[string]lock.Status) string {
 
 // mine is the record of a cluster that began with this server in it. Nothing but the record
 // is needed to be born later than the others: a server that was never born never voted.
-func (s *Server) mine(others map[string]lock.Status) (birth, bool) {
+func (s *Server) mine(others map[string]api.Status) (birth, bool) {
 	for _, status := range others {
 		if slices.Contains(status.Birth, s.self.ID) {
 			return birth{status.Cluster, status.Birth}, true
@@ -169,7 +169,7 @@ func (s *Server) mine(others map[string]lock.Status) (birth, bool) {
 }
 
 // begin makes the cluster. The others see the record when they ask next.
-func (s *Server) begin(others map[string]lock.Status) error {
+func (s *Server) begin(others map[string]api.Status) error {
 	record := birth{randomID(), []string{s.self.ID}}
 	for _, entry := range s.list() {
 		if _, ok := others[entry]; ok {

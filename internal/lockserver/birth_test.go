@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -277,7 +278,7 @@ func TestClusterNotNoted(t *testing.T) {
 		}
 		// A late copy of an acquire of one's own lock takes no lock that is free by now.
 		leader := c.hosts[c.leader()]
-		q := lock.AcquireRequest{Name: "p", Owner: s.Owner, Times: testTimes, Own: h.Term}
+		q := api.AcquireRequest{Name: "p", Owner: s.Owner, Times: testTimes, Own: h.Term}
 		if a, err := leader.acquire(t.Context(), leader.Clock.Now(), q); err != nil || a.Granted {
 			t.Errorf("a late acquire of a released lock: %+v, %v", a, err)
 		}
@@ -307,8 +308,8 @@ func TestBornOnce(t *testing.T) {
 // What keeps the servers a, b and c from beginning a cluster, by what b and c say of themselves (rule 11).
 func TestMissing(t *testing.T) {
 	t.Parallel()
-	said := func(entry string, change func(*lock.Status)) lock.Status {
-		s := lock.Status{Entry: entry, ID: entry + "/1", List: []string{"c", "b", "a"}}
+	said := func(entry string, change func(*api.Status)) api.Status {
+		s := api.Status{Entry: entry, ID: entry + "/1", List: []string{"c", "b", "a"}}
 		if change != nil {
 			change(&s)
 		}
@@ -316,17 +317,17 @@ func TestMissing(t *testing.T) {
 	}
 	for _, row := range []struct {
 		name, want string
-		b          func(*lock.Status)
+		b          func(*api.Status)
 		silent     bool
 	}{
 		{"nothing", "", nil, false},
 		{"one does not answer", "b to be reached", nil, true},
-		{"one is in a cluster", "the cluster that b is in", func(s *lock.Status) { s.Marked, s.Cluster = true, "another" }, false},
-		{"one was in a cluster, and lost its state", "the cluster that b is in", func(s *lock.Status) { s.Marked, s.Lost = true, true }, false},
-		{"one has another list", "b to have the same lock_servers", func(s *lock.Status) { s.List = []string{"a", "b"} }, false},
-		{"one is another", "b calls itself d", func(s *lock.Status) { s.Entry = "d" }, false},
+		{"one is in a cluster", "the cluster that b is in", func(s *api.Status) { s.Marked, s.Cluster = true, "another" }, false},
+		{"one was in a cluster, and lost its state", "the cluster that b is in", func(s *api.Status) { s.Marked, s.Lost = true, true }, false},
+		{"one has another list", "b to have the same lock_servers", func(s *api.Status) { s.List = []string{"a", "b"} }, false},
+		{"one is another", "b calls itself d", func(s *api.Status) { s.Entry = "d" }, false},
 	} {
-		others := map[string]lock.Status{"b": said("b", row.b), "c": said("c", nil)}
+		others := map[string]api.Status{"b": said("b", row.b), "c": said("c", nil)}
 		if row.silent {
 			delete(others, "b")
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -64,8 +65,8 @@ func TestBlockAndUnblock(t *testing.T) {
 			t.Error("a blocked lock was lost, though it was renewed")
 		}
 		state := c.hosts[c.leader()].state("p")
-		var shown lock.State
-		if err := c.post(c.leader(), "/v1/wait", lock.WaitRequest{Name: "p"}, &shown); err != nil || shown.Left != 0 || shown.Lock != state.Lock {
+		var shown api.State
+		if err := c.post(c.leader(), "/v1/wait", api.WaitRequest{Name: "p"}, &shown); err != nil || shown.Left != 0 || shown.Lock != state.Lock {
 			t.Errorf("wait shows %+v, %v, want %+v without an end", shown, err, state.Lock)
 		}
 		for _, wrong := range []struct {
@@ -159,23 +160,23 @@ func TestHoldingRequestsRefused(t *testing.T) {
 		x := c.session("x")
 		defer x.stop()
 		h := mustAcquire(t, x, wish("p"))
-		of := lock.ReleaseRequest{Name: "p", Term: h.Term, Session: x.Owner.Session}
-		nameless := lock.ReleaseRequest{Term: h.Term, Session: x.Owner.Session}
+		of := api.ReleaseRequest{Name: "p", Term: h.Term, Session: x.Owner.Session}
+		nameless := api.ReleaseRequest{Term: h.Term, Session: x.Owner.Session}
 		before := c.agreed("p")
 		for _, q := range []replay{
-			{"/v1/block", lock.BlockRequest{ReleaseRequest: of}},
-			{"/v1/block", lock.BlockRequest{ReleaseRequest: of, Reason: strings.Repeat("x", lock.MaxReason+1)}},
-			{"/v1/block", lock.BlockRequest{ReleaseRequest: nameless, Reason: "stuck"}},
-			{"/v1/unblock", lock.UnblockRequest{ReleaseRequest: of}},
-			{"/v1/unblock", lock.UnblockRequest{ReleaseRequest: nameless, Node: "y"}},
-			{"/v1/settled", lock.SettledRequest{ReleaseRequest: nameless}},
-			{"/v1/settled", lock.SettledRequest{ReleaseRequest: of, Node: "a b"}},
-			{"/v1/fence", lock.FenceRequest{ReleaseRequest: of, By: lock.Owner{Node: "y", Session: "0123456789"}}},
-			{"/v1/fence", lock.FenceRequest{ReleaseRequest: of, By: lock.Owner{Node: "y", Session: "0123456789"}, Limit: 600_001}},
-			{"/v1/fence", lock.FenceRequest{ReleaseRequest: of, By: lock.Owner{Node: "y", Session: "0"}, Limit: 1000}},
-			{"/v1/fence", lock.FenceRequest{ReleaseRequest: of, By: lock.Owner{Session: "0123456789"}, Limit: 1000}},
-			{"/v1/fenced", lock.FencedRequest{ReleaseRequest: of, OK: true}},
-			{"/v1/fenced", lock.FencedRequest{ReleaseRequest: nameless, By: "0123456789", OK: true}},
+			{"/v1/block", api.BlockRequest{ReleaseRequest: of}},
+			{"/v1/block", api.BlockRequest{ReleaseRequest: of, Reason: strings.Repeat("x", lock.MaxReason+1)}},
+			{"/v1/block", api.BlockRequest{ReleaseRequest: nameless, Reason: "stuck"}},
+			{"/v1/unblock", api.UnblockRequest{ReleaseRequest: of}},
+			{"/v1/unblock", api.UnblockRequest{ReleaseRequest: nameless, Node: "y"}},
+			{"/v1/settled", api.SettledRequest{ReleaseRequest: nameless}},
+			{"/v1/settled", api.SettledRequest{ReleaseRequest: of, Node: "a b"}},
+			{"/v1/fence", api.FenceRequest{ReleaseRequest: of, By: lock.Owner{Node: "y", Session: "0123456789"}}},
+			{"/v1/fence", api.FenceRequest{ReleaseRequest: of, By: lock.Owner{Node: "y", Session: "0123456789"}, Limit: 600_001}},
+			{"/v1/fence", api.FenceRequest{ReleaseRequest: of, By: lock.Owner{Node: "y", Session: "0"}, Limit: 1000}},
+			{"/v1/fence", api.FenceRequest{ReleaseRequest: of, By: lock.Owner{Session: "0123456789"}, Limit: 1000}},
+			{"/v1/fenced", api.FencedRequest{ReleaseRequest: of, OK: true}},
+			{"/v1/fenced", api.FencedRequest{ReleaseRequest: nameless, By: "0123456789", OK: true}},
 		} {
 			if err := c.post(c.leader(), q.path, q.body, new(any)); err == nil || !strings.HasPrefix(err.Error(), "400") {
 				t.Errorf("%s %+v: %v, want 400", q.path, q.body, err)

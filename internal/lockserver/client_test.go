@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -266,8 +267,8 @@ func TestOwnLockAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		late := lock.ChangeRequest{
-			ReleaseRequest: lock.ReleaseRequest{Name: "p", Term: first.Term, Session: x.Owner.Session},
+		late := api.ChangeRequest{
+			ReleaseRequest: api.ReleaseRequest{Name: "p", Term: first.Term, Session: x.Owner.Session},
 			Seq:            1, Times: lock.Times{Timeout: 5 * time.Second, Stop: 5 * time.Second},
 		}
 		c.net.Isolate("x", three, true)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
@@ -387,10 +388,10 @@ func TestNoMajority(t *testing.T) {
 }
 
 // state is a lock as this server sees it.
-func (s *Server) state(name string) lock.State {
+func (s *Server) state(name string) api.State {
 	m := s.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k := m.table.Get(name)
-	return lock.State{Lock: k, Left: m.leases.Left(name, k, s.Clock.Now()).Milliseconds()}
+	return api.State{Lock: k, Left: m.leases.Left(name, k, s.Clock.Now()).Milliseconds()}
 }

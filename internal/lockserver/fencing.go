@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 )
@@ -13,19 +14,19 @@ import (
 // How a lock is kept from everybody, and how it is opened early: rules 16 and 19.
 
 // block keeps a lock with its holder, however silent that is, until a person unblocks it.
-func (s *Server) block(ctx context.Context, _ lease.Time, q lock.BlockRequest) (lock.ChangedAnswer, error) {
+func (s *Server) block(ctx context.Context, _ lease.Time, q api.BlockRequest) (api.ChangedAnswer, error) {
 	return s.changed(s.apply(ctx, lock.Entry{Kind: lock.Block, Name: q.Name, Term: q.Term, Session: q.Session, Reason: q.Reason}))
 }
 
 // unblock frees a blocked lock that is as the person who asks has seen it. One who asks elsewhere than on the holder's
 // node believes that to be off; while it is heard, it is not.
-func (s *Server) unblock(ctx context.Context, _ lease.Time, q lock.UnblockRequest) (lock.ChangedAnswer, error) {
+func (s *Server) unblock(ctx context.Context, _ lease.Time, q api.UnblockRequest) (api.ChangedAnswer, error) {
 	k, why, err := s.isUp(q.Name, func(k lock.Lock) string { return k.Node })
 	if err != nil {
-		return lock.ChangedAnswer{}, err
+		return api.ChangedAnswer{}, err
 	}
 	if why != "" && k.Node != q.Node && k.Term == q.Term && k.Session == q.Session {
-		return lock.ChangedAnswer{Refused: why, Lock: k}, nil
+		return api.ChangedAnswer{Refused: why, Lock: k}, nil
 	}
 	a, err := s.changed(s.apply(ctx, lock.Entry{Kind: lock.Unblock, Name: q.Name, Term: q.Term, Session: q.Session}))
 	if a.Changed {
@@ -64,50 +65,50 @@ func (s *Server) unheard(node string, now lease.Time) time.Duration {
 
 // settled has the nodes forgotten that lost a lock by silence, since what it is for has begun; or the one that a
 // person says is off.
-func (s *Server) settled(ctx context.Context, _ lease.Time, q lock.SettledRequest) (lock.ChangedAnswer, error) {
+func (s *Server) settled(ctx context.Context, _ lease.Time, q api.SettledRequest) (api.ChangedAnswer, error) {
 	k, why, err := s.isUp(q.Name, func(lock.Lock) string { return q.Node })
 	if err != nil {
-		return lock.ChangedAnswer{}, err
+		return api.ChangedAnswer{}, err
 	}
 	e := lock.Entry{Kind: lock.Settled, Name: q.Name, Term: q.Term, Session: q.Session, Owner: lock.Owner{Node: q.Node}}
 	if why != "" || k.Term == q.Term && k.Unfenced == "" || s.known() < e.Needs() {
-		return lock.ChangedAnswer{Refused: why, Lock: k}, nil // or there is nothing to do
+		return api.ChangedAnswer{Refused: why, Lock: k}, nil // or there is nothing to do
 	}
 	return s.changed(s.apply(ctx, e))
 }
 
-func (s *Server) changed(now outcome, err error) (lock.ChangedAnswer, error) {
-	return lock.ChangedAnswer{Changed: now.changed, Lock: now.lock}, err
+func (s *Server) changed(now outcome, err error) (api.ChangedAnswer, error) {
+	return api.ChangedAnswer{Changed: now.changed, Lock: now.lock}, err
 }
 
 // fence gives leave to power off the node of a holder that has been silent for its T. A majority
 // stands behind that, and the log has it: so no other leader has heard the holder, and none will
 // give the lock to anybody before there is a result, or the time for it is over.
-func (s *Server) fence(ctx context.Context, received lease.Time, q lock.FenceRequest) (lock.FenceAnswer, error) {
+func (s *Server) fence(ctx context.Context, received lease.Time, q api.FenceRequest) (api.FenceAnswer, error) {
 	leaseTerm, raftTerm, err := s.speaks()
 	if err != nil {
-		return lock.FenceAnswer{}, err
+		return api.FenceAnswer{}, err
 	}
 	if s.hearNode(q.By.Node, q.Host, received) {
-		return lock.FenceAnswer{}, errors.New(twoHosts(q.By.Node))
+		return api.FenceAnswer{}, errors.New(twoHosts(q.By.Node))
 	}
 	k, state, err := s.judgeFence(leaseTerm, q)
 	switch {
 	case s.Off.Fence:
-		return lock.FenceAnswer{Granted: true, State: state}, nil
+		return api.FenceAnswer{Granted: true, State: state}, nil
 	case err != nil || k.Session == "":
-		return lock.FenceAnswer{State: state}, err
+		return api.FenceAnswer{State: state}, err
 	}
 	now, err := s.applyWithWord(ctx, raftTerm, lock.Entry{
 		Kind: lock.Fence, Name: q.Name, Term: q.Term, Session: q.Session, Seq: k.Seq, RaftTerm: raftTerm, Owner: q.By, Limit: q.Limit,
 	})
 	if err != nil {
-		return lock.FenceAnswer{}, err
+		return api.FenceAnswer{}, err
 	}
 	if now.changed {
 		s.Log.Warn("a silent holder is to be powered off", "lock", q.Name, "holder", k.Node, "term", k.Term, "by", q.By.Node)
 	}
-	return lock.FenceAnswer{Granted: now.changed, State: lock.State{Lock: now.lock}}, nil
+	return api.FenceAnswer{Granted: now.changed, State: api.State{Lock: now.lock}}, nil
 }
 
 // judgeFence is the lock of q as it was judged that its holder may be powered off; the zero Lock if it
@@ -115,7 +116,7 @@ func (s *Server) fence(ctx context.Context, received lease.Time, q lock.FenceReq
 // lock, as after a crash it does when it is back, is not silent: to power it off would help nobody, and
 // where that takes the lock server of the result with it, it would happen again and again. But where the lock is had
 // by a fence only, that node must be able to have it without (isHolderAgain), or nobody ever could.
-func (s *Server) judgeFence(leaseTerm uint64, q lock.FenceRequest) (k lock.Lock, state lock.State, err error) {
+func (s *Server) judgeFence(leaseTerm uint64, q api.FenceRequest) (k lock.Lock, state api.State, err error) {
 	m := s.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -140,7 +141,7 @@ func (s *Server) judgeFence(leaseTerm uint64, q lock.FenceRequest) (k lock.Lock,
 }
 
 // fenced takes the result of a fencing. A success that comes when the time for it is over is none.
-func (s *Server) fenced(ctx context.Context, _ lease.Time, q lock.FencedRequest) (lock.ChangedAnswer, error) {
+func (s *Server) fenced(ctx context.Context, _ lease.Time, q api.FencedRequest) (api.ChangedAnswer, error) {
 	e := lock.Entry{
 		Kind: lock.Fenced, Name: q.Name, Term: q.Term, Session: q.Session, Owner: lock.Owner{Session: q.By},
 		OK: q.OK && (!s.fencingOver(q.Name) || s.Off.Fencing),
@@ -159,25 +160,25 @@ func (s *Server) fencingOver(name string) bool {
 	return m.leases.FencingOver(name, m.table.Get(name), s.Clock.Now())
 }
 
-func checkBlock(q lock.BlockRequest) error {
+func checkBlock(q api.BlockRequest) error {
 	return errors.Join(lock.CheckName(q.Name), lock.CheckReason(q.Reason))
 }
 
-func checkUnblock(q lock.UnblockRequest) error {
+func checkUnblock(q api.UnblockRequest) error {
 	return errors.Join(lock.CheckName(q.Name), lock.CheckName(q.Node))
 }
 
-func checkFence(q lock.FenceRequest) error {
+func checkFence(q api.FenceRequest) error {
 	return errors.Join(lock.CheckName(q.Name), checkOwner(q.By), lock.CheckFencing(q.Limit), checkHost(q.Host))
 }
 
-func checkSettled(q lock.SettledRequest) error {
+func checkSettled(q api.SettledRequest) error {
 	if q.Node == "" {
 		return lock.CheckName(q.Name)
 	}
 	return errors.Join(lock.CheckName(q.Name), lock.CheckName(q.Node))
 }
 
-func checkFenced(q lock.FencedRequest) error {
+func checkFenced(q api.FencedRequest) error {
 	return errors.Join(lock.CheckName(q.Name), checkSession(q.By))
 }

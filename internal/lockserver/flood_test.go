@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
@@ -123,7 +124,7 @@ func (n *tcpNet) newClient(t *testing.T) *http.Client {
 		t.Fatal(err)
 	}
 	transport := &http.Transport{DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-		entry, err := lock.EntryOf(addr)
+		entry, err := api.EntryOf(addr)
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +159,7 @@ func askOne(client *http.Client, entry, path string, request, answer any) error 
 	if err != nil {
 		return err
 	}
-	response, err := client.Post(lock.URL(entry, path), "application/json", bytes.NewReader(b))
+	response, err := client.Post(api.URL(entry, path), "application/json", bytes.NewReader(b))
 	if err != nil {
 		return err
 	}
@@ -198,10 +199,10 @@ func newFloodTest(t *testing.T) *floodTest {
 			}
 		}
 		f.holders = append(f.holders, h)
-		q := lock.AcquireRequest{
+		q := api.AcquireRequest{
 			Name: fmt.Sprint("p", i), Owner: lock.Owner{Node: "x", Session: session(i)}, Times: lock.Times{Timeout: floodTimes},
 		}
-		var a lock.AcquireAnswer
+		var a api.AcquireAnswer
 		if err := askOne(h.Client, f.leader, "/v1/acquire", q, &a); err != nil || !a.Granted {
 			t.Fatalf("acquire: %+v, %v", a, err)
 		}
@@ -218,12 +219,12 @@ func (f *floodTest) renew(span time.Duration) (took []time.Duration) {
 	over := make(chan struct{})
 	for i, h := range f.holders {
 		wg.Go(func() {
-			q := lock.RenewRequest{Session: session(i), Locks: []lock.Renewal{{Name: fmt.Sprint("p", i), Term: 1}}}
+			q := api.RenewRequest{Session: session(i), Locks: []api.Renewal{{Name: fmt.Sprint("p", i), Term: 1}}}
 			tick := time.NewTicker(floodPace)
 			defer tick.Stop()
 			for {
 				begin := time.Now()
-				var a lock.RenewAnswer
+				var a api.RenewAnswer
 				err := h.ask("/v1/renew", q, &a)
 				if err != nil || !slices.Equal(a.Refused, []string{""}) {
 					f.Errorf("a renewal failed: %v, %v", a, err)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 )
@@ -13,7 +14,7 @@ import (
 type judging struct {
 	name string
 	lock func(*lock.Lock)
-	ask  func(*lock.AcquireRequest)
+	ask  func(*api.AcquireRequest)
 	want string
 }
 
@@ -25,16 +26,16 @@ var (
 
 func free(k *lock.Lock) { k.Owner = lock.Owner{} }
 func ofY(k *lock.Lock)  { k.Owner = judgedY }
-func known(term uint64) func(*lock.AcquireRequest) {
-	return func(q *lock.AcquireRequest) { q.Known = &term }
+func known(term uint64) func(*api.AcquireRequest) {
+	return func(q *api.AcquireRequest) { q.Known = &term }
 }
 
-func own(term uint64) func(*lock.AcquireRequest) {
-	return func(q *lock.AcquireRequest) { q.Own = term }
+func own(term uint64) func(*api.AcquireRequest) {
+	return func(q *api.AcquireRequest) { q.Own = term }
 }
 
-func adopts(by lock.Owner, from string, term uint64) func(*lock.AcquireRequest) {
-	return func(q *lock.AcquireRequest) { q.Owner, q.From, q.Own = by, from, term }
+func adopts(by lock.Owner, from string, term uint64) func(*api.AcquireRequest) {
+	return func(q *api.AcquireRequest) { q.Owner, q.From, q.Own = by, from, term }
 }
 
 func fencedNow(k *lock.Lock) {
@@ -66,9 +67,9 @@ var judgings = []judging{
 	{"adopted while fenced", fencedNow, adopts(later, judgedX.Session, 4), "again"},
 	{"adopted when off", wasFenced, adopts(later, judgedX.Session, 4), "again"},
 	{"adopted when free", free, adopts(later, judgedX.Session, 4), "again"},
-	{"only if it is off", nil, func(q *lock.AcquireRequest) { q.OnlyFenced = true }, "later"},
-	{"only if it is off, and it is", wasFenced, func(q *lock.AcquireRequest) { q.OnlyFenced = true }, "now"},
-	{"only if it is off, and it is free", free, func(q *lock.AcquireRequest) { q.OnlyFenced = true }, "now"},
+	{"only if it is off", nil, func(q *api.AcquireRequest) { q.OnlyFenced = true }, "later"},
+	{"only if it is off, and it is", wasFenced, func(q *api.AcquireRequest) { q.OnlyFenced = true }, "now"},
+	{"only if it is off, and it is free", free, func(q *api.AcquireRequest) { q.OnlyFenced = true }, "now"},
 }
 
 // Who may have a lock, and when, as the leader of raft term 3 judges it (rules 5, 8, 18 and 19).
@@ -83,7 +84,7 @@ func TestJudge(t *testing.T) {
 		}
 		s.machine.table = tableOf(t, k)
 		s.machine.leases.Open(3, clock.Now())
-		q := lock.AcquireRequest{Name: "p", Owner: judgedY, Times: testTimes}
+		q := api.AcquireRequest{Name: "p", Owner: judgedY, Times: testTimes}
 		if row.ask != nil {
 			row.ask(&q)
 		}
@@ -121,7 +122,7 @@ func TestIsHolderAgain(t *testing.T) {
 		{"x", "another session", 3, false},
 		{"y", judgedX.Session, 4, false}, // perhaps a copy of the disk
 	} {
-		q := lock.AcquireRequest{Owner: lock.Owner{Node: row.node, Session: "now"}, Floor: row.floor, Was: row.was}
+		q := api.AcquireRequest{Owner: lock.Owner{Node: row.node, Session: "now"}, Floor: row.floor, Was: row.was}
 		if isHolderAgain(k, q) != row.want {
 			t.Errorf("%+v: want %v", row, row.want)
 		}
@@ -134,18 +135,18 @@ func TestJudgeFence(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		lock func(*lock.Lock)
-		ask  func(*lock.FenceRequest)
+		ask  func(*api.FenceRequest)
 		ago  time.Duration
 		may  bool
 	}{
 		{"silent", nil, nil, time.Hour, true},
 		{"silent for less than its timeout", nil, nil, testTimes.Timeout - time.Second, false},
-		{"of another session", nil, func(q *lock.FenceRequest) { q.Session = "another session" }, time.Hour, false},
-		{"of another term", nil, func(q *lock.FenceRequest) { q.Term = 3 }, time.Hour, false},
-		{"of the node that asks", nil, func(q *lock.FenceRequest) { q.By = later }, time.Hour, false},
+		{"of another session", nil, func(q *api.FenceRequest) { q.Session = "another session" }, time.Hour, false},
+		{"of another term", nil, func(q *api.FenceRequest) { q.Term = 3 }, time.Hour, false},
+		{"of the node that asks", nil, func(q *api.FenceRequest) { q.By = later }, time.Hour, false},
 		{"blocked", func(k *lock.Lock) { k.Blocked = "why" }, nil, time.Hour, false},
 		{"off already", wasFenced, nil, time.Hour, false},
-		{"free", free, func(q *lock.FenceRequest) { q.Session = "" }, time.Hour, false},
+		{"free", free, func(q *api.FenceRequest) { q.Session = "" }, time.Hour, false},
 	} {
 		clock := lease.Scaled(1)
 		s := &Server{Config: Config{Clock: clock}, machine: newMachine(clock, func(err error) { t.Error(err) })}
@@ -155,7 +156,7 @@ func TestJudgeFence(t *testing.T) {
 		}
 		s.machine.table = tableOf(t, k)
 		s.machine.leases.Open(3, clock.Now().Add(-row.ago))
-		q := lock.FenceRequest{ReleaseRequest: lock.ReleaseRequest{Name: "p", Term: 4, Session: judgedX.Session}, By: judgedY}
+		q := api.FenceRequest{ReleaseRequest: api.ReleaseRequest{Name: "p", Term: 4, Session: judgedX.Session}, By: judgedY}
 		if row.ask != nil {
 			row.ask(&q)
 		}

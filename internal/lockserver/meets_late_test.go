@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -138,13 +139,13 @@ type replay struct {
 // requestsOf is what a session may have sent about a lock, with times that would show.
 func requestsOf(s *holder, h *lockclient.Held) []replay {
 	shorter, before := lock.Times{Timeout: 5 * time.Second, Stop: time.Second}, h.Term-1
-	release := lock.ReleaseRequest{Name: "p", Term: h.Term, Session: s.Owner.Session}
+	release := api.ReleaseRequest{Name: "p", Term: h.Term, Session: s.Owner.Session}
 	return []replay{
-		{"/v1/acquire", lock.AcquireRequest{Name: "p", Owner: s.Owner, Times: shorter, Known: &before}},
-		{"/v1/acquire", lock.AcquireRequest{Name: "p", Owner: s.Owner, Times: shorter, Known: &before, Own: h.Term}},
-		{"/v1/change", lock.ChangeRequest{ReleaseRequest: release, Seq: 1, Times: shorter}},
+		{"/v1/acquire", api.AcquireRequest{Name: "p", Owner: s.Owner, Times: shorter, Known: &before}},
+		{"/v1/acquire", api.AcquireRequest{Name: "p", Owner: s.Owner, Times: shorter, Known: &before, Own: h.Term}},
+		{"/v1/change", api.ChangeRequest{ReleaseRequest: release, Seq: 1, Times: shorter}},
 		{"/v1/release", release},
-		{"/v1/renew", lock.RenewRequest{Session: s.Owner.Session, Locks: []lock.Renewal{{Name: "p", Term: h.Term}}}},
+		{"/v1/renew", api.RenewRequest{Session: s.Owner.Session, Locks: []api.Renewal{{Name: "p", Term: h.Term}}}},
 	}
 }
 

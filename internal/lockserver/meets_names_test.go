@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
-	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
 
@@ -116,11 +116,11 @@ func TestNameOfStandBy(t *testing.T) {
 			t.Errorf("with the name of a stand-by: Acquire = %v, want to be refused", err)
 		}
 		leader := c.hosts[c.leader()]
-		q := lock.RenewRequest{Session: x.Owner.Session, Locks: []lock.Renewal{{Name: "p", Term: h.Term}}, Host: "4"}
+		q := api.RenewRequest{Session: x.Owner.Session, Locks: []api.Renewal{{Name: "p", Term: h.Term}}, Host: "4"}
 		if a, err := leader.renew(t.Context(), leader.Clock.Now(), q); err != nil || a.Refused[0] != "" {
 			t.Errorf("a renewal from another host: %+v, %v", a, err)
 		}
-		if _, err := leader.await(t.Context(), leader.Clock.Now(), lock.WaitRequest{Name: "p", Node: "o", Host: "5"}); err != nil {
+		if _, err := leader.await(t.Context(), leader.Clock.Now(), api.WaitRequest{Name: "p", Node: "o", Host: "5"}); err != nil {
 			t.Error(err)
 		}
 		if !leader.names.hear("o", "6", leader.Clock.Now()) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -26,7 +27,7 @@ func (c *testCluster) post(entry, path string, request, answer any) error {
 	if err != nil {
 		return err
 	}
-	response, err := c.hosts[c.others(entry)[0]].http.Post(lock.URL(entry, path), "application/json", bytes.NewReader(body))
+	response, err := c.hosts[c.others(entry)[0]].http.Post(api.URL(entry, path), "application/json", bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
-	"backtowork/internal/lock"
 
 	"github.com/hashicorp/raft"
 )
@@ -60,7 +60,7 @@ func (s *Server) absence(ctx context.Context) string {
 	servers := s.servers()
 	_, leader := s.node().LeaderWithID()
 	member := len(servers) == 0 || slices.Contains(servers, s.self.ID)
-	if member && (leader != "" || !s.dismissed(ctx, func(o lock.Status) bool { return o.Leader != "" })) {
+	if member && (leader != "" || !s.dismissed(ctx, func(o api.Status) bool { return o.Leader != "" })) {
 		return ""
 	}
 	return "the others to take it in again: it was removed from the cluster, and its lock_servers may be another than theirs"
@@ -72,13 +72,13 @@ var ErrLeft = errors.New("this host is no lock server any more")
 // left says whether the cluster has let this server go, as its own list wants it. It ends then, so it
 // believes only the leader.
 func (s *Server) left(ctx context.Context) bool {
-	return !slices.Contains(s.list(), s.Entry) && s.dismissed(ctx, func(o lock.Status) bool { return o.Open })
+	return !slices.Contains(s.list(), s.Entry) && s.dismissed(ctx, func(o api.Status) bool { return o.Open })
 }
 
 // dismissed says whether one of the others that counts says that this server is none of the cluster's.
-func (s *Server) dismissed(ctx context.Context, counts func(lock.Status) bool) bool {
+func (s *Server) dismissed(ctx context.Context, counts func(api.Status) bool) bool {
 	for _, status := range s.askOthers(ctx) {
-		isMe := func(m lock.Member) bool { return m.ID == s.self.ID }
+		isMe := func(m api.Member) bool { return m.ID == s.self.ID }
 		if counts(status) && status.Cluster == s.self.Cluster && !slices.ContainsFunc(status.Servers, isMe) {
 			return true
 		}
@@ -121,7 +121,7 @@ func (s *Server) stepMembers(ctx context.Context, r *raft.Raft) (settled bool) {
 }
 
 // unionOf is the entries of list, and of the members that are not in it.
-func unionOf(list []string, members []lock.Member) []string {
+func unionOf(list []string, members []api.Member) []string {
 	all := slices.Clone(list)
 	for _, m := range members {
 		if entry := entryOf(m.ID); !slices.Contains(all, entry) {

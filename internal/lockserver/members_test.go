@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"backtowork/internal/lock"
+	"backtowork/internal/api"
 )
 
 // edit changes lock_servers on the servers called on, and tells those that run; others read it
@@ -37,7 +37,7 @@ func (c *testCluster) voters(limit time.Duration, list ...string) {
 						voters = append(voters, entryOf(m.ID))
 					}
 				}
-				return lock.SameServers(voters, list) && len(status.Servers) == len(list)
+				return api.SameServers(voters, list) && len(status.Servers) == len(list)
 			}
 		}
 		return false

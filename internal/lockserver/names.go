@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 )
@@ -75,7 +76,7 @@ type claim struct {
 
 // standsBy notes that a node waits for a lock, and that nothing of what it is for is alive there but what
 // the session has by it.
-func (n *names) standsBy(q lock.WaitRequest, now lease.Time) {
+func (n *names) standsBy(q api.WaitRequest, now lease.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.waits) >= maxNames || n.waits == nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 
 	"github.com/hashicorp/raft"
@@ -193,10 +194,10 @@ func (s *Server) servers() []string {
 }
 
 // members is the servers of the cluster, to be told.
-func (s *Server) members() []lock.Member {
-	var all []lock.Member
+func (s *Server) members() []api.Member {
+	var all []api.Member
 	for _, server := range s.configuration().Servers {
-		m := lock.Member{ID: string(server.ID), Voter: server.Suffrage == raft.Voter}
+		m := api.Member{ID: string(server.ID), Voter: server.Suffrage == raft.Voter}
 		if m.ID != s.self.ID {
 			m.Silence = s.silence(m.ID).Milliseconds()
 		}

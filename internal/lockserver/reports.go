@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 )
 
@@ -20,7 +21,7 @@ type reports struct {
 }
 
 type report struct {
-	lock.Report
+	api.Report
 	at   time.Time
 	size int
 }
@@ -29,7 +30,7 @@ type report struct {
 const maxReports = 64 << 20
 
 // put keeps a report in place of the node's last one; not if there is no room.
-func (r *reports) put(q lock.Report) {
+func (r *reports) put(q api.Report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	size := sizeOf(q)
@@ -51,7 +52,7 @@ func (r *reports) put(q lock.Report) {
 }
 
 // sizeOf is about how much memory a report takes.
-func sizeOf(q lock.Report) int {
+func sizeOf(q api.Report) int {
 	const each = 300 // a report, its place, and the strings of an honest one
 	size := each + len(q.Package) + len(q.Node) + len(q.Servers) + len(q.Script) + len(q.Version) + len(q.AllModules)
 	for _, m := range []map[string]string{q.Modules, q.Params} {
@@ -82,10 +83,10 @@ func (r *reports) dropOld() {
 }
 
 // of is the reports about a package that still count.
-func (r *reports) of(name string) []lock.Report {
+func (r *reports) of(name string) []api.Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := []lock.Report{}
+	all := []api.Report{}
 	for node, report := range r.last[name] {
 		if time.Since(report.at) > reportLife {
 			r.drop(name, node)
@@ -98,7 +99,7 @@ func (r *reports) of(name string) []lock.Report {
 
 // takeReport is POST /v1/reports.
 func (s *Server) takeReport(w http.ResponseWriter, r *http.Request) {
-	q, err := readRequest[lock.Report](w, r)
+	q, err := readRequest[api.Report](w, r)
 	if err == nil {
 		err = lock.CheckName(q.Package)
 	}

@@ -6,18 +6,18 @@ import (
 	"testing"
 	"time"
 
-	"backtowork/internal/lock"
+	"backtowork/internal/api"
 	"backtowork/internal/sim/virtual"
 )
 
 func TestReports(t *testing.T) {
 	virtual.Test(t, func(t *testing.T) {
 		var r reports
-		r.put(lock.Report{Node: "h1", Package: "p", Params: map[string]string{"timeout": "20"}})
-		r.put(lock.Report{Node: "h2", Package: "p"})
-		r.put(lock.Report{Node: "h2", Package: "q"})
+		r.put(api.Report{Node: "h1", Package: "p", Params: map[string]string{"timeout": "20"}})
+		r.put(api.Report{Node: "h2", Package: "p"})
+		r.put(api.Report{Node: "h2", Package: "q"})
 		time.Sleep(reportLife / 2)
-		r.put(lock.Report{Node: "h1", Package: "p", Params: map[string]string{"timeout": "30"}})
+		r.put(api.Report{Node: "h1", Package: "p", Params: map[string]string{"timeout": "30"}})
 		if got := r.of("p"); len(got) != 2 {
 			t.Errorf("of p: %v, want those of two nodes", got)
 		}
@@ -48,21 +48,21 @@ func TestReportsFull(t *testing.T) {
 			return n
 		}
 		for i := range 2 * maxReports / (15 << 10) {
-			r.put(lock.Report{Node: fmt.Sprint("h", i), Package: fmt.Sprint("p", i%1000), Params: long})
+			r.put(api.Report{Node: fmt.Sprint("h", i), Package: fmt.Sprint("p", i%1000), Params: long})
 		}
 		if n := kept(); r.bytes > maxReports || n > maxReports/(15<<10) || n < maxReports/(16<<10) {
 			t.Errorf("%d reports, %d bytes are kept, want at most %d bytes", n, r.bytes, maxReports)
 		}
-		r.put(lock.Report{Node: "h0", Package: "p0", Params: long}) // in place of its last
+		r.put(api.Report{Node: "h0", Package: "p0", Params: long}) // in place of its last
 		if len(r.of("p0")) == 0 {
 			t.Error("a node that is known cannot report any more")
 		}
-		r.put(lock.Report{Node: "late", Package: "late", Params: long})
+		r.put(api.Report{Node: "late", Package: "late", Params: long})
 		if got := r.of("late"); len(got) != 0 {
 			t.Errorf("of one too many: %v", got)
 		}
 		time.Sleep(reportLife + time.Second)
-		r.put(lock.Report{Node: "late", Package: "late", Params: long})
+		r.put(api.Report{Node: "late", Package: "late", Params: long})
 		if got := r.of("late"); len(got) != 1 || kept() != 1 {
 			t.Errorf("of one when the others are old: %v; %d are kept", got, kept())
 		}

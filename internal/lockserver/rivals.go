@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
@@ -36,7 +37,7 @@ const mend = "write one lock_servers for all nodes, then dex-lock/dex-server-ini
 
 // rivalOf is what a server that says o must do before the server called id, which is named alone, can
 // be a cluster: "" for nothing. One that was begun by force needs to fear only a cluster that works.
-func (id identity) rivalOf(o lock.Status) string {
+func (id identity) rivalOf(o api.Status) string {
 	switch {
 	case o.ID == id.ID, o.Cluster != "" && o.Cluster == id.Cluster, id.Forced && o.Leader == "":
 		return ""
@@ -67,7 +68,7 @@ func (s *Server) lookAround(ctx context.Context) {
 	s.mu.Unlock()
 	for _, entry := range s.neighbours() {
 		wg.Go(func() {
-			var status lock.Status
+			var status api.Status
 			var other *clusterkey.OtherKeyError
 			err := s.look(ctx, entry, "/v1/server", &status)
 			rival, longest := self.rivalOf(status), time.Duration(0)
@@ -111,7 +112,7 @@ func (s *Server) lookAround(ctx context.Context) {
 // by what its holders live by, or by a lock's usual times where that cannot be asked.
 func (s *Server) longestLease(ctx context.Context, entry string) time.Duration {
 	longest := lock.Times{Timeout: 30 * time.Second, Stop: 30 * time.Second}.Silence()
-	var all lock.Locks
+	var all api.Locks
 	if s.look(ctx, entry, "/v1/locks", &all) != nil {
 		return longest
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
-	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
 
@@ -224,19 +224,19 @@ func TestRivalOf(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		self  identity
-		said  lock.Status
+		said  api.Status
 		rival bool
 	}{
-		{"itself, by another name", alone, lock.Status{ID: "a/1", Cluster: "A", List: []string{"a"}}, false},
-		{"itself, unborn", unborn, lock.Status{ID: "a/1", List: []string{"a"}}, false},
-		{"of the same cluster once", alone, lock.Status{ID: "b/2", Cluster: "A", List: []string{"b"}}, false},
-		{"of another cluster", alone, lock.Status{ID: "b/2", Cluster: "B", List: []string{"a", "b"}}, true},
-		{"of another cluster, itself unborn", unborn, lock.Status{ID: "b/2", Cluster: "B", List: []string{"b"}}, true},
-		{"both unborn", unborn, lock.Status{ID: "b/2", List: []string{"b"}}, true},
-		{"waits to be taken in", alone, lock.Status{ID: "b/2", List: []string{"b", "a"}}, false},
-		{"would begin with others", alone, lock.Status{ID: "b/2", List: []string{"b", "c"}}, true},
-		{"the old cluster's, which cannot go on", forced, lock.Status{ID: "b/2", Cluster: "B", List: []string{"a", "b", "c"}}, false},
-		{"the old cluster, which goes on", forced, lock.Status{ID: "b/2", Cluster: "B", Leader: "b"}, true},
+		{"itself, by another name", alone, api.Status{ID: "a/1", Cluster: "A", List: []string{"a"}}, false},
+		{"itself, unborn", unborn, api.Status{ID: "a/1", List: []string{"a"}}, false},
+		{"of the same cluster once", alone, api.Status{ID: "b/2", Cluster: "A", List: []string{"b"}}, false},
+		{"of another cluster", alone, api.Status{ID: "b/2", Cluster: "B", List: []string{"a", "b"}}, true},
+		{"of another cluster, itself unborn", unborn, api.Status{ID: "b/2", Cluster: "B", List: []string{"b"}}, true},
+		{"both unborn", unborn, api.Status{ID: "b/2", List: []string{"b"}}, true},
+		{"waits to be taken in", alone, api.Status{ID: "b/2", List: []string{"b", "a"}}, false},
+		{"would begin with others", alone, api.Status{ID: "b/2", List: []string{"b", "c"}}, true},
+		{"the old cluster's, which cannot go on", forced, api.Status{ID: "b/2", Cluster: "B", List: []string{"a", "b", "c"}}, false},
+		{"the old cluster, which goes on", forced, api.Status{ID: "b/2", Cluster: "B", Leader: "b"}, true},
 	} {
 		if got := row.self.rivalOf(row.said); (got != "") != row.rival {
 			t.Errorf("%s: %q", row.name, got)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"backtowork/internal/lock"
+	"backtowork/internal/api"
 )
 
 const (
@@ -38,8 +38,8 @@ type roster struct {
 	self    string // id
 	cluster string
 	list    []string // lock_servers
-	members []lock.Member
-	others  map[string]lock.Status // by entry: what those say that answer
+	members []api.Member
+	others  map[string]api.Status // by entry: what those say that answer
 	silence func(id string) time.Duration
 	applied uint64 // by this server, before the others were asked
 }
@@ -108,7 +108,7 @@ func (r *roster) newcomer() (s step, why string) {
 		return step{}, why
 	}
 	for _, entry := range r.list {
-		if slices.ContainsFunc(r.members, func(m lock.Member) bool { return entryOf(m.ID) == entry }) {
+		if slices.ContainsFunc(r.members, func(m api.Member) bool { return entryOf(m.ID) == entry }) {
 			continue
 		}
 		status, ok := r.others[entry]
@@ -130,7 +130,7 @@ func (r *roster) newcomer() (s step, why string) {
 // from the log that it is a member, or its answer only shows that it runs.
 func (r *roster) unready(id string) string {
 	status := r.others[entryOf(id)]
-	knows := slices.ContainsFunc(status.Servers, func(m lock.Member) bool { return m.ID == id })
+	knows := slices.ContainsFunc(status.Servers, func(m api.Member) bool { return m.ID == id })
 	switch {
 	case !r.live(id):
 		return id + " to be reached, to become a voter"
@@ -163,7 +163,7 @@ func (r *roster) dissent() string {
 		return ok || entry == entryOf(r.self)
 	}
 	for _, entry := range slices.Sorted(maps.Keys(r.others)) {
-		if status := r.others[entry]; !lock.SameServers(status.List, r.list) {
+		if status := r.others[entry]; !api.SameServers(status.List, r.list) {
 			return fmt.Sprintf("%s to have the same lock_servers as %s (it has %s)", entry, entryOf(r.self), strings.Join(status.List, " "))
 		}
 	}

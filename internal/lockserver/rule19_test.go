@@ -7,14 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
 
 // fenceRequest asks for leave to power off the holder h of x, by by.
-func fenceRequest(x *holder, h *lockclient.Held, by lock.Owner, limit time.Duration) lock.FenceRequest {
-	return lock.FenceRequest{
-		ReleaseRequest: lock.ReleaseRequest{Name: "p", Term: h.Term, Session: x.Owner.Session}, By: by, Limit: limit.Milliseconds(),
+func fenceRequest(x *holder, h *lockclient.Held, by lock.Owner, limit time.Duration) api.FenceRequest {
+	return api.FenceRequest{
+		ReleaseRequest: api.ReleaseRequest{Name: "p", Term: h.Term, Session: x.Owner.Session}, By: by, Limit: limit.Milliseconds(),
 	}
 }
 
@@ -72,7 +73,7 @@ func TestRule19OneFences(t *testing.T) {
 			var mu sync.Mutex
 			leave := 0
 			ask := func(by lock.Owner) {
-				var a lock.FenceAnswer
+				var a api.FenceAnswer
 				if err := c.post(leader, "/v1/fence", fenceRequest(x, h, by, time.Minute), &a); err == nil && a.Granted {
 					mu.Lock()
 					leave++
@@ -111,7 +112,7 @@ func TestRule19LateSuccess(t *testing.T) {
 			defer y.stop()
 			h, _ := c.cutHolder(x, testTimes)
 			c.eventually(15*time.Second, "it may be fenced", func() bool {
-				var a lock.FenceAnswer
+				var a api.FenceAnswer
 				err := c.post(c.leader(), "/v1/fence", fenceRequest(x, h, standBys[0], 30*time.Second), &a)
 				return err == nil && a.Granted
 			})
@@ -122,7 +123,7 @@ func TestRule19LateSuccess(t *testing.T) {
 				harm = "the fenced session had its lock again while it was fenced"
 			}
 			defer keep(again)()
-			q := lock.FencedRequest{ReleaseRequest: fenceRequest(x, h, standBys[0], 0).ReleaseRequest, By: standBys[0].Session, OK: true}
+			q := api.FencedRequest{ReleaseRequest: fenceRequest(x, h, standBys[0], 0).ReleaseRequest, By: standBys[0].Session, OK: true}
 			if err := c.post(c.leader(), "/v1/fenced", q, new(any)); err != nil {
 				t.Fatal(err)
 			}
@@ -147,13 +148,13 @@ func TestRule19UntilTheLimit(t *testing.T) {
 			h, _ := c.cutHolder(x, slowStop)
 			var granted time.Time
 			c.eventually(15*time.Second, "it may be fenced", func() bool {
-				var a lock.FenceAnswer
+				var a api.FenceAnswer
 				err := c.post(c.leader(), "/v1/fence", fenceRequest(x, h, standBys[0], 5*time.Minute), &a)
 				granted = time.Now()
 				return err == nil && a.Granted
 			})
-			var a lock.RenewAnswer
-			renew := lock.RenewRequest{Session: x.Owner.Session, Locks: []lock.Renewal{{Name: "p", Term: h.Term}}}
+			var a api.RenewAnswer
+			renew := api.RenewRequest{Session: x.Owner.Session, Locks: []api.Renewal{{Name: "p", Term: h.Term}}}
 			if err := c.post(c.leader(), "/v1/renew", renew, &a); err != nil || a.Refused[0] != lock.ErrEnded.Error() {
 				t.Errorf("who is fenced is told %q, %v", a.Refused, err)
 			}
@@ -182,12 +183,12 @@ func TestRule19SuccessAfterTheLimit(t *testing.T) {
 			defer y.stop()
 			h, _ := c.cutHolder(x, slowStop)
 			c.eventually(15*time.Second, "it may be fenced", func() bool {
-				var a lock.FenceAnswer
+				var a api.FenceAnswer
 				err := c.post(c.leader(), "/v1/fence", fenceRequest(x, h, standBys[0], 10*time.Second), &a)
 				return err == nil && a.Granted
 			})
 			time.Sleep(11 * time.Second)
-			q := lock.FencedRequest{ReleaseRequest: fenceRequest(x, h, standBys[0], 0).ReleaseRequest, By: standBys[0].Session, OK: true}
+			q := api.FencedRequest{ReleaseRequest: fenceRequest(x, h, standBys[0], 0).ReleaseRequest, By: standBys[0].Session, OK: true}
 			if err := c.post(c.leader(), "/v1/fenced", q, new(any)); err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,7 @@ package lockserver
 import (
 	"context"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 
 	"github.com/hashicorp/raft"
@@ -23,7 +24,7 @@ func (s *Server) lessRules(k lock.Lock) lock.Lock {
 }
 
 // resume, without rule 12, makes this server the one again that it was.
-func (s *Server) resume(status lock.Status) {
+func (s *Server) resume(status api.Status) {
 	for _, m := range status.Servers {
 		if s.Off.Memory && entryOf(m.ID) == s.Entry {
 			s.self.ID = m.ID
@@ -50,7 +51,7 @@ func (s *Server) impose(ctx context.Context, known raft.Configuration) error {
 			record.IDs = append(record.IDs, id)
 		}
 	}
-	if len(known.Servers) == 0 || lock.SameServers(record.entries(), birthOf(known).entries()) {
+	if len(known.Servers) == 0 || api.SameServers(record.entries(), birthOf(known).entries()) {
 		return nil
 	}
 	term, err := s.store.GetUint64([]byte(termKey))

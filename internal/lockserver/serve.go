@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 
@@ -30,26 +31,26 @@ func (s *Server) speaks() (leaseTerm, raftTerm uint64, err error) {
 }
 
 // acquire grants a lock that is free, or whose holder was silent for long enough.
-func (s *Server) acquire(ctx context.Context, received lease.Time, q lock.AcquireRequest) (lock.AcquireAnswer, error) {
+func (s *Server) acquire(ctx context.Context, received lease.Time, q api.AcquireRequest) (api.AcquireAnswer, error) {
 	if err := checkAcquire(q); err != nil {
-		return lock.AcquireAnswer{}, badRequest{err}
+		return api.AcquireAnswer{}, badRequest{err}
 	}
 	leaseTerm, raftTerm, err := s.speaks()
 	if err != nil {
-		return lock.AcquireAnswer{}, err
+		return api.AcquireAnswer{}, err
 	}
 	if q.Cluster != "" && q.Cluster != s.self.Cluster {
-		return lock.AcquireAnswer{Stranger: true}, nil
+		return api.AcquireAnswer{Stranger: true}, nil
 	}
 	if s.hearNode(q.Owner.Node, q.Host, received) {
-		return lock.AcquireAnswer{Refused: twoHosts(q.Owner.Node), Code: lock.CodeTwoHosts}, nil
+		return api.AcquireAnswer{Refused: twoHosts(q.Owner.Node), Code: api.CodeTwoHosts}, nil
 	}
 	k, left, err := s.judge(leaseTerm, q)
 	if err != nil {
-		return lock.AcquireAnswer{}, err
+		return api.AcquireAnswer{}, err
 	}
 	if left > 0 {
-		return lock.AcquireAnswer{State: s.shown(q.Name, k, left)}, nil
+		return api.AcquireAnswer{State: s.shown(q.Name, k, left)}, nil
 	}
 	e := lock.Entry{
 		Kind: lock.Acquire, Name: q.Name, Term: k.Term, Session: k.Session, Seq: k.Seq, RaftTerm: raftTerm, Floor: q.Floor, Owner: q.Owner, Times: q.Times,
@@ -60,9 +61,9 @@ func (s *Server) acquire(ctx context.Context, received lease.Time, q lock.Acquir
 	}
 	now, err := s.applyWithWord(ctx, raftTerm, e)
 	if err != nil {
-		return lock.AcquireAnswer{}, err
+		return api.AcquireAnswer{}, err
 	}
-	return lock.AcquireAnswer{Granted: now.changed, State: lock.State{Lock: now.lock}}, nil
+	return api.AcquireAnswer{Granted: now.changed, State: api.State{Lock: now.lock}}, nil
 }
 
 // applyWithWord applies what rests on a judgement of the leader of raftTerm, and has a majority's
@@ -81,7 +82,7 @@ func (s *Server) applyWithWord(ctx context.Context, raftTerm uint64, e lock.Entr
 }
 
 // shown is k, the lock called name, which may be had by who asks after left.
-func (s *Server) shown(name string, k lock.Lock, left time.Duration) lock.State {
+func (s *Server) shown(name string, k lock.Lock, left time.Duration) api.State {
 	m := s.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -89,17 +90,17 @@ func (s *Server) shown(name string, k lock.Lock, left time.Duration) lock.State 
 }
 
 // stateOf is k for those who ask. A blocked lock has no end to show.
-func stateOf(k lock.Lock, left, silent time.Duration) lock.State {
+func stateOf(k lock.Lock, left, silent time.Duration) api.State {
 	if left >= lock.Never {
 		left = 0
 	}
-	return lock.State{Lock: k, Left: left.Milliseconds(), Silent: silent.Milliseconds()}
+	return api.State{Lock: k, Left: left.Milliseconds(), Silent: silent.Milliseconds()}
 }
 
 // judge says how long it is until the lock may be had by who asks, and how the lock is. Nought
 // means now: it is free, its holder is judged gone or was powered off, or it is the asker's own already
 // and in the term that it was told (rule 18: such an acquire raises the term too).
-func (s *Server) judge(leaseTerm uint64, q lock.AcquireRequest) (k lock.Lock, left time.Duration, err error) {
+func (s *Server) judge(leaseTerm uint64, q api.AcquireRequest) (k lock.Lock, left time.Duration, err error) {
 	m := s.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -140,12 +141,12 @@ func (s *Server) judge(leaseTerm uint64, q lock.AcquireRequest) (k lock.Lock, le
 // isHolderAgain says whether who asks is on the node of the holder of k, which is proof of itself: it was booted
 // again, or its manager was. The name is not enough, since two hosts may have one by mistake: its disk knows the term
 // too, or the session (if it did not hear of that session's last term).
-func isHolderAgain(k lock.Lock, q lock.AcquireRequest) bool {
+func isHolderAgain(k lock.Lock, q api.AcquireRequest) bool {
 	return k.Node == q.Owner.Node && (q.Floor >= k.Term || q.Was == k.Session)
 }
 
 // mayAdopt says whether who asks may have k from an earlier session of its node, or from its own.
-func (s *Server) mayAdopt(k lock.Lock, q lock.AcquireRequest) bool {
+func (s *Server) mayAdopt(k lock.Lock, q api.AcquireRequest) bool {
 	if s.Off.Adopt {
 		return k.Held()
 	}
@@ -153,7 +154,7 @@ func (s *Server) mayAdopt(k lock.Lock, q lock.AcquireRequest) bool {
 	return known && k.Node == q.Owner.Node && !k.BeingFenced() && !k.Fenced
 }
 
-func checkAcquire(q lock.AcquireRequest) error {
+func checkAcquire(q api.AcquireRequest) error {
 	if err := lock.CheckName(q.Name); err != nil {
 		return err
 	}
@@ -181,13 +182,13 @@ func checkSession(session string) error {
 }
 
 // renew acknowledges those of a session's locks that it still holds. It touches no disk.
-func (s *Server) renew(ctx context.Context, received lease.Time, q lock.RenewRequest) (lock.RenewAnswer, error) {
+func (s *Server) renew(ctx context.Context, received lease.Time, q api.RenewRequest) (api.RenewAnswer, error) {
 	leaseTerm, raftTerm, err := s.speaks()
 	if err != nil {
-		return lock.RenewAnswer{}, err
+		return api.RenewAnswer{}, err
 	}
 	if err := s.asker.ask(ctx, s.node(), raftTerm); err != nil {
-		return lock.RenewAnswer{}, err
+		return api.RenewAnswer{}, err
 	}
 	answer, node, err := s.acknowledge(leaseTerm, received, q)
 	s.hearNode(node, q.Host, received) // whatever it says: a renewal is not refused for a name
@@ -196,7 +197,7 @@ func (s *Server) renew(ctx context.Context, received lease.Time, q lock.RenewReq
 
 // acknowledge makes a renewal count that a majority stands behind, and says which node holds
 // what was renewed.
-func (s *Server) acknowledge(leaseTerm uint64, received lease.Time, q lock.RenewRequest) (answer lock.RenewAnswer, node string, err error) {
+func (s *Server) acknowledge(leaseTerm uint64, received lease.Time, q api.RenewRequest) (answer api.RenewAnswer, node string, err error) {
 	answer.Refused = make([]string, len(q.Locks))
 	m := s.machine
 	m.mu.Lock()
@@ -206,7 +207,7 @@ func (s *Server) acknowledge(leaseTerm uint64, received lease.Time, q lock.Renew
 		err := m.leases.Renew(leaseTerm, l.Name, k, l.Term, q.Session, received)
 		switch {
 		case errors.Is(err, lock.ErrNotOpen):
-			return lock.RenewAnswer{}, "", errNoLeader
+			return api.RenewAnswer{}, "", errNoLeader
 		case err != nil:
 			answer.Refuse(i, len(q.Locks), err)
 		default:
@@ -217,25 +218,25 @@ func (s *Server) acknowledge(leaseTerm uint64, received lease.Time, q lock.Renew
 }
 
 // release frees a lock that the session holds in that term.
-func (s *Server) release(ctx context.Context, _ lease.Time, q lock.ReleaseRequest) (lock.ChangedAnswer, error) {
+func (s *Server) release(ctx context.Context, _ lease.Time, q api.ReleaseRequest) (api.ChangedAnswer, error) {
 	now, err := s.apply(ctx, lock.Entry{Kind: lock.Release, Name: q.Name, Term: q.Term, Session: q.Session})
-	return lock.ChangedAnswer{Changed: now.changed, Lock: now.lock}, err
+	return api.ChangedAnswer{Changed: now.changed, Lock: now.lock}, err
 }
 
 // change gives a holder other times to live by.
-func (s *Server) change(ctx context.Context, _ lease.Time, q lock.ChangeRequest) (lock.ChangedAnswer, error) {
+func (s *Server) change(ctx context.Context, _ lease.Time, q api.ChangeRequest) (api.ChangedAnswer, error) {
 	if err := q.Times.Check(); err != nil {
-		return lock.ChangedAnswer{}, badRequest{err}
+		return api.ChangedAnswer{}, badRequest{err}
 	}
 	now, err := s.apply(ctx, lock.Entry{Kind: lock.Change, Name: q.Name, Term: q.Term, Session: q.Session, Seq: q.Seq, Times: q.Times})
-	return lock.ChangedAnswer{Changed: now.changed, Lock: now.lock}, err
+	return api.ChangedAnswer{Changed: now.changed, Lock: now.lock}, err
 }
 
 // await answers when it makes sense to ask for a lock: it is free, has another holder than
 // was waited for, or its holder may be taken for gone; or after a while, to be asked again.
-func (s *Server) await(ctx context.Context, received lease.Time, q lock.WaitRequest) (lock.State, error) {
+func (s *Server) await(ctx context.Context, received lease.Time, q api.WaitRequest) (api.State, error) {
 	if err := lock.CheckName(q.Name); err != nil {
-		return lock.State{}, badRequest{err}
+		return api.State{}, badRequest{err}
 	}
 	if !s.hearNode(q.Node, q.Host, received) && q.StandBy != "" {
 		s.names.standsBy(q, received)
@@ -244,7 +245,7 @@ func (s *Server) await(ctx context.Context, received lease.Time, q lock.WaitRequ
 	for {
 		w := s.waitFor(q)
 		if s.node().State() != raft.Leader || !w.opened {
-			return lock.State{}, errNoLeader
+			return api.State{}, errNoLeader
 		}
 		if w.changed == nil {
 			return w.state, nil
@@ -255,21 +256,21 @@ func (s *Server) await(ctx context.Context, received lease.Time, q lock.WaitRequ
 		case <-over:
 			return w.state, nil
 		case <-ctx.Done():
-			return lock.State{}, ctx.Err()
+			return api.State{}, ctx.Err()
 		}
 	}
 }
 
 // A waiting is what a stand-by waits for.
 type waiting struct {
-	state   lock.State
+	state   api.State
 	opened  bool
 	next    time.Duration   // when it may make sense to ask for the lock, if its holder stays silent
 	changed <-chan struct{} // nil if it makes sense now
 }
 
 // waitFor says whether it makes sense to ask for the lock of q.
-func (s *Server) waitFor(q lock.WaitRequest) (w waiting) {
+func (s *Server) waitFor(q api.WaitRequest) (w waiting) {
 	m := s.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()

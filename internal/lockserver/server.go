@@ -3,7 +3,7 @@
 // that survives crashes, a majority's word, and one TCP port.
 //
 //	          one port, TLS 1.3, told apart by ALPN
-//	clients --- http/1.1 --> api.go ------.
+//	clients --- http/1.1 --> handler.go --.
 //	servers --- btw-raft --> transport.go  +--> machine.go (table and leases)
 //	servers --- btw-ask  --> quorum.go ---'         ^
 //	                                                | log entries, once committed
@@ -30,6 +30,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
@@ -162,7 +163,7 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s.http = &http.Client{Transport: &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			entry, err := lock.EntryOf(addr)
+			entry, err := api.EntryOf(addr)
 			if err != nil {
 				return nil, err
 			}
@@ -188,8 +189,8 @@ func (s *Server) Run(ctx context.Context) error {
 		return errors.Join(err, listener.Close(), s.store.Close())
 	}
 	wg.Go(func() { front.serve(ctx) })
-	api := s.newAPI(ctx)
-	wg.Go(func() { _ = api.Serve(front.http) }) // ends by Close, with ErrServerClosed
+	web := s.newHTTP(ctx)
+	wg.Go(func() { _ = web.Serve(front.http) }) // ends by Close, with ErrServerClosed
 	wg.Go(func() { s.asker.run(ctx) })
 
 	s.Log.Info("lock server ready", "name", s.Entry, "id", s.self.ID, "address", listener.Addr().String())
@@ -200,7 +201,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.leave()
 	cancel()
 	front.close()
-	_ = api.Close()
+	_ = web.Close()
 	s.http.CloseIdleConnections()
 	wg.Wait()
 	s.Log.Info("lock server ended", "name", s.Entry)
@@ -290,13 +291,13 @@ func (s *Server) handOver(r *raft.Raft) {
 		return
 	}
 	others := s.ask(context.Background(), unionOf(nil, s.members()))
-	var voters []lock.Member
+	var voters []api.Member
 	for _, m := range s.members() {
 		if m.Voter && others[entryOf(m.ID)].ID == m.ID {
 			voters = append(voters, m)
 		}
 	}
-	slices.SortStableFunc(voters, func(a, b lock.Member) int {
+	slices.SortStableFunc(voters, func(a, b api.Member) int {
 		return cmp.Compare(others[entryOf(b.ID)].Last, others[entryOf(a.ID)].Last)
 	})
 	for _, m := range voters {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -171,13 +172,13 @@ func (n *simNode) asManager(ctx context.Context, session *lockclient.Session, na
 		ends: h.Ends, on: n.clock, long: times.Timeout, lives: times, previous: h.Previous, unfenced: h.Unfenced(),
 	}
 	n.sim.hold(o)
-	n.asked("/v1/acquire", lock.AcquireRequest{Name: name, Owner: session.Owner, Times: times})
+	n.asked("/v1/acquire", api.AcquireRequest{Name: name, Owner: session.Owner, Times: times})
 	n.has(ctx, h, o)
 }
 
 // has is what becomes of a lock that was had or adopted.
 func (n *simNode) has(ctx context.Context, h *lockclient.Held, o *holding) {
-	n.asked("/v1/renew", lock.RenewRequest{Session: o.session, Locks: []lock.Renewal{{Name: o.lock, Term: o.term}}})
+	n.asked("/v1/renew", api.RenewRequest{Session: o.session, Locks: []api.Renewal{{Name: o.lock, Term: o.term}}})
 	if n.draw(0, 3) == 0 { // else its start fails
 		n.settle(ctx, h, o)
 	}
@@ -233,7 +234,7 @@ func (n *simNode) change(ctx context.Context, h *lockclient.Held, o *holding) {
 		o.long = max(o.long, times.Timeout)
 		o.lives = lock.Times{Timeout: min(o.lives.Timeout, times.Timeout), Stop: min(o.lives.Stop, times.Stop)}
 		if k := n.sim.table[o.lock]; k.Term == o.term {
-			n.asked("/v1/change", lock.ChangeRequest{ReleaseRequest: o.releaseRequest(), Seq: k.Seq, Times: times})
+			n.asked("/v1/change", api.ChangeRequest{ReleaseRequest: o.releaseRequest(), Seq: k.Seq, Times: times})
 		}
 	})
 	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -255,8 +256,8 @@ func (n *simNode) asked(path string, body any) {
 	n.was = append(n.was, request{path, body})
 }
 
-func (o *holding) releaseRequest() lock.ReleaseRequest {
-	return lock.ReleaseRequest{Name: o.lock, Term: o.term, Session: o.session}
+func (o *holding) releaseRequest() api.ReleaseRequest {
+	return api.ReleaseRequest{Name: o.lock, Term: o.term, Session: o.session}
 }
 
 // untilKillEnd waits, after a loss, until the holder has stopped: only then it asks again.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -58,13 +59,13 @@ func (n *simNode) adopt(ctx context.Context, session *lockclient.Session, name s
 	}
 	n.sim.set(o, "is adopted", func() { o.adopted = next.got })
 	n.sim.hold(next)
-	n.asked("/v1/acquire", lock.AcquireRequest{Name: name, Owner: session.Owner, Times: f.Times, From: f.Session, Own: f.Term})
+	n.asked("/v1/acquire", api.AcquireRequest{Name: name, Owner: session.Owner, Times: f.Times, From: f.Session, Own: f.Term})
 	n.has(ctx, h, next)
 }
 
 // settle says that what the lock is for has begun.
 func (n *simNode) settle(ctx context.Context, h *lockclient.Held, o *holding) {
-	n.asked("/v1/settled", lock.SettledRequest{ReleaseRequest: o.releaseRequest()})
+	n.asked("/v1/settled", api.SettledRequest{ReleaseRequest: o.releaseRequest()})
 	limited, cancel := context.WithTimeout(ctx, n.draw(time.Second, 5*time.Second))
 	defer cancel()
 	_ = h.Settled(limited)
@@ -75,7 +76,7 @@ func (n *simNode) blocks(ctx context.Context, h *lockclient.Held, o *holding) bo
 	if n.draw(0, 12) != 0 || ctx.Err() != nil || isLost(h) {
 		return false
 	}
-	n.asked("/v1/block", lock.BlockRequest{ReleaseRequest: o.releaseRequest(), Reason: "again"})
+	n.asked("/v1/block", api.BlockRequest{ReleaseRequest: o.releaseRequest(), Reason: "again"})
 	limited, cancel := context.WithTimeout(ctx, n.draw(time.Second, 10*time.Second))
 	err := h.Block(limited, "it cannot be stopped")
 	cancel()
@@ -104,7 +105,7 @@ func (s *sim) admin(ctx context.Context) {
 		s.nodes[0].rest(ctx, 5*time.Second)
 		for _, name := range s.locks {
 			if k := s.now(name); k.Blocked != "" && s.stopped(name, k, patience%5 == 0) {
-				q := lock.UnblockRequest{ReleaseRequest: lock.ReleaseRequest{Name: name, Term: k.Term, Session: k.Session}, Node: k.Node} // the person is there
+				q := api.UnblockRequest{ReleaseRequest: api.ReleaseRequest{Name: name, Term: k.Term, Session: k.Session}, Node: k.Node} // the person is there
 				s.nodes[0].asked("/v1/unblock", q)
 				limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 				a, err := client.Unblock(limited, name, k.Term, k.Session, k.Node)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 )
@@ -124,7 +125,7 @@ func TestSingleLateOwnAcquire(t *testing.T) {
 				try(short, lockclient.TimingOut)
 				c.net.Isolate("x", three, false)
 				late := func() {
-					q := lock.AcquireRequest{Name: "p", Owner: k.Owner, Times: lock.Times{Timeout: short}, Own: k.Term}
+					q := api.AcquireRequest{Name: "p", Owner: k.Owner, Times: lock.Times{Timeout: short}, Own: k.Term}
 					if _, err := leader.acquire(t.Context(), leader.Clock.Now(), q); err != nil {
 						t.Error(err)
 					}

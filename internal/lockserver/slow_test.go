@@ -103,7 +103,7 @@ func TestSlowToRead(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		web, queue := s.newAPI(t.Context()), newQueue(memnet.Addr("a"))
+		web, queue := s.newHTTP(t.Context()), newQueue(memnet.Addr("a"))
 		served := make(chan error, 1)
 		go func() { served <- web.Serve(queue) }()
 		for path, want := range map[string]time.Duration{"/v1/locks": transmission, "/v1/watch/p?wait=60": maxWatch + transmission} {

@@ -4,17 +4,17 @@ import (
 	"cmp"
 	"os"
 
-	"backtowork/internal/lock"
+	"backtowork/internal/api"
 
 	"github.com/hashicorp/raft"
 )
 
 // status is what this server says of itself.
-func (s *Server) status() lock.Status {
+func (s *Server) status() api.Status {
 	beside := s.beside() // first: it takes s.mu
 	s.mu.Lock()
 	mark := s.markOf()
-	status := lock.Status{
+	status := api.Status{
 		Entry: s.Entry, ID: s.self.ID, Cluster: mark, List: s.current, Role: "waiting",
 		Marked: mark != "", Lost: mark != s.self.Cluster, Waiting: cmp.Or(s.waiting, s.rivalry.why()), PID: os.Getpid(), Seen: map[string]uint64{}, Disk: s.store.slow(), Version: s.Version, Entries: s.machine.knows,
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 
@@ -18,25 +19,25 @@ import (
 )
 
 // showLocks is GET /v1/locks.
-func (a *api) showLocks(w http.ResponseWriter, _ *http.Request) {
-	if a.node() == nil {
-		a.reply(w, nil, a.noLeader())
+func (h *handler) showLocks(w http.ResponseWriter, _ *http.Request) {
+	if h.node() == nil {
+		h.reply(w, nil, h.noLeader())
 		return
 	}
-	a.reply(w, a.allLocks(), nil)
+	h.reply(w, h.allLocks(), nil)
 }
 
 // allLocks is every lock as this server sees it.
-func (a *api) allLocks() lock.Locks {
-	leads, m := a.knowsLeases(), a.machine
+func (h *handler) allLocks() api.Locks {
+	leads, m := h.knowsLeases(), h.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now, all := a.Clock.Now(), m.table.All()
-	states := make(map[string]lock.State, len(all))
+	now, all := h.Clock.Now(), m.table.All()
+	states := make(map[string]api.State, len(all))
 	for name, k := range all {
 		states[name] = m.view(name, k, now, leads)
 	}
-	return lock.Locks{Locks: states}
+	return api.Locks{Locks: states}
 }
 
 // knowsLeases says whether this server is an open leader, as far as it knows: only that one knows when
@@ -51,50 +52,50 @@ func (s *Server) knowsLeases() bool {
 }
 
 // view is k, the lock called name, to be shown. The caller holds m.mu.
-func (m *machine) view(name string, k lock.Lock, now lease.Time, leads bool) lock.State {
+func (m *machine) view(name string, k lock.Lock, now lease.Time, leads bool) api.State {
 	if !leads {
-		return lock.State{Lock: k}
+		return api.State{Lock: k}
 	}
 	return stateOf(k, m.leases.Left(name, k, now), 0)
 }
 
 // showLock is GET /v1/locks/{name}.
-func (a *api) showLock(w http.ResponseWriter, r *http.Request) {
+func (h *handler) showLock(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	switch err := lock.CheckName(name); {
 	case err != nil:
-		a.reply(w, nil, badRequest{err})
-	case a.node() == nil:
-		a.reply(w, nil, a.noLeader())
+		h.reply(w, nil, badRequest{err})
+	case h.node() == nil:
+		h.reply(w, nil, h.noLeader())
 	default:
-		state, _ := a.glimpse(glance{name: name})
-		a.reply(w, state, nil)
+		state, _ := h.glimpse(glance{name: name})
+		h.reply(w, state, nil)
 	}
 }
 
 // showServers is GET /v1/servers: it asks those of lock_servers and those of the cluster.
-func (a *api) showServers(w http.ResponseWriter, r *http.Request) {
-	status := a.status()
+func (h *handler) showServers(w http.ResponseWriter, r *http.Request) {
+	status := h.status()
 	entries := slices.Clone(status.List)
 	for _, member := range status.Servers {
 		if entry := entryOf(member.ID); !slices.Contains(entries, entry) {
 			entries = append(entries, entry)
 		}
 	}
-	if !slices.Contains(entries, a.Entry) {
-		entries = append(entries, a.Entry)
+	if !slices.Contains(entries, h.Entry) {
+		entries = append(entries, h.Entry)
 	}
-	answer := lock.Servers{Servers: make([]lock.Asked, len(entries))}
+	answer := api.Servers{Servers: make([]api.Asked, len(entries))}
 	var wg sync.WaitGroup
 	for i, entry := range entries {
 		asked := &answer.Servers[i]
-		if asked.Entry = entry; entry == a.Entry {
+		if asked.Entry = entry; entry == h.Entry {
 			asked.Status = &status
 			continue
 		}
 		wg.Go(func() {
-			var said lock.Status
-			if err := a.look(r.Context(), entry, "/v1/server", &said); err != nil {
+			var said api.Status
+			if err := h.look(r.Context(), entry, "/v1/server", &said); err != nil {
 				asked.Error = err.Error()
 				return
 			}
@@ -102,14 +103,14 @@ func (a *api) showServers(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	wg.Wait()
-	a.reply(w, answer, nil)
+	h.reply(w, answer, nil)
 }
 
 // look asks the server called entry for what stands at path, and no further.
 func (s *Server) look(ctx context.Context, entry, path string, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, lock.URL(entry, path), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, api.URL(entry, path), nil)
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (s *Server) look(ctx context.Context, entry, path string, answer any) error
 		return fmt.Errorf("the answer was cut short: %w", err)
 	}
 	if response.StatusCode != http.StatusOK {
-		var e lock.ErrorAnswer
+		var e api.ErrorAnswer
 		if json.Unmarshal(b, &e) != nil || e.Error == "" {
 			e.Error = response.Status
 		}
@@ -143,15 +144,15 @@ func (s *Server) look(ctx context.Context, entry, path string, answer any) error
 }
 
 // showHealth is GET /v1/health.
-func (a *api) showHealth(w http.ResponseWriter, r *http.Request) {
+func (h *handler) showHealth(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), dialLimit)
 	defer cancel()
-	leader, err := a.healthyLeader(ctx, r.Header.Get(forwarded) != "")
+	leader, err := h.healthyLeader(ctx, r.Header.Get(forwarded) != "")
 	if err != nil {
-		a.write(w, http.StatusServiceUnavailable, lock.Health{Entry: a.Entry, Error: err.Error()})
+		h.write(w, http.StatusServiceUnavailable, api.Health{Entry: h.Entry, Error: err.Error()})
 		return
 	}
-	a.write(w, http.StatusOK, lock.Health{Healthy: true, Entry: a.Entry, Leader: leader})
+	h.write(w, http.StatusOK, api.Health{Healthy: true, Entry: h.Entry, Leader: leader})
 }
 
 // healthyLeader is a leader that has just had a majority's word. A server that is not the leader
@@ -173,7 +174,7 @@ func (s *Server) healthyLeader(ctx context.Context, asked bool) (leader string, 
 	if leader == "" || leader == s.Entry || asked {
 		return "", errNoLeader
 	}
-	var health lock.Health
+	var health api.Health
 	if err := s.look(ctx, leader, "/v1/health", &health); err != nil {
 		return "", fmt.Errorf("the leader, %s: %w", leader, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lock"
 )
 
@@ -51,19 +52,19 @@ func readGlance(name string, q url.Values) (g glance, err error) {
 
 // watch is GET /v1/watch/{name}: it answers when the lock is newer than what was seen, as far as
 // this server knows, or when the wait is over.
-func (a *api) watch(w http.ResponseWriter, r *http.Request) {
+func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 	seen, err := readGlance(r.PathValue("name"), r.URL.Query())
 	if err != nil {
-		a.reply(w, nil, badRequest{err})
+		h.reply(w, nil, badRequest{err})
 		return
 	}
-	if a.node() == nil {
-		a.reply(w, nil, a.noLeader())
+	if h.node() == nil {
+		h.reply(w, nil, h.noLeader())
 		return
 	}
-	leave, err := a.watches.enter(clientOf(r))
+	leave, err := h.watches.enter(clientOf(r))
 	if err != nil {
-		a.reply(w, nil, err)
+		h.reply(w, nil, err)
 		return
 	}
 	defer leave()
@@ -72,21 +73,21 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request) {
 	_ = errors.Join(control.SetReadDeadline(end), control.SetWriteDeadline(end))
 	over := time.NewTimer(seen.wait)
 	defer over.Stop()
-	defer a.lookAt(seen.name)()
+	defer h.lookAt(seen.name)()
 	for {
-		state, changed := a.glimpse(seen)
+		state, changed := h.glimpse(seen)
 		if changed == nil {
-			a.reply(w, state, nil)
+			h.reply(w, state, nil)
 			return
 		}
 		select {
 		case <-changed:
 		case <-over.C:
-			state, _ = a.glimpse(seen)
-			a.reply(w, state, nil)
+			state, _ = h.glimpse(seen)
+			h.reply(w, state, nil)
 			return
 		case <-r.Context().Done():
-			a.reply(w, nil, errors.New("this server ends"))
+			h.reply(w, nil, errors.New("this server ends"))
 			return
 		}
 	}
@@ -94,29 +95,29 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request) {
 
 // glimpse is the lock now, and what is closed when it is worth another, unless it is newer than
 // what was seen already.
-func (a *api) glimpse(seen glance) (state lock.State, changed <-chan struct{}) {
-	leads, m := a.knowsLeases(), a.machine
+func (h *handler) glimpse(seen glance) (state api.State, changed <-chan struct{}) {
+	leads, m := h.knowsLeases(), h.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k := m.table.Get(seen.name)
 	if seen.wait > 0 && !seen.newer(k) {
 		changed = m.watch(seen.name)
 	}
-	return m.view(seen.name, k, a.Clock.Now(), leads), changed
+	return m.view(seen.name, k, h.Clock.Now(), leads), changed
 }
 
 // lookAt counts a watch of the lock called name until it is told that it ended. The last to end
 // takes the machine's note with it, or the names that were ever watched would fill the memory.
-func (a *api) lookAt(name string) (end func()) {
-	m := a.machine
+func (h *handler) lookAt(name string) (end func()) {
+	m := h.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a.watched[name]++
+	h.watched[name]++
 	return func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if a.watched[name]--; a.watched[name] == 0 {
-			delete(a.watched, name)
+		if h.watched[name]--; h.watched[name] == 0 {
+			delete(h.watched, name)
 			m.wake(name)
 		}
 	}

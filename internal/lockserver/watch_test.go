@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"backtowork/internal/lock"
+	"backtowork/internal/api"
 )
 
 // direct has handler serve a request without a network.
@@ -27,10 +27,10 @@ func TestWatch(t *testing.T) {
 	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
 		leader := c.leader()
 		follower := c.others(leader)[0]
-		watch := func(query string) (lock.State, time.Duration) {
+		watch := func(query string) (api.State, time.Duration) {
 			t.Helper()
 			begin := time.Now()
-			var s lock.State
+			var s api.State
 			c.mustAsk(follower, "GET", "/v1/watch/p"+query, "", 200).into(t, &s)
 			return s, time.Since(begin)
 		}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/deadman"
 	"backtowork/internal/journal"
@@ -35,10 +36,10 @@ func (g *grantor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Unlock()
 	switch r.URL.Path {
 	case "/v1/acquire":
-		var q lock.AcquireRequest
+		var q api.AcquireRequest
 		_ = json.NewDecoder(r.Body).Decode(&q)
 		k := lock.Lock{Owner: q.Owner, Term: 7, Seq: 1, Last: q.Owner.Node, Previous: "h2", Times: q.Times}
-		_ = json.NewEncoder(w).Encode(lock.AcquireAnswer{Granted: true, State: lock.State{Lock: k}})
+		_ = json.NewEncoder(w).Encode(api.AcquireAnswer{Granted: true, State: api.State{Lock: k}})
 	default:
 		_, _ = io.WriteString(w, "{}")
 	}

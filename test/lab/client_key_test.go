@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -85,7 +86,7 @@ func keyRotation(t *testing.T, tr tree) {
 	var other *clusterkey.OtherKeyError
 	refused := l.clientBy(old, "h2", slog.New(slog.DiscardHandler), idleServers...)
 	for _, server := range idleServers {
-		if err := refused.Get(t.Context(), server, "/v1/server", &lock.Status{}); !errors.As(err, &other) {
+		if err := refused.Get(t.Context(), server, "/v1/server", &api.Status{}); !errors.As(err, &other) {
 			t.Errorf("%s answers a client with the old key: %v", server, err)
 		}
 	}

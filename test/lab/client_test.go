@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/conf"
 	"backtowork/internal/lease"
@@ -153,7 +154,7 @@ func (l *lab) clientBy(key *clusterkey.Key, host string, log *slog.Logger, serve
 // agreed is the lock of idle as one of the servers sees it.
 func (l *lab) agreed(c *lockclient.Client, server string) lock.Lock {
 	l.t.Helper()
-	var state lock.State
+	var state api.State
 	must(l.t, c.Get(l.t.Context(), server, "/v1/locks/idle", &state))
 	return state.Lock
 }

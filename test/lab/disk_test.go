@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"backtowork/internal/lock"
+	"backtowork/internal/api"
 )
 
 const stateDir = labHome + "/dex-lock/state"
@@ -360,7 +360,7 @@ func serversKilled(t *testing.T, tr tree) {
 		l.await(5*time.Second, host+" is dead", func() bool { _, err := os.Stat(rc); return err == nil })
 		l.server(host)
 		l.catchesUp(host)
-		var after lock.Status
+		var after api.Status
 		l.await(10*time.Second, host+" has applied what it had", func() bool { // a follower hears late what is agreed on
 			after, err = l.serverStatus(host)
 			return err == nil && after.Applied >= before.Applied

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/conf"
 	"backtowork/internal/lease"
-	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 
 	"golang.org/x/sys/unix"
@@ -43,7 +43,7 @@ func (l *lab) onNet(host string, f func() error) (err error) {
 }
 
 // serverStatus is what the lock server of a host says of itself, asked on that host.
-func (l *lab) serverStatus(host string) (status lock.Status, err error) {
+func (l *lab) serverStatus(host string) (status api.Status, err error) {
 	key, err := clusterkey.Load(filepath.Join(l.dir, host, labHome, "conf/cluster_key"))
 	if err != nil {
 		return status, err

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"backtowork/internal/lock"
+	"backtowork/internal/api"
 )
 
 // dex runs a command of the tree on a host, which must succeed.
@@ -65,7 +65,7 @@ func (l *lab) voters(host, list string, within time.Duration) {
 				voters = append(voters, s.Address)
 			}
 		}
-		return all.Leader != "" && len(voters) == len(all.Servers) && lock.SameServers(voters, strings.Fields(list))
+		return all.Leader != "" && len(voters) == len(all.Servers) && api.SameServers(voters, strings.Fields(list))
 	})
 }
 

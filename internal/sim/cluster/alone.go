@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/failover"
 	"backtowork/internal/lock"
 )
@@ -150,7 +151,7 @@ func (s *Simulation) canRun(name string) bool {
 // raftTerm is raft's, as the servers know it now: it grows by 1 with each election.
 func (s *Simulation) raftTerm() (term uint64) {
 	for _, v := range s.servers {
-		var status lock.Status
+		var status api.Status
 		if v.up() && s.ask(v, "/v1/server", &status) {
 			term = max(term, status.Term)
 		}

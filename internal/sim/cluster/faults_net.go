@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
-	"backtowork/internal/lock"
 )
 
 // What happens to the network, and to the lock servers.
@@ -243,9 +243,9 @@ func (s *Simulation) entries() (all []string) {
 
 // allAlike says whether all lock servers run, vote, and have the same log, as each of them knows it.
 func (s *Simulation) allAlike() bool {
-	var first lock.Status
+	var first api.Status
 	for i, v := range s.servers {
-		var status lock.Status
+		var status api.Status
 		if !v.up() || !s.ask(v, "/v1/server", &status) || len(status.Servers) != len(s.servers) {
 			return false
 		}
@@ -253,7 +253,7 @@ func (s *Simulation) allAlike() bool {
 			first = status
 		}
 		if status.Term != first.Term || status.Last != first.Last || status.Applied != first.Last ||
-			slices.ContainsFunc(status.Servers, func(m lock.Member) bool { return !m.Voter }) {
+			slices.ContainsFunc(status.Servers, func(m api.Member) bool { return !m.Voter }) {
 			return false
 		}
 	}

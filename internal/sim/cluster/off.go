@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
 	"backtowork/internal/lease"
@@ -92,8 +93,8 @@ func (h *same) Turn(doing failover.PkgState) {
 	h.l.Link.Say(w)
 }
 
-func (h *same) request() lock.ReleaseRequest {
-	return lock.ReleaseRequest{Name: h.l.j.pkg.Name, Term: h.f.Term, Session: h.f.Session}
+func (h *same) request() api.ReleaseRequest {
+	return api.ReleaseRequest{Name: h.l.j.pkg.Name, Term: h.f.Term, Session: h.f.Session}
 }
 
 func (h *same) Change(context.Context, lock.Times) error { return nil }
@@ -107,7 +108,7 @@ func (h *same) Release(ctx context.Context) error {
 }
 
 func (h *same) Block(ctx context.Context, reason string) error {
-	h.client.Tell(ctx, "/v1/block", lock.BlockRequest{ReleaseRequest: h.request(), Reason: reason})
+	h.client.Tell(ctx, "/v1/block", api.BlockRequest{ReleaseRequest: h.request(), Reason: reason})
 	return nil
 }
 
@@ -116,8 +117,8 @@ func (h *same) Done() { h.l.Link.Say(deadman.Word{Package: h.l.j.pkg.Name, Phase
 // tellOnly has the servers know of smaller times, and nobody else.
 func (h *held) tellOnly(ctx context.Context, times lock.Times) {
 	term, _ := h.Terms()
-	q := lock.ChangeRequest{
-		ReleaseRequest: lock.ReleaseRequest{Name: h.l.j.pkg.Name, Term: term, Session: h.l.Session.Owner.Session}, Times: times,
+	q := api.ChangeRequest{
+		ReleaseRequest: api.ReleaseRequest{Name: h.l.j.pkg.Name, Term: term, Session: h.l.Session.Owner.Session}, Times: times,
 	}
 	for q.Seq = 1; q.Seq < 6; q.Seq++ { // one of them is right
 		h.l.Session.Client().Tell(ctx, "/v1/change", q)
@@ -127,7 +128,7 @@ func (h *held) tellOnly(ctx context.Context, times lock.Times) {
 // tellRelease gives the lock back, and the deadman hears nothing of it.
 func (h *held) tellRelease(ctx context.Context) error {
 	term, _ := h.Terms()
-	h.l.Session.Client().Tell(ctx, "/v1/release", lock.ReleaseRequest{Name: h.l.j.pkg.Name, Term: term, Session: h.l.Session.Owner.Session})
+	h.l.Session.Client().Tell(ctx, "/v1/release", api.ReleaseRequest{Name: h.l.j.pkg.Name, Term: term, Session: h.l.Session.Owner.Session})
 	return ctx.Err()
 }
 

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
-	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/lockserver"
 )
@@ -170,7 +170,7 @@ func (s *Simulation) clients() (all []lockclient.Server) {
 // leader is the server that leads, or nil.
 func (s *Simulation) leader() *server {
 	for _, v := range s.servers {
-		var health lock.Health
+		var health api.Health
 		if !v.up() || !s.ask(v, "/v1/health", &health) {
 			continue
 		}
@@ -191,9 +191,9 @@ func (s *Simulation) ask(v *server, path string, answer any) (ok bool) {
 }
 
 // locks is the locks as some server sees them.
-func (s *Simulation) locks() map[string]lock.State {
+func (s *Simulation) locks() map[string]api.State {
 	for _, v := range s.servers {
-		var all lock.Locks
+		var all api.Locks
 		if v.up() && s.ask(v, "/v1/locks", &all) {
 			return all.Locks
 		}

@@ -1,6 +1,10 @@
-package lock
+package api
 
-import "errors"
+import (
+	"errors"
+
+	"backtowork/internal/lock"
+)
 
 // A Code is why the servers refuse something, for programs: only it decides. The sentence beside
 // it is for people.
@@ -8,9 +12,9 @@ type Code string
 
 // The codes of refusals. A client meets others from a later version, and takes them for refusals.
 const (
-	CodeNotHolder  Code = "not_holder"   // ErrNotHolder
-	CodeOther      Code = "other_holder" // ErrOther: kill what runs, at once
-	CodeEnded      Code = "lease_ended"  // ErrEnded
+	CodeNotHolder  Code = "not_holder"   // lock.ErrNotHolder
+	CodeOther      Code = "other_holder" // lock.ErrOther: kill what runs, at once
+	CodeEnded      Code = "lease_ended"  // lock.ErrEnded
 	CodeTwoHosts   Code = "two_hosts"    // another host has this one's node name
 	CodeRefused    Code = "refused"      // an older server's, in words that say no more than that
 	CodeNoLeader   Code = "no_leader"
@@ -31,11 +35,11 @@ var spoken = map[Code]string{
 func (a *RenewAnswer) Refuse(i, n int, why error) {
 	code := CodeRefused
 	switch {
-	case errors.Is(why, ErrNotHolder):
+	case errors.Is(why, lock.ErrNotHolder):
 		code = CodeNotHolder
-	case errors.Is(why, ErrOther):
+	case errors.Is(why, lock.ErrOther):
 		code = CodeOther
-	case errors.Is(why, ErrEnded):
+	case errors.Is(why, lock.ErrEnded):
 		code = CodeEnded
 	}
 	if a.Codes == nil {

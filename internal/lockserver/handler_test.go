@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"backtowork/internal/lock"
+	"backtowork/internal/api"
 )
 
 // A said is what a server answered.
@@ -84,7 +84,7 @@ func TestViews(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		for _, entry := range three {
-			var all lock.Locks
+			var all api.Locks
 			c.mustAsk(entry, "GET", "/v1/locks", "", 200).into(t, &all)
 			if len(all.Locks) != 3 || all.Locks["p"].Lock.Node != "x" || all.Locks["p"].Lock.Term != 1 {
 				t.Errorf("%s: the locks are %+v", entry, all)
@@ -92,7 +92,7 @@ func TestViews(t *testing.T) {
 			if left := all.Locks["p"].Left; entry == leader && (left < 13000 || left > 15000) || entry != leader && left != 0 {
 				t.Errorf("%s: %d ms left", entry, left)
 			}
-			var one lock.State
+			var one api.State
 			c.mustAsk(entry, "GET", "/v1/locks/s%C3%BC%C3%9F", "", 200).into(t, &one)
 			if one.Lock != all.Locks["süß"].Lock {
 				t.Errorf("%s: the lock is %+v, want %+v", entry, one, all.Locks["süß"])
@@ -110,7 +110,7 @@ func TestServersView(t *testing.T) {
 		c.net.Isolate(others[1], three, true)
 		c.net.Isolate(others[1], []string{"x"}, false)
 		begin := time.Now()
-		var all lock.Servers
+		var all api.Servers
 		c.mustAsk(leader, "GET", "/v1/servers", "", 200).into(t, &all)
 		if took := time.Since(begin); took > dialLimit+100*time.Millisecond {
 			t.Errorf("it took %v", took)
@@ -136,7 +136,7 @@ func TestHealth(t *testing.T) {
 		leader := c.leader()
 		time.Sleep(time.Second)
 		for _, entry := range three {
-			var h lock.Health
+			var h api.Health
 			c.mustAsk(entry, "GET", "/v1/health", "", 200).into(t, &h)
 			if !h.Healthy || h.Leader != leader || h.Entry != entry || h.Error != "" {
 				t.Errorf("%s: %+v", entry, h)
@@ -148,7 +148,7 @@ func TestHealth(t *testing.T) {
 		}
 		for range 5 {
 			for _, entry := range three {
-				var h lock.Health
+				var h api.Health
 				c.mustAsk(entry, "GET", "/v1/health", "", 503).into(t, &h)
 				if h.Healthy || h.Error == "" {
 					t.Errorf("%s, alone: %+v", entry, h)
@@ -233,11 +233,11 @@ func TestRequestSizes(t *testing.T) {
 func TestRateLimits(t *testing.T) {
 	inCluster(t, Off{}, []string{"a"}, func(t *testing.T, c *testCluster) {
 		s := c.hosts[c.leader()]
-		handler := s.newHandler()
+		h := s.newHandler()
 		const rate = 100
-		handler.(*api).changes.every = time.Second / rate // the real one takes long to be met
+		h.(*handler).changes.every = time.Second / rate // the real one takes long to be met
 		ask := func(host, method, path, body string) said {
-			return c.direct(handler, host, method, path, body)
+			return c.direct(h, host, method, path, body)
 		}
 		release := `{"name":"p","term":1,"session":"0123456789"}`
 		allowed, refused := 0, said{}

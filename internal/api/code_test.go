@@ -1,9 +1,11 @@
-package lock
+package api
 
 import (
 	"encoding/json"
 	"errors"
 	"testing"
+
+	"backtowork/internal/lock"
 )
 
 // A server of today says a refusal as those of yesterday did, word for word, and its code beside it.
@@ -13,9 +15,9 @@ func TestRefusalForOldClients(t *testing.T) {
 		why            error
 		text, onTheNet string
 	}{
-		{ErrOther, "another holds the lock", `{"refused":["","another holds the lock"],"codes":["","other_holder"]}`},
-		{ErrNotHolder, "not the holder", `{"refused":["","not the holder"],"codes":["","not_holder"]}`},
-		{ErrEnded, "the lease has ended", `{"refused":["","the lease has ended"],"codes":["","lease_ended"]}`},
+		{lock.ErrOther, "another holds the lock", `{"refused":["","another holds the lock"],"codes":["","other_holder"]}`},
+		{lock.ErrNotHolder, "not the holder", `{"refused":["","not the holder"],"codes":["","not_holder"]}`},
+		{lock.ErrEnded, "the lease has ended", `{"refused":["","the lease has ended"],"codes":["","lease_ended"]}`},
 		{errors.New("it rains"), "it rains", `{"refused":["","it rains"],"codes":["","refused"]}`},
 	} {
 		a := RenewAnswer{Refused: make([]string, 2)}

@@ -14,7 +14,7 @@ import (
 	"testing/iotest"
 	"time"
 
-	"backtowork/internal/lock"
+	"backtowork/internal/api"
 )
 
 // apiSeeds is requests of every kind: a method, a path with its query, and a body.
@@ -72,7 +72,7 @@ func FuzzAPI(f *testing.F) {
 	waiting.run(f, []string{"a", "b"}, "b")
 	handlers := []http.Handler{alone.servers["a"].newHandler(), waiting.servers["a"].newHandler()}
 	for _, h := range handlers {
-		h.(*api).lists.every, h.(*api).changes.every = 1, 1 // else there is nothing else to see soon
+		h.(*handler).lists.every, h.(*handler).changes.every = 1, 1 // else there is nothing else to see soon
 	}
 	f.Fuzz(func(t *testing.T, method, target, body string, cut bool) {
 		u, err := url.ParseRequestURI(target)
@@ -103,7 +103,7 @@ func FuzzAPI(f *testing.F) {
 // checkAnswer wants JSON, and the reason in it where the status is not 200.
 func checkAnswer(t *testing.T, w *httptest.ResponseRecorder) {
 	t.Helper()
-	var e lock.ErrorAnswer
+	var e api.ErrorAnswer
 	valid := json.Valid(w.Body.Bytes())
 	if valid && w.Code != http.StatusOK {
 		valid = json.Unmarshal(w.Body.Bytes(), &e) == nil && e.Error != ""

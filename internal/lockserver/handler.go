@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 
@@ -26,7 +27,7 @@ const (
 	maxRequest   = 2 << 20         // bytes: a renewal of maxRenew locks
 	requestLimit = 5 * time.Second // of anything but a wait
 	transmission = 2 * requestLimit
-	waitLimit    = lock.WaitLimit  // then a waiting client is told to ask again
+	waitLimit    = api.WaitLimit   // then a waiting client is told to ask again
 	forwarded    = "Btw-Forwarded" // set on what another server passed on
 )
 
@@ -42,8 +43,8 @@ type fault struct {
 	after  time.Duration // it makes no sense to ask again before
 }
 
-// An api is what clients may ask of a server (doc/api.md), and how much of it.
-type api struct {
+// A handler serves the requests of clients: what they may ask is in doc/api.md, and how much of it here.
+type handler struct {
 	*Server
 	mux                      *http.ServeMux
 	requests, changes, lists *rate
@@ -53,44 +54,44 @@ type api struct {
 
 // newHandler is the handler of all requests.
 func (s *Server) newHandler() http.Handler {
-	a := &api{
+	h := &handler{
 		Server: s, mux: http.NewServeMux(),
 		requests: newRate(requestsASecond), changes: newRate(changesASecond), lists: newRate(listsASecond),
 		waits: newCrowd(maxWaits), watches: newCrowd(maxWatches), watched: map[string]int{},
 	}
-	a.mux.Handle("POST /v1/acquire", post[lock.AcquireRequest, lock.AcquireAnswer]{
-		rate: a.changes, check: func(q lock.AcquireRequest) error { return checkHost(q.Host) }, serve: s.acquire,
-	}.on(a))
-	a.mux.Handle("POST /v1/release", post[lock.ReleaseRequest, lock.ChangedAnswer]{
-		rate: a.changes, check: func(q lock.ReleaseRequest) error { return lock.CheckName(q.Name) }, serve: s.release,
-	}.on(a))
-	a.mux.Handle("POST /v1/change", post[lock.ChangeRequest, lock.ChangedAnswer]{
-		rate: a.changes, check: func(q lock.ChangeRequest) error { return lock.CheckName(q.Name) }, serve: s.change,
-	}.on(a))
-	a.mux.Handle("POST /v1/block", post[lock.BlockRequest, lock.ChangedAnswer]{rate: a.changes, check: checkBlock, serve: s.block}.on(a))
-	a.mux.Handle("POST /v1/unblock", post[lock.UnblockRequest, lock.ChangedAnswer]{rate: a.changes, check: checkUnblock, serve: s.unblock}.on(a))
-	a.mux.Handle("POST /v1/fence", post[lock.FenceRequest, lock.FenceAnswer]{rate: a.changes, check: checkFence, serve: s.fence}.on(a))
-	a.mux.Handle("POST /v1/fenced", post[lock.FencedRequest, lock.ChangedAnswer]{rate: a.changes, check: checkFenced, serve: s.fenced}.on(a))
-	a.mux.Handle("POST /v1/settled", post[lock.SettledRequest, lock.ChangedAnswer]{rate: a.changes, check: checkSettled, serve: s.settled}.on(a))
-	a.mux.Handle("POST /v1/renew", post[lock.RenewRequest, lock.RenewAnswer]{size: maxRequest, check: checkRenew, serve: s.renew}.on(a))
-	a.mux.Handle("POST /v1/wait", post[lock.WaitRequest, lock.State]{
-		longer: waitLimit, crowd: a.waits, check: checkWait, serve: s.await,
-	}.on(a))
-	a.mux.HandleFunc("POST /v1/reports", s.takeReport)
-	a.mux.HandleFunc("GET /v1/reports/{package}", func(w http.ResponseWriter, r *http.Request) {
+	h.mux.Handle("POST /v1/acquire", post[api.AcquireRequest, api.AcquireAnswer]{
+		rate: h.changes, check: func(q api.AcquireRequest) error { return checkHost(q.Host) }, serve: s.acquire,
+	}.on(h))
+	h.mux.Handle("POST /v1/release", post[api.ReleaseRequest, api.ChangedAnswer]{
+		rate: h.changes, check: func(q api.ReleaseRequest) error { return lock.CheckName(q.Name) }, serve: s.release,
+	}.on(h))
+	h.mux.Handle("POST /v1/change", post[api.ChangeRequest, api.ChangedAnswer]{
+		rate: h.changes, check: func(q api.ChangeRequest) error { return lock.CheckName(q.Name) }, serve: s.change,
+	}.on(h))
+	h.mux.Handle("POST /v1/block", post[api.BlockRequest, api.ChangedAnswer]{rate: h.changes, check: checkBlock, serve: s.block}.on(h))
+	h.mux.Handle("POST /v1/unblock", post[api.UnblockRequest, api.ChangedAnswer]{rate: h.changes, check: checkUnblock, serve: s.unblock}.on(h))
+	h.mux.Handle("POST /v1/fence", post[api.FenceRequest, api.FenceAnswer]{rate: h.changes, check: checkFence, serve: s.fence}.on(h))
+	h.mux.Handle("POST /v1/fenced", post[api.FencedRequest, api.ChangedAnswer]{rate: h.changes, check: checkFenced, serve: s.fenced}.on(h))
+	h.mux.Handle("POST /v1/settled", post[api.SettledRequest, api.ChangedAnswer]{rate: h.changes, check: checkSettled, serve: s.settled}.on(h))
+	h.mux.Handle("POST /v1/renew", post[api.RenewRequest, api.RenewAnswer]{size: maxRequest, check: checkRenew, serve: s.renew}.on(h))
+	h.mux.Handle("POST /v1/wait", post[api.WaitRequest, api.State]{
+		longer: waitLimit, crowd: h.waits, check: checkWait, serve: s.await,
+	}.on(h))
+	h.mux.HandleFunc("POST /v1/reports", s.takeReport)
+	h.mux.HandleFunc("GET /v1/reports/{package}", func(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, s.reports.of(r.PathValue("package")), nil)
 	})
-	a.mux.HandleFunc("GET /v1/locks", a.seldom(a.showLocks))
-	a.mux.HandleFunc("GET /v1/locks/{name}", a.showLock)
-	a.mux.HandleFunc("GET /v1/watch/{name}", a.watch)
-	a.mux.HandleFunc("GET /v1/server", func(w http.ResponseWriter, _ *http.Request) { s.reply(w, s.status(), nil) })
-	a.mux.HandleFunc("GET /v1/servers", a.seldom(a.showServers))
-	a.mux.HandleFunc("GET /v1/health", a.seldom(a.showHealth))
-	a.mux.HandleFunc("/", a.refuse)
-	return a
+	h.mux.HandleFunc("GET /v1/locks", h.seldom(h.showLocks))
+	h.mux.HandleFunc("GET /v1/locks/{name}", h.showLock)
+	h.mux.HandleFunc("GET /v1/watch/{name}", h.watch)
+	h.mux.HandleFunc("GET /v1/server", func(w http.ResponseWriter, _ *http.Request) { s.reply(w, s.status(), nil) })
+	h.mux.HandleFunc("GET /v1/servers", h.seldom(h.showServers))
+	h.mux.HandleFunc("GET /v1/health", h.seldom(h.showHealth))
+	h.mux.HandleFunc("/", h.refuse)
+	return h
 }
 
-func (s *Server) newAPI(ctx context.Context) *http.Server {
+func (s *Server) newHTTP(ctx context.Context) *http.Server {
 	return &http.Server{
 		Handler:                      s.newHandler(),
 		DisableGeneralOptionsHandler: true,
@@ -105,34 +106,34 @@ func (s *Server) newAPI(ctx context.Context) *http.Server {
 }
 
 // ServeHTTP serves one request.
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p := r.URL.EscapedPath(); path.Clean(p) != p || p[0] != '/' {
-		a.reply(w, nil, fault{status: http.StatusNotFound, error: fmt.Errorf("there is nothing at %q", p)})
+		h.reply(w, nil, fault{status: http.StatusNotFound, error: fmt.Errorf("there is nothing at %q", p)})
 		return
 	}
-	if err := a.requests.allow(r); err != nil {
-		a.reply(w, nil, err)
+	if err := h.requests.allow(r); err != nil {
+		h.reply(w, nil, err)
 		return
 	}
-	a.mux.ServeHTTP(w, r)
+	h.mux.ServeHTTP(w, r)
 }
 
 // refuse answers what is at no path, or not by that method.
-func (a *api) refuse(w http.ResponseWriter, r *http.Request) {
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	other := r.WithContext(r.Context())
 	for _, other.Method = range []string{http.MethodGet, http.MethodPost} {
-		if _, pattern := a.mux.Handler(other); pattern != "/" {
+		if _, pattern := h.mux.Handler(other); pattern != "/" {
 			allowed = append(allowed, other.Method)
 		}
 	}
 	if allowed == nil {
-		a.reply(w, nil, fault{status: http.StatusNotFound, error: fmt.Errorf("there is nothing at %q", r.URL.Path)})
+		h.reply(w, nil, fault{status: http.StatusNotFound, error: fmt.Errorf("there is nothing at %q", r.URL.Path)})
 		return
 	}
 	methods := strings.Join(allowed, ", ")
 	w.Header().Set("Allow", methods)
-	a.reply(w, nil, fault{
+	h.reply(w, nil, fault{
 		status: http.StatusMethodNotAllowed,
 		error:  fmt.Errorf("cannot %q %s: it takes %s", r.Method, r.URL.Path, methods),
 	})
@@ -163,10 +164,10 @@ func clientOf(q *http.Request) string {
 }
 
 // seldom serves what a client may ask for only so often.
-func (a *api) seldom(serve http.HandlerFunc) http.HandlerFunc {
+func (h *handler) seldom(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := a.lists.allow(r); err != nil {
-			a.reply(w, nil, err)
+		if err := h.lists.allow(r); err != nil {
+			h.reply(w, nil, err)
 			return
 		}
 		serve(w, r)
@@ -183,26 +184,26 @@ type post[Request, Answer any] struct {
 	serve  func(context.Context, lease.Time, Request) (Answer, error)
 }
 
-func (p post[Request, Answer]) on(a *api) http.Handler {
+func (p post[Request, Answer]) on(h *handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		received := a.Clock.Now()
+		received := h.Clock.Now()
 		ctx, cancel := context.WithTimeout(r.Context(), p.longer+requestLimit)
 		defer cancel()
 		leave, err := p.admit(r)
 		if err != nil {
-			a.reply(w, nil, err)
+			h.reply(w, nil, err)
 			return
 		}
 		defer leave()
 		body, request, err := p.read(w, r)
-		switch node := a.node(); {
+		switch node := h.node(); {
 		case err != nil:
-			a.reply(w, nil, err)
+			h.reply(w, nil, err)
 		case node == nil || node.State() != raft.Leader:
-			a.pass(ctx, w, r, body)
+			h.pass(ctx, w, r, body)
 		default:
 			answer, err := p.serve(ctx, received, request)
-			a.reply(w, answer, err)
+			h.reply(w, answer, err)
 		}
 	})
 }
@@ -234,14 +235,14 @@ func (p post[Request, Answer]) read(w http.ResponseWriter, r *http.Request) (bod
 	return body, q, err
 }
 
-func checkRenew(q lock.RenewRequest) error {
+func checkRenew(q api.RenewRequest) error {
 	if len(q.Locks) > maxRenew {
 		return fmt.Errorf("cannot renew %d locks at once: %d are the most", len(q.Locks), maxRenew)
 	}
 	return checkHost(q.Host)
 }
 
-func checkWait(q lock.WaitRequest) error {
+func checkWait(q api.WaitRequest) error {
 	var err error
 	for _, session := range []string{q.StandBy, q.Was} {
 		if session != "" {
@@ -295,7 +296,7 @@ func (s *Server) pass(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		s.reply(w, nil, s.noLeader())
 		return
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, lock.URL(leader, r.URL.Path), bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, api.URL(leader, r.URL.Path), bytes.NewReader(body))
 	if err != nil {
 		s.reply(w, nil, err)
 		return
@@ -307,7 +308,7 @@ func (s *Server) pass(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		return
 	}
 	defer answer.Body.Close()
-	for _, h := range []string{lock.LeaderHeader, lock.ClusterHeader, "Content-Type", "Retry-After"} {
+	for _, h := range []string{api.LeaderHeader, api.ClusterHeader, "Content-Type", "Retry-After"} {
 		if v := answer.Header.Get(h); v != "" {
 			w.Header().Set(h, v)
 		}
@@ -358,20 +359,20 @@ func (s *Server) reply(w http.ResponseWriter, answer any, err error) {
 	if f.after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.after.Seconds()))))
 	}
-	s.write(w, status, lock.ErrorAnswer{Error: err.Error(), Code: codeOf(err, status), Unknown: errors.As(err, new(unknownError))})
+	s.write(w, status, api.ErrorAnswer{Error: err.Error(), Code: codeOf(err, status), Unknown: errors.As(err, new(unknownError))})
 }
 
 // codeOf is the code of an answer with that status: "" where there is none.
-func codeOf(err error, status int) lock.Code {
+func codeOf(err error, status int) api.Code {
 	switch {
 	case errors.Is(err, errNoLeader), errors.Is(err, errDeposed):
-		return lock.CodeNoLeader
+		return api.CodeNoLeader
 	case errors.Is(err, errNoMajority):
-		return lock.CodeNoMajority
+		return api.CodeNoMajority
 	case status == http.StatusTooManyRequests:
-		return lock.CodeTooMany
+		return api.CodeTooMany
 	case status < http.StatusInternalServerError:
-		return lock.CodeBadRequest
+		return api.CodeBadRequest
 	}
 	return ""
 }
@@ -383,8 +384,8 @@ func (s *Server) write(w http.ResponseWriter, status int, answer any) {
 	}
 	if r := s.node(); r != nil {
 		_, id := r.LeaderWithID()
-		w.Header().Set(lock.LeaderHeader, entryOf(string(id)))
-		w.Header().Set(lock.ClusterHeader, s.self.Cluster)
+		w.Header().Set(api.LeaderHeader, entryOf(string(id)))
+		w.Header().Set(api.ClusterHeader, s.self.Cluster)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

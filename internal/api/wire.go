@@ -1,13 +1,15 @@
-package lock
+// Package api is what lock servers and their clients say to one another, as JSON under /v1/ (doc/api.md): requests,
+// answers with the codes of refusals, and what servers and nodes tell of themselves. It is read by programs of other
+// versions: a field never changes its meaning, and what is new may be absent.
+package api
 
 import (
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"time"
-	"unicode"
+
+	"backtowork/internal/lock"
 )
 
 // LeaderHeader and ClusterHeader stand in every answer of a server: the lock_servers entry of
@@ -21,8 +23,6 @@ const (
 // on a host that vanished learns of it only then.
 const WaitLimit = 1500 * time.Millisecond
 
-// What clients and servers say to one another, as JSON under /v1/ (doc/api.md).
-
 // An AcquireRequest asks for a lock, once. Of a lock that its own session has, by an earlier
 // request whose answer was lost or from before a loss, it takes the next term: Own is the term
 // that it was told, so that a request that comes late changes nothing. For the same reason Known
@@ -31,16 +31,16 @@ const WaitLimit = 1500 * time.Millisecond
 // With From it is an adoption (rule 18): the lock is had at once from that session of the same node,
 // in term Own, or not at all; or from the own session, as without From.
 type AcquireRequest struct {
-	Name    string  `json:"name"`
-	Owner   Owner   `json:"owner"`
-	Times   Times   `json:"times"`
-	Own     uint64  `json:"own,omitempty"`
-	Known   *uint64 `json:"known,omitempty"`
-	Cluster string  `json:"cluster,omitempty"` // that the node knows; "" for none yet
-	Floor   uint64  `json:"floor,omitempty"`   // the last term in which the node had the lock, in whatever cluster
-	Was     string  `json:"was,omitempty"`     // the session by which it had it then
-	Host    string  `json:"host,omitempty"`    // tells this host from another with the same node name
-	From    string  `json:"from,omitempty"`    // the session that is adopted from
+	Name    string     `json:"name"`
+	Owner   lock.Owner `json:"owner"`
+	Times   lock.Times `json:"times"`
+	Own     uint64     `json:"own,omitempty"`
+	Known   *uint64    `json:"known,omitempty"`
+	Cluster string     `json:"cluster,omitempty"` // that the node knows; "" for none yet
+	Floor   uint64     `json:"floor,omitempty"`   // the last term in which the node had the lock, in whatever cluster
+	Was     string     `json:"was,omitempty"`     // the session by which it had it then
+	Host    string     `json:"host,omitempty"`    // tells this host from another with the same node name
+	From    string     `json:"from,omitempty"`    // the session that is adopted from
 	// OnlyFenced asks for no lock whose holder is only silent: it must have been powered off.
 	OnlyFenced bool `json:"only_fenced,omitempty"`
 }
@@ -59,9 +59,9 @@ type AcquireAnswer struct {
 
 // A State is a lock as one server sees it.
 type State struct {
-	Lock   Lock  `json:"lock"`
-	Left   int64 `json:"left_ms,omitempty"`   // milliseconds until the holder may be taken for gone; only an open leader knows, and not of a blocked lock
-	Silent int64 `json:"silent_ms,omitempty"` // milliseconds that the holder was not heard for, in an answer to an acquire or a wait
+	Lock   lock.Lock `json:"lock"`
+	Left   int64     `json:"left_ms,omitempty"`   // milliseconds until the holder may be taken for gone; only an open leader knows, and not of a blocked lock
+	Silent int64     `json:"silent_ms,omitempty"` // milliseconds that the holder was not heard for, in an answer to an acquire or a wait
 }
 
 // A RenewRequest renews many locks of one session at once.
@@ -94,14 +94,14 @@ type ReleaseRequest struct {
 // A ChangeRequest changes the times that a holder lives by.
 type ChangeRequest struct {
 	ReleaseRequest
-	Seq   uint64 `json:"seq"` // of the lock, as the holder knows it
-	Times Times  `json:"times"`
+	Seq   uint64     `json:"seq"` // of the lock, as the holder knows it
+	Times lock.Times `json:"times"`
 }
 
 // A BlockRequest says why a lock must stay with its holder.
 type BlockRequest struct {
 	ReleaseRequest
-	Reason string `json:"reason"` // one line of at most MaxReason bytes
+	Reason string `json:"reason"` // one line of at most [lock.MaxReason] bytes
 }
 
 // An UnblockRequest frees a blocked lock, of which Term and Session were seen. Asked for by another node than
@@ -114,10 +114,10 @@ type UnblockRequest struct {
 // A FenceRequest asks for leave to power off the node of a silent holder, which is Session in Term.
 type FenceRequest struct {
 	ReleaseRequest
-	By    Owner  `json:"by"`
-	Limit int64  `json:"limit_ms"`       // milliseconds that it may take
-	Host  string `json:"host,omitempty"` // as in an AcquireRequest
-	Was   string `json:"was,omitempty"`  // as in a WaitRequest
+	By    lock.Owner `json:"by"`
+	Limit int64      `json:"limit_ms"`       // milliseconds that it may take
+	Host  string     `json:"host,omitempty"` // as in an AcquireRequest
+	Was   string     `json:"was,omitempty"`  // as in a WaitRequest
 	// Required says that who asks may have the lock by no other way.
 	Required bool `json:"required,omitempty"`
 	// Declared says that a person has seen that the node is off: none of its sessions may have been heard.
@@ -147,9 +147,9 @@ type SettledRequest struct {
 // A ChangedAnswer says whether a release or another change was made, and how the lock is now. Where Refused is
 // set nothing was done, and it says why.
 type ChangedAnswer struct {
-	Changed bool   `json:"changed"`
-	Refused string `json:"refused,omitempty"`
-	Lock    Lock   `json:"lock"`
+	Changed bool      `json:"changed"`
+	Refused string    `json:"refused,omitempty"`
+	Lock    lock.Lock `json:"lock"`
 }
 
 // A WaitRequest asks to be told when it makes sense to ask for a lock.
@@ -249,25 +249,6 @@ type Health struct {
 // SameServers says whether two lists name the same lock servers, in whatever order.
 func SameServers(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
-}
-
-// CheckName says whether name can be the name of a lock or of a package: they are file
-// names, words in log lines and parts of a shell's command line.
-func CheckName(name string) error {
-	switch {
-	case name == "":
-		return errors.New("the name is empty")
-	case len(name) > 100:
-		return fmt.Errorf("the name has %d characters, 100 are the most", len(name))
-	case name[0] == '.' || name[0] == '-':
-		return fmt.Errorf("the name %q begins with %q", name, name[0])
-	}
-	for _, r := range name {
-		if r == '/' || r == '\\' || unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return fmt.Errorf("the name %q has the character %q in it", name, r)
-		}
-	}
-	return nil
 }
 
 // URL is the URL of a path of the server called entry. Not every entry can stand in a URL

@@ -1,0 +1,26 @@
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"unicode"
+)
+
+// CheckName says whether name can be the name of a lock or of a package: they are file
+// names, words in log lines and parts of a shell's command line.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the name is empty")
+	case len(name) > 100:
+		return fmt.Errorf("the name has %d characters, 100 are the most", len(name))
+	case name[0] == '.' || name[0] == '-':
+		return fmt.Errorf("the name %q begins with %q", name, name[0])
+	}
+	for _, r := range name {
+		if r == '/' || r == '\\' || unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return fmt.Errorf("the name %q has the character %q in it", name, r)
+		}
+	}
+	return nil
+}
