@@ -24,7 +24,9 @@ func TestRepoImports(t *testing.T) {
 		"deadman":     "journal lease",
 		"manager":     "deadman failover journal lease lock lockclient netif notes script watchdog",
 		"sim/cluster": "api clusterkey deadman failover journal lease lock lockclient lockserver manager notes sim/crew sim/memnet sim/virtual",
-		"clusterkey":  "", "command": "", "conf": "", "dial": "", "journal": "", "lease": "", "netif": "", "notes": "", "script": "",
+		"conf":        "lock",
+		"script":      "lock",
+		"clusterkey":  "", "command": "", "dial": "", "journal": "", "lease": "", "netif": "", "notes": "",
 		"sim/crew": "", "sim/lives": "", "sim/memnet": "", "sim/virtual": "",
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "backtowork/cmd/btw", "backtowork/cmd/probe", "backtowork/internal/...").Output()

@@ -12,7 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
+
+	"backtowork/internal/lock"
 )
 
 // Port is where lock servers listen, unless conf/lock_servers says otherwise.
@@ -42,20 +43,11 @@ func Load(home, host string) (Site, error) {
 	if name == "" {
 		name, _, _ = strings.Cut(host, ".")
 	}
-	if !nodeName(name) {
+	if lock.CheckName(name) != nil {
 		return s, fmt.Errorf("%s: cannot use %q as the name of this node", filepath.Join(home, "conf/node_name"), name)
 	}
 	s.Node = name
 	return s, nil
-}
-
-// nodeName says whether s can be the name of a node: it stands in files, log lines and the
-// environment of scripts.
-func nodeName(s string) bool {
-	bad := func(r rune) bool {
-		return r == '/' || r == '\\' || unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar
-	}
-	return s != "" && s[0] != '.' && s[0] != '-' && !strings.ContainsFunc(s, bad)
 }
 
 // ClusterNodes is the hosts of the cluster by conf/cluster_nodes: none if there is no such file.

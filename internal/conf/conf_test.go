@@ -173,6 +173,7 @@ func TestNodeName(t *testing.T) {
 		{"h1", "..\n", "!"},
 		{"h1", "a\x1bb\n", "!"},
 		{"h1", "-n\n", "!"},
+		{"h1", strings.Repeat("x", 101) + "\n", "!"}, // a lock server would refuse it
 	} {
 		s, err := site(t, row.host, map[string]string{"conf/node_name": row.file})
 		if row.want == "!" {

@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// CheckName says whether name can be the name of a lock or of a package: they are file
-// names, words in log lines and parts of a shell's command line.
+// CheckName says why name cannot be the name of a lock, a package or a node: they are names of files and
+// cgroups, words in log lines, in the environment of scripts and in a shell's command line.
 func CheckName(name string) error {
 	switch {
 	case name == "":

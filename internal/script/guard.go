@@ -31,7 +31,7 @@ type Guard struct {
 // it, and what Start starts. Of cfg, Name names the cgroup.
 func NewGuard(cfg Config) (*Guard, error) {
 	switch {
-	case !validName(cfg.Name):
+	case filepath.Base(cfg.Name) != cfg.Name: // a lock's name is in it, so it may be longer than one
 		return nil, fmt.Errorf("cannot guard %q: not a name", cfg.Name)
 	case cfg.Session == "":
 		return nil, fmt.Errorf("cannot guard %q without a session", cfg.Name)

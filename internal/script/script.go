@@ -36,6 +36,8 @@ import (
 	"strings"
 	"sync"
 
+	"backtowork/internal/lock"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -84,7 +86,7 @@ func New(cfg Config) (*Runner, error) {
 	switch {
 	case !filepath.IsAbs(cfg.Home):
 		return nil, fmt.Errorf("cannot run scripts in %q: not an absolute path", cfg.Home)
-	case !validName(cfg.Name):
+	case lock.CheckName(cfg.Name) != nil:
 		return nil, fmt.Errorf("cannot run package %q: not a package name", cfg.Name)
 	case cfg.Session == "":
 		return nil, fmt.Errorf("cannot run package %q without a session", cfg.Name)
@@ -175,7 +177,7 @@ func (r *Runner) Cgroup() string {
 
 // Check says whether the package's script is there and can be run.
 func Check(home, name string) error {
-	if !validName(name) {
+	if lock.CheckName(name) != nil {
 		return fmt.Errorf("package %q not found", name)
 	}
 	switch err := runnable(filepath.Join(home, "packages", name)); {
@@ -201,11 +203,6 @@ func runnable(path string) error {
 		return unix.EISDIR
 	}
 	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
-}
-
-// validName keeps a name inside the directories that it is put in.
-func validName(name string) bool {
-	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
 }
 
 // replaced are the variables that scripts do not inherit.
