@@ -23,6 +23,7 @@ import (
 	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/lockserver"
+	"backtowork/internal/lockserver/store"
 
 	"golang.org/x/sys/unix"
 )
@@ -265,8 +266,8 @@ func checkState(ctx context.Context, dir string) error {
 	if _, err := os.Stat(path); os.IsNotExist(err) {
 		return nil
 	}
-	err = lockserver.CheckInChild(ctx, "/proc/self/exe", path) // this version, whatever has become of the file
-	if errors.Is(err, lockserver.ErrDamaged) {
+	err = store.CheckInChild(ctx, "/proc/self/exe", path) // this version, whatever has become of the file
+	if errors.Is(err, store.ErrDamaged) {
 		return command.WithHint(err, "look after the disk, and move the file away: then the server comes back as a new one, if most of the others are there")
 	}
 	return err

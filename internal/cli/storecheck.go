@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"backtowork/internal/command"
-	"backtowork/internal/lockserver"
+	"backtowork/internal/lockserver/store"
 )
 
 var storeCheckUsage = `Usage: store-check FILE
@@ -21,9 +21,9 @@ func storeCheck(_ context.Context, env *command.Env) error {
 	if len(env.Args) != 1 {
 		return command.UsageError("which file?")
 	}
-	err := lockserver.CheckStore(env.Args[0])
-	if errors.Is(err, lockserver.ErrDamaged) {
-		return command.Failed(env, lockserver.DamagedStatus, err)
+	err := store.Check(env.Args[0])
+	if errors.Is(err, store.ErrDamaged) {
+		return command.Failed(env, store.DamagedStatus, err)
 	}
 	return err
 }

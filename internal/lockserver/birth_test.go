@@ -11,6 +11,7 @@ import (
 	"backtowork/internal/api"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
+	"backtowork/internal/lockserver/store"
 )
 
 // A node that meets another cluster than the one that it knows asks for no lock before all
@@ -84,7 +85,7 @@ func TestBirthCrash(t *testing.T) {
 		}
 		// As if the host had crashed after the record was written, before the rest.
 		s := &testServer{}
-		db, err := openStore(c.stateDir("c")+"/raft.db", s.fatal)
+		db, err := store.Open(c.stateDir("c")+"/raft.db", s.fatal)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +96,7 @@ func TestBirthCrash(t *testing.T) {
 		if err := errors.Join(db.Close(), os.Remove(c.stateDir("c")+"/raft.db")); err != nil {
 			t.Fatal(err)
 		}
-		if db, err = openStore(c.stateDir("c")+"/raft.db", s.fatal); err != nil {
+		if db, err = store.Open(c.stateDir("c")+"/raft.db", s.fatal); err != nil {
 			t.Fatal(err)
 		}
 		if err := errors.Join(db.Set(birthKey, record), db.Close(), os.Remove(c.config("c", s).Mark), unborn(c.stateDir("c"))); err != nil {
@@ -118,13 +119,13 @@ func unborn(dir string) error {
 		return err
 	}
 	id.Cluster = ""
-	if id.File, err = fileIDOf(dir + "/raft.db"); err != nil {
+	if id.File, err = store.FileOf(dir + "/raft.db"); err != nil {
 		return err
 	}
 	if b, err = json.Marshal(id); err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(dir+"/../writes", tallyOf(0), 0o600), os.WriteFile(dir+"/identity", b, 0o600))
+	return errors.Join(os.WriteFile(dir+"/../writes", []byte("0\n"), 0o600), os.WriteFile(dir+"/identity", b, 0o600))
 }
 
 // A leader that ends in good order hands over: nobody waits for an election, and a holder
@@ -207,7 +208,7 @@ func TestBirthCrashInBootstrap(t *testing.T) {
 		if err := os.Remove(c.stateDir("a") + "/raft.db"); err != nil {
 			t.Fatal(err)
 		}
-		db, err := openStore(c.stateDir("a")+"/raft.db", s.fatal)
+		db, err := store.Open(c.stateDir("a")+"/raft.db", s.fatal)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +221,7 @@ func TestBirthCrashInBootstrap(t *testing.T) {
 			t.Fatal(err)
 		}
 		record := `{"cluster":"` + self.Cluster + `","ids":["` + self.ID + `"]}`
-		if err := errors.Join(db.Set(birthKey, []byte(record)), db.SetUint64([]byte(termKey), 1), db.Close(),
+		if err := errors.Join(db.Set(birthKey, []byte(record)), db.SetUint64([]byte(store.TermKey), 1), db.Close(),
 			os.Remove(c.config("a", s).Mark), unborn(c.stateDir("a"))); err != nil {
 			t.Fatal(err)
 		}

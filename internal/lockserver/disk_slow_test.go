@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"backtowork/internal/lockclient"
+	"backtowork/internal/lockserver/store"
 	"backtowork/internal/sim/virtual"
 )
 
@@ -58,7 +59,7 @@ func (d *slowDisk) start() {
 	if err != nil {
 		d.c.t.Fatal(err)
 	}
-	server.store.stall = d.stall
+	server.store.Stall = d.stall
 	ctx, cancel := context.WithCancel(context.Background())
 	s.Server, s.cancel = server, cancel
 	d.c.hosts[d.entry] = s
@@ -243,7 +244,7 @@ func TestDiskOfMinority(t *testing.T) {
 					if u.losses() > 0 || u.count() > 1 {
 						t.Errorf("the holder noticed: %d losses, %d holders", u.losses(), u.count())
 					}
-					if slow < storeLimit {
+					if slow < store.Limit {
 						if d.dead() {
 							t.Errorf("a disk with calls of %v ended its server: %v", slow, c.hosts[victim].died())
 						}
@@ -293,7 +294,7 @@ func TestDiskOfMajority(t *testing.T) {
 					t.Logf("%d changes, %d losses, %d holders in a minute", u.changes.Load()-before, u.losses(), u.count())
 					for _, victim := range victims {
 						d := disks[victim]
-						if slow < storeLimit && d.dead() {
+						if slow < store.Limit && d.dead() {
 							t.Errorf("a disk with calls of %v ended its server: %v", slow, c.hosts[victim].died())
 						}
 						d.set(0)
@@ -327,13 +328,13 @@ func TestIdentityOnHungDisk(t *testing.T) {
 						why, took = err, time.Since(begin)
 					}
 				}
-				db, err := openStore(filepath.Join(dir, "raft.db"), fatal)
+				db, err := store.Open(filepath.Join(dir, "raft.db"), fatal)
 				if err != nil {
 					t.Fatal(err)
 				}
-				db.stall = func() { time.Sleep(time.Minute) }
+				db.Stall = func() { time.Sleep(time.Minute) }
 				write(&Server{Config: Config{Dir: dir, Fatal: fatal}, store: db, self: identity{Forced: true}, over: make(chan error, 1)})
-				if why == nil || took != storeLimit {
+				if why == nil || took != store.Limit {
 					t.Errorf("after %v: %v", took, why)
 				}
 				if err := db.Close(); err != nil {

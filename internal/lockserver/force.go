@@ -13,12 +13,12 @@ const forcedRaise = 1000
 // Knows is what a server that is open, and does not run, knows: for a person.
 func (s *Server) Knows() string {
 	switch {
-	case s.store.newest() == 0:
+	case s.store.Newest() == 0:
 		return "nothing of any lock"
 	case s.doubted != "":
-		return fmt.Sprintf("the cluster's log up to entry %d, and maybe not all (%s)", s.store.newest(), s.doubted)
+		return fmt.Sprintf("the cluster's log up to entry %d, and maybe not all (%s)", s.store.Newest(), s.doubted)
 	}
-	return fmt.Sprintf("the cluster's log up to entry %d", s.store.newest())
+	return fmt.Sprintf("the cluster's log up to entry %d", s.store.Newest())
 }
 
 // Close closes a server that never ran.
@@ -33,7 +33,7 @@ func (s *Server) ForceNewCluster() (cluster string, err error) {
 	cluster = randomID()
 	id := s.Entry + "/" + randomID()
 	record := birth{cluster, []string{id}}
-	if s.store.newest() == 0 { // it knows nothing: the terms are raised all the same
+	if s.store.Newest() == 0 { // it knows nothing: the terms are raised all the same
 		if err := s.bootstrap(record); err != nil {
 			return "", err
 		}

@@ -11,21 +11,22 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"backtowork/internal/lockserver/store"
+
 	"github.com/hashicorp/raft"
 )
 
 // An identity is who a server is: state/identity. It is made once, at the server's first
 // start, and lost with the state, so that a server without its memory is another server.
 type identity struct {
-	ID      string   `json:"id"`              // lock_servers entry, "/", random
-	File    fileID   `json:"file"`            // of the database
-	Starts  uint64   `json:"starts"`          // under this id; the others remember it
-	Run     string   `json:"run"`             // random, of the last start
-	Past    []string `json:"past,omitempty"`  // the same of those before, the newest last
-	Outrun  bool     `json:"outrun,omitzero"` // another server remembers a later start
-	Forced  bool     `json:"forced,omitzero"` // an admin has said that the others are down for good
-	Cluster string   `json:"cluster"`         // "" until the server is in one
+	ID      string       `json:"id"`              // lock_servers entry, "/", random
+	File    store.FileID `json:"file"`            // of the database
+	Starts  uint64       `json:"starts"`          // under this id; the others remember it
+	Run     string       `json:"run"`             // random, of the last start
+	Past    []string     `json:"past,omitempty"`  // the same of those before, the newest last
+	Outrun  bool         `json:"outrun,omitzero"` // another server remembers a later start
+	Forced  bool         `json:"forced,omitzero"` // an admin has said that the others are down for good
+	Cluster string       `json:"cluster"`         // "" until the server is in one
 }
 
 // EntryIn is what lock_servers called the server whose state is in dir.
@@ -99,7 +100,7 @@ func (s *Server) identify() (err error) {
 func (s *Server) recall() (why string, err error) {
 	b, err := os.ReadFile(s.identityFile())
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && s.store.writes() > 0:
+	case errors.Is(err, fs.ErrNotExist) && s.store.Writes() > 0:
 		return "the file identity is gone", nil
 	case errors.Is(err, fs.ErrNotExist):
 		s.newIdentity()
@@ -114,12 +115,12 @@ func (s *Server) recall() (why string, err error) {
 	if err != nil {
 		return "", err
 	}
-	file, err := fileIDOf(s.storeFile())
+	file, err := store.FileOf(s.storeFile())
 	switch another := entryOf(s.self.ID) != s.Entry; {
 	case err != nil:
 		return "", err
 	case s.self.Cluster == "" && record == nil:
-		if another || !file.same(s.self.File) { // it came with a copy of the tree, and never voted
+		if another || !file.Same(s.self.File) { // it came with a copy of the tree, and never voted
 			s.newIdentity()
 		}
 		return "", nil
@@ -132,7 +133,7 @@ func (s *Server) recall() (why string, err error) {
 
 // begun counts this start, and finishes a birth that was cut short.
 func (s *Server) begun() error {
-	file, err := fileIDOf(s.storeFile())
+	file, err := store.FileOf(s.storeFile())
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func (s *Server) begun() error {
 	s.self.Past = s.self.Past[max(0, len(s.self.Past)-keptRuns):]
 	s.self.File, s.self.Run = file, randomID()
 	s.self.Starts++
-	if err := errors.Join(s.saveIdentity(), s.store.countIn(s.tallyFile())); err != nil {
+	if err := errors.Join(s.saveIdentity(), s.store.CountIn(s.tallyFile())); err != nil {
 		return err
 	}
 	record, err := s.birthRecord()
@@ -157,19 +158,7 @@ func (s *Server) saveIdentity() error {
 	if err != nil {
 		return err
 	}
-	return writeFile(s.identityFile(), b)
-}
-
-// writeFile replaces the file at path whole, and sees it to the disk.
-func writeFile(path string, b []byte) error {
-	if err := renameio.WriteFile(path, b, 0o600); err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return store.WriteFile(s.identityFile(), b)
 }
 
 // markOf is the cluster that this server was in once, whatever became of its state: "" for none.
@@ -221,7 +210,7 @@ func (s *Server) beBorn(record birth) error {
 // enter notes that this server is in the cluster now. The mark comes first, so that a server that
 // may have voted is always marked.
 func (s *Server) enter(cluster string) error {
-	if err := writeFile(s.Mark, []byte(cluster+"\n")); err != nil {
+	if err := store.WriteFile(s.Mark, []byte(cluster+"\n")); err != nil {
 		return err
 	}
 	s.self.Cluster = cluster
@@ -232,7 +221,7 @@ func (s *Server) enter(cluster string) error {
 // would, but so that it can be finished after a crash in the middle.
 func (s *Server) bootstrap(record birth) error {
 	const firstTerm = 1
-	if err := s.store.SetUint64([]byte(termKey), firstTerm); err != nil {
+	if err := s.store.SetUint64([]byte(store.TermKey), firstTerm); err != nil {
 		return err
 	}
 	return s.store.StoreLog(&raft.Log{

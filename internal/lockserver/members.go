@@ -31,7 +31,7 @@ func (s *Server) keepMembers(ctx context.Context, r *raft.Raft) {
 			return
 		}
 		pause = lookOften
-		if slow := s.store.slow(); slow != "" && s.rare.first("disk") {
+		if slow := s.store.Slow(); slow != "" && s.rare.first("disk") {
 			s.Log.Warn("the disk is slow: lock changes wait for it, and over 2 s this server ends", "state", s.Dir, "disk", slow)
 		}
 		switch {
@@ -257,7 +257,7 @@ func (s *Server) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.self.Forced = false
-	if err := s.store.call("write beside", s.saveIdentity); err != nil { // as in outrun
+	if err := s.store.Beside(s.saveIdentity); err != nil { // as in outrun
 		s.Fatal(err)
 	}
 }

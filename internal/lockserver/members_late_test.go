@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"backtowork/internal/lease"
+	"backtowork/internal/lockserver/store"
 )
 
 // A step is conditional on the log entry that the servers were last changed by.
@@ -108,7 +109,7 @@ func TestBirthListChanged(t *testing.T) {
 		if err := os.Remove(c.stateDir("c") + "/raft.db"); err != nil {
 			t.Fatal(err)
 		}
-		db, err := openStore(c.stateDir("c")+"/raft.db", s.fatal)
+		db, err := store.Open(c.stateDir("c")+"/raft.db", s.fatal)
 		if err != nil {
 			t.Fatal(err)
 		}

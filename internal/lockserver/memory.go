@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"backtowork/internal/lockserver/store"
 )
 
 // storeName is the database in the state directory.
@@ -24,19 +26,19 @@ func (s *Server) tallyFile() string { return filepath.Join(filepath.Dir(s.Mark),
 
 // doubt is why the state of a server that is in a cluster, whose database is file, cannot be the
 // newest that it had: "" if it can.
-func (s *Server) doubt(file fileID) string {
-	tally, err := readTally(s.tallyFile())
+func (s *Server) doubt(file store.FileID) string {
+	tally, err := store.ReadTally(s.tallyFile())
 	switch {
 	case s.Off.Memory:
 		return ""
 	case s.self.Outrun:
 		return errOutrun.Error()
-	case !file.same(s.self.File):
+	case !file.Same(s.self.File):
 		return "raft.db is not the file that it was, but a copy"
 	case err != nil:
-		return fmt.Sprintf("how often it was written is not known any more (%s)", reason(err))
-	case tally > s.store.writes():
-		return fmt.Sprintf("raft.db is an old copy: the last %d writes are missing", tally-s.store.writes())
+		return fmt.Sprintf("how often it was written is not known any more (%s)", err)
+	case tally > s.store.Writes():
+		return fmt.Sprintf("raft.db is an old copy: the last %d writes are missing", tally-s.store.Writes())
 	}
 	return ""
 }
@@ -144,7 +146,7 @@ func (s *Server) remember(id string, now sighting, past []string) (outrun bool, 
 func (s *Server) outrun() {
 	s.mu.Lock()
 	s.self.Outrun = true
-	err := s.store.call("write beside", s.saveIdentity) // all requests wait for s.mu: a disk that hangs ends the process
+	err := s.store.Beside(s.saveIdentity) // all requests wait for s.mu: a disk that hangs ends the process
 	s.mu.Unlock()
 	if err != nil {
 		s.Fatal(err)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"backtowork/internal/lockserver/store"
 )
 
 // Two of five servers, the leader among them, are wiped at once.
@@ -277,7 +280,7 @@ func TestRemember(t *testing.T) {
 		{"an old copy, started more often", 8, "y", "dxyz", true, true},
 		{"so much later that it does not name that start", 30, "y", "wx", false, false},
 	} {
-		db, err := openStore(t.TempDir()+"/raft.db", func(err error) { t.Error(err) })
+		db, err := store.Open(t.TempDir()+"/raft.db", func(err error) { t.Error(err) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -302,24 +305,24 @@ func TestRemember(t *testing.T) {
 // Why the state of a server that was in a cluster is not believed (rule 12).
 func TestDoubt(t *testing.T) {
 	t.Parallel()
-	was := fileID{Inode: 5, Born: 7}
+	was := store.FileID{Inode: 5, Born: 7}
 	for _, row := range []struct {
 		name, want string
-		file       fileID
+		file       store.FileID
 		missing    int // writes of the database
 		change     func(*Server)
 	}{
 		{"none", "", was, 0, nil},
 		{"none: the database may be ahead", "", was, -1, nil},
-		{"none: birth times are not told", "", fileID{Inode: 5}, 0, nil},
-		{"another file", "a copy", fileID{Inode: 6, Born: 7}, 0, nil},
-		{"another file that has its number", "a copy", fileID{Inode: 5, Born: 8}, 0, nil},
+		{"none: birth times are not told", "", store.FileID{Inode: 5}, 0, nil},
+		{"another file", "a copy", store.FileID{Inode: 6, Born: 7}, 0, nil},
+		{"another file that has its number", "a copy", store.FileID{Inode: 5, Born: 8}, 0, nil},
 		{"an old copy in place", "the last 2 writes are missing", was, 2, nil},
 		{"no count", "not known any more", was, 0, func(s *Server) { _ = os.Remove(s.tallyFile()) }},
 		{"others remember more", errOutrun.Error(), was, 0, func(s *Server) { s.self.Outrun = true }},
 	} {
 		dir := t.TempDir()
-		db, err := openStore(dir+"/raft.db", func(err error) { t.Error(err) })
+		db, err := store.Open(dir+"/raft.db", func(err error) { t.Error(err) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -329,7 +332,7 @@ func TestDoubt(t *testing.T) {
 			}
 		}
 		s := &Server{Config: Config{Mark: dir + "/mark"}, store: db, self: identity{File: was}}
-		if err := os.WriteFile(s.tallyFile(), tallyOf(uint64(5+row.missing)), 0o600); err != nil {
+		if err := os.WriteFile(s.tallyFile(), strconv.AppendInt(nil, int64(5+row.missing), 10), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if row.change != nil {

@@ -11,16 +11,17 @@ import (
 
 	"backtowork/internal/api"
 	"backtowork/internal/lock"
+	"backtowork/internal/lockserver/store"
 
 	"github.com/hashicorp/raft"
 )
 
 const (
-	raftTimeout  = time.Second                  // heartbeat, election and leader lease: rule 10
-	aloneTimeout = 50 * time.Millisecond        // the same, of a server without others
-	keptEntries  = 1024                         // behind a snapshot, for a follower that lags
-	snapshotAt   = 4096                         // entries since the last snapshot
-	applyLimit   = 2*storeLimit + time.Second/2 // then the answer to a change is "unknown": a change waits for the one before it
+	raftTimeout  = time.Second                   // heartbeat, election and leader lease: rule 10
+	aloneTimeout = 50 * time.Millisecond         // the same, of a server without others
+	keptEntries  = 1024                          // behind a snapshot, for a follower that lags
+	snapshotAt   = 4096                          // entries since the last snapshot
+	applyLimit   = 2*store.Limit + time.Second/2 // then the answer to a change is "unknown": a change waits for the one before it
 )
 
 func (s *Server) raftConfig(hasty bool) *raft.Config {

@@ -7,7 +7,7 @@
 //	servers --- btw-raft --> transport.go  +--> machine.go (table and leases)
 //	servers --- btw-ask  --> quorum.go ---'         ^
 //	                                                | log entries, once committed
-//	                              hashicorp/raft ---+--- store.go (bbolt)
+//	                              hashicorp/raft ---+--- store/ (bbolt)
 //
 // What is written against the library's own way, and why, is in SAFETY.md rules 6, 7, 9 and
 // 10, and in the tests of the same names.
@@ -34,6 +34,7 @@ import (
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
+	"backtowork/internal/lockserver/store"
 
 	"github.com/hashicorp/raft"
 )
@@ -101,7 +102,7 @@ type Off struct {
 type Server struct {
 	Config
 	self    identity
-	store   *store
+	store   *store.Store
 	machine *machine
 	asker   *asker
 	reports reports
@@ -141,7 +142,7 @@ func Open(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("cannot make the state directory: %w", err)
 	}
 	for _, dir := range []string{cfg.Dir, filepath.Dir(cfg.Mark)} {
-		if fs, ok := networkFS(dir); ok {
+		if fs, ok := store.NetworkFS(dir); ok {
 			return nil, fmt.Errorf("cannot use %s: it is on a network file system (%s); state must be on a disk of this host", dir, fs)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"backtowork/internal/lockserver/store"
 )
 
 // A simFault breaks something, and may mend it after a while.
@@ -135,7 +137,7 @@ func (s *sim) heal() {
 				v.boot()
 			}
 		}
-		time.Sleep(storeLimit + 4*time.Second)
+		time.Sleep(store.Limit + 4*time.Second)
 	}
 }
 

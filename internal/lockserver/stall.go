@@ -3,12 +3,14 @@ package lockserver
 import (
 	"runtime"
 	"strings"
+
+	"backtowork/internal/lockserver/store"
 )
 
 // openStore opens the server's store.
 func (s *Server) openStore() (err error) {
-	if s.store, err = openStore(s.storeFile(), s.Fatal); err == nil {
-		s.store.stall = stalled(s.Stall)
+	if s.store, err = store.Open(s.storeFile(), s.Fatal); err == nil {
+		s.store.Stall = stalled(s.Stall)
 	}
 	return err
 }

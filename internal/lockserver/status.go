@@ -16,7 +16,7 @@ func (s *Server) status() api.Status {
 	mark := s.markOf()
 	status := api.Status{
 		Entry: s.Entry, ID: s.self.ID, Cluster: mark, List: s.current, Role: "waiting",
-		Marked: mark != "", Lost: mark != s.self.Cluster, Waiting: cmp.Or(s.waiting, s.rivalry.why()), PID: os.Getpid(), Seen: map[string]uint64{}, Disk: s.store.slow(), Version: s.Version, Entries: s.machine.knows,
+		Marked: mark != "", Lost: mark != s.self.Cluster, Waiting: cmp.Or(s.waiting, s.rivalry.why()), PID: os.Getpid(), Seen: map[string]uint64{}, Disk: s.store.Slow(), Version: s.Version, Entries: s.machine.knows,
 	}
 	s.mu.Unlock()
 	if record, err := s.birthRecord(); err == nil && record != nil && record.Cluster == status.Cluster && !status.Lost {

@@ -14,6 +14,7 @@ import (
 	"backtowork/internal/lease"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/lockserver"
+	"backtowork/internal/lockserver/store"
 )
 
 // A server is a lock server, on a node or on a host of its own.
@@ -133,7 +134,7 @@ func (v *server) fatal(err error) {
 	doomed := v.doomed
 	v.mu.Unlock()
 	v.s.note(nil, "lock server %s ends by itself: %v", v.entry, err)
-	if !doomed || !errors.Is(err, lockserver.ErrDiskHangs) {
+	if !doomed || !errors.Is(err, store.ErrHangs) {
 		v.s.violate(nil, "lock server %s died: %v", v.entry, err)
 	}
 	go v.crash(false)

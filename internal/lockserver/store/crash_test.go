@@ -1,4 +1,4 @@
-package lockserver
+package store
 
 import (
 	"bufio"
@@ -24,9 +24,9 @@ func init() {
 // A written is what a store has.
 type written struct{ first, last, term, vote uint64 }
 
-func (s *store) written() (w written) {
+func (s *Store) written() (w written) {
 	w.first, w.last = s.first.Load(), s.last.Load()
-	w.term, _ = s.GetUint64([]byte(termKey)) // not found is 0
+	w.term, _ = s.GetUint64([]byte(TermKey)) // not found is 0
 	w.vote, _ = s.GetUint64([]byte("LastVoteTerm"))
 	return w
 }
@@ -38,7 +38,7 @@ func writeStore(path string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	s, err := openStore(path, die)
+	s, err := Open(path, die)
 	if err != nil {
 		die(err)
 	}
@@ -53,13 +53,13 @@ func writeStore(path string) {
 	}
 }
 
-func nextWrite(s *store, r *rand.Rand) (next written, write func() error) {
+func nextWrite(s *Store, r *rand.Rand) (next written, write func() error) {
 	next = s.written()
 	old := next
 	switch n := r.IntN(10); {
 	case n == 0:
 		next.term++
-		write = func() error { return s.SetUint64([]byte(termKey), next.term) }
+		write = func() error { return s.SetUint64([]byte(TermKey), next.term) }
 	case n == 1:
 		next.vote = next.term
 		write = func() error { return s.SetUint64([]byte("LastVoteTerm"), next.term) }
@@ -154,7 +154,7 @@ func killWriter(t *testing.T, exe, path string, n int) (has, next string, lines 
 }
 
 // wantWritings wants every entry of the store to be what was written.
-func wantWritings(t *testing.T, s *store) {
+func wantWritings(t *testing.T, s *Store) {
 	t.Helper()
 	w := s.written()
 	for i := w.first; i <= w.last && w.last > 0; i++ {

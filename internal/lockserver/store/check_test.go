@@ -1,4 +1,4 @@
-package lockserver
+package store
 
 import (
 	"context"
@@ -25,7 +25,7 @@ func init() {
 	switch {
 	case os.Args[0] == "store-check" && len(os.Args) == 2:
 		misbehave(os.Args[1])
-		if err := CheckStore(os.Args[1]); err != nil {
+		if err := Check(os.Args[1]); err != nil {
 			fmt.Fprintf(os.Stderr, "store-check: %v\n", err)
 			if errors.Is(err, ErrDamaged) {
 				syscall.Exit(DamagedStatus)
@@ -72,7 +72,7 @@ func sample(t *testing.T) (path, want string) {
 	s, d := mortalStore(t, path)
 	for term := uint64(1); term <= 12; term++ {
 		err := errors.Join(
-			s.SetUint64([]byte(termKey), term),
+			s.SetUint64([]byte(TermKey), term),
 			s.SetUint64([]byte("LastVoteTerm"), term),
 			s.Set([]byte("LastVoteCand"), []byte("n1")),
 			s.StoreLogs(entries(term*10-9, term*10, term)))
@@ -213,9 +213,9 @@ func TestCheckContents(t *testing.T) {
 			if err := errors.Join(db.Update(c.change), db.Close()); err != nil {
 				t.Fatal(err)
 			}
-			err = checkStore(path)
+			err = checkFile(path)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-				t.Errorf("checkStore = %v, want %q", err, c.want)
+				t.Errorf("checkFile = %v, want %q", err, c.want)
 			}
 		})
 	}
@@ -318,7 +318,7 @@ func TestCheckSize(t *testing.T) {
 		if err := os.Truncate(path, int64(pages*os.Getpagesize())); err != nil {
 			t.Fatal(err)
 		}
-		if err := checkStore(path); err == nil || !strings.Contains(err.Error(), want) {
+		if err := checkFile(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%d pages: %v, want %s", pages, err, want)
 		}
 	}

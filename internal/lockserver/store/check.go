@@ -1,4 +1,4 @@
-package lockserver
+package store
 
 import (
 	"bytes"
@@ -38,7 +38,7 @@ type damage string
 func (d damage) Error() string { return string(d) }
 func (d damage) Unwrap() error { return ErrDamaged }
 
-// CheckInChild checks the store at path as [CheckStore] does, in a child process that runs the
+// CheckInChild checks the store at path as [Check] does, in a child process that runs the
 // binary exe as the command store-check: some damage ends a process that merely looks. Its error
 // is one line.
 func CheckInChild(ctx context.Context, exe, path string) error {
@@ -99,10 +99,10 @@ func verdict(path string, end *os.ProcessState, said string) error {
 	return bad("exit status %d: %s", end.ExitCode(), last)
 }
 
-// CheckStore says whether the store at path can be used: every page and every entry of it is
+// Check says whether the store at path can be used: every page and every entry of it is
 // read. It is for a process of its own, whose memory it limits, since some kinds of damage
 // cannot be survived. See [CheckInChild].
-func CheckStore(path string) error {
+func Check(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("cannot check %s: %s", path, reason(err))
@@ -110,7 +110,7 @@ func CheckStore(path string) error {
 	if err := limitMemory(checkMemory + 2*info.Size()); err != nil {
 		return fmt.Errorf("cannot limit the memory of a check: %w", err)
 	}
-	return checkStore(path)
+	return checkFile(path)
 }
 
 // limitMemory lets this process have more bytes than now, and no more.
@@ -127,7 +127,7 @@ func limitMemory(more int64) error {
 	return unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: limit, Max: limit})
 }
 
-func checkStore(path string) error {
+func checkFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("cannot check %s: %s", path, reason(err))

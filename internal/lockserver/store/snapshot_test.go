@@ -1,4 +1,4 @@
-package lockserver
+package store
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 )
 
 // snap keeps a snapshot that ends with the entry at index.
-func snap(t testing.TB, s *store, index uint64, data string) {
+func snap(t testing.TB, s *Store, index uint64, data string) {
 	t.Helper()
 	servers := raft.Configuration{Servers: []raft.Server{{ID: "a/1", Address: "a/1"}, {Suffrage: raft.Nonvoter, ID: "b/2", Address: "b/2"}}}
 	sink, err := s.Create(1, index, 7, servers, 3, nil)

@@ -1,4 +1,4 @@
-package lockserver
+package store
 
 import (
 	"encoding/binary"
@@ -21,7 +21,7 @@ func fillDisk(dir string) {
 		fmt.Println("mount:", err)
 		os.Exit(3)
 	}
-	s, err := openStore(filepath.Join(dir, "raft.db"), func(err error) {
+	s, err := Open(filepath.Join(dir, "raft.db"), func(err error) {
 		fmt.Println(err)
 		os.Exit(4)
 	})
@@ -59,10 +59,10 @@ func TestDiskFull(t *testing.T) {
 
 func TestNetworkFS(t *testing.T) {
 	t.Parallel()
-	if name, ok := networkFS(t.TempDir()); ok {
+	if name, ok := NetworkFS(t.TempDir()); ok {
 		t.Errorf("networkFS of the temporary directory = %q", name)
 	}
-	if name, ok := networkFS("/no/such/dir"); ok {
+	if name, ok := NetworkFS("/no/such/dir"); ok {
 		t.Errorf("networkFS of nothing = %q", name)
 	}
 	for magic, want := range map[uint32]string{0x6969: "nfs", 0xFE534D42: "smb2", 0xFF534D42: "cifs", 0x00C36400: "ceph"} {

@@ -1,4 +1,6 @@
-package lockserver
+// Package store keeps what a lock server may not forget, in one bbolt file: raft's log, its term and vote, its newest
+// snapshot. Beside that stands a tally of its writes, by which an old copy of the file is known.
+package store
 
 import (
 	"encoding/binary"
@@ -19,9 +21,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// storeLimit is how long a call of the store may take. A leader that hangs in one does not step
+// Limit is how long a call of the store may take. A leader that hangs in one does not step
 // down by itself.
-const storeLimit = 2 * time.Second
+const Limit = 2 * time.Second
 
 // The buckets of the file, and the only key of the second one.
 var (
@@ -30,8 +32,8 @@ var (
 	stateKey    = []byte("state")
 )
 
-// termKey is where raft keeps its current term.
-const termKey = "CurrentTerm"
+// TermKey is the key under which raft keeps its current term, a number.
+const TermKey = "CurrentTerm"
 
 // errNotFound is what raft compares the text of, when a value was never set.
 var errNotFound = errors.New("not found")
@@ -39,10 +41,10 @@ var errNotFound = errors.New("not found")
 // errNotStore is of a bbolt file that something else wrote, or that lost a bucket.
 var errNotStore = errors.New("it is not the store of a lock server")
 
-// A store keeps raft's log and its vote in one bbolt file.
+// A Store keeps raft's log, its values and its newest snapshot in one bbolt file.
 //
 // What is wrong with the store ends the process, by fatal, rather than let raft go on: a write
-// that fails, a call that takes longer than storeLimit, and a current term lower than one that
+// that fails, a call that takes longer than Limit, and a current term lower than one that
 // was set before. From then on no call that touches the file returns; in tests, where fatal
 // returns, they do nothing and return its error.
 //
@@ -51,11 +53,13 @@ var errNotStore = errors.New("it is not the store of a lock server")
 // find entries there that the cluster may never have agreed on. The store must not say that it
 // IsMonotonic: then a late snapshot makes raft delete entries that follow it, which it has
 // already confirmed.
-type store struct {
+type Store struct {
+	// Stall runs in every call that touches the file, as a slow disk would: nil but in tests and simulations.
+	Stall func()
+
 	path  string
 	db    *bbolt.DB
 	fatal func(error)
-	stall func() // in tests: runs in every call, to hang there
 
 	slowest atomic.Pointer[slowCall] // of the last minute or so
 
@@ -64,21 +68,21 @@ type store struct {
 	mu    sync.RWMutex // held over every write
 	state state        // what the file says; its map is never changed, only replaced
 	buf   []byte       // for codes
-	tally *os.File     // nil before countIn
+	tally *os.File     // nil before CountIn
 
 	dying sync.Mutex // held while fatal runs
 	dead  error
 }
 
 var (
-	_ raft.LogStore    = (*store)(nil)
-	_ raft.StableStore = (*store)(nil)
+	_ raft.LogStore    = (*Store)(nil)
+	_ raft.StableStore = (*Store)(nil)
 )
 
-// openStore opens the file at path, making it if there is none. It should have been checked
+// Open opens the file at path, making it if there is none. It should have been checked
 // before: bbolt panics on some kinds of damage. fatal is told, as one line, why the process must
 // end; except in tests it does not return. It must not call the store, nor wait for who does.
-func openStore(path string, fatal func(error)) (*store, error) {
+func Open(path string, fatal func(error)) (*Store, error) {
 	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := createStore(path); err != nil {
 			return nil, fmt.Errorf("cannot create %s: %s", path, reason(err))
@@ -90,7 +94,7 @@ func openStore(path string, fatal func(error)) (*store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %s", path, reason(err))
 	}
-	s := &store{path: path, db: db, fatal: fatal}
+	s := &Store{path: path, db: db, fatal: fatal}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot use %s: %w", path, err), db.Close())
 	}
@@ -140,7 +144,7 @@ func createStore(path string) error {
 }
 
 // load reads the state of a file that was just opened.
-func (s *store) load() error {
+func (s *Store) load() error {
 	return s.db.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(stateBucket)
 		if b == nil || tx.Bucket(logBucket) == nil {
@@ -154,8 +158,8 @@ func (s *store) load() error {
 	})
 }
 
-// Close closes the file.
-func (s *store) Close() error {
+// Close closes the file and the tally. A call that comes later fails, and ends nothing.
+func (s *Store) Close() error {
 	err := s.db.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,20 +171,20 @@ func (s *store) Close() error {
 }
 
 // FirstIndex is the index of the oldest entry, or 0.
-func (s *store) FirstIndex() (uint64, error) { return s.first.Load(), nil }
+func (s *Store) FirstIndex() (uint64, error) { return s.first.Load(), nil }
 
 // LastIndex is the index of the newest entry, or 0.
-func (s *store) LastIndex() (uint64, error) { return s.last.Load(), nil }
+func (s *Store) LastIndex() (uint64, error) { return s.last.Load(), nil }
 
-// GetLog reads the entry at index into l.
-func (s *store) GetLog(index uint64, l *raft.Log) error {
+// GetLog reads the entry at index into l: raft.ErrLogNotFound if there is none.
+func (s *Store) GetLog(index uint64, l *raft.Log) error {
 	if index == 0 || index < s.first.Load() || index > s.last.Load() {
 		return raft.ErrLogNotFound
 	}
 	return s.call("read", func() error { return s.read(index, l) })
 }
 
-func (s *store) read(index uint64, l *raft.Log) error {
+func (s *Store) read(index uint64, l *raft.Log) error {
 	return s.db.View(func(tx *bbolt.Tx) error {
 		v := tx.Bucket(logBucket).Get(indexKey(index))
 		if v == nil { // deleted just now
@@ -190,8 +194,8 @@ func (s *store) read(index uint64, l *raft.Log) error {
 	})
 }
 
-// Get reads a value of raft's own.
-func (s *store) Get(key []byte) ([]byte, error) {
+// Get reads a value: its error says "not found" if none was ever set.
+func (s *Store) Get(key []byte) ([]byte, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	v, ok := s.state.values[string(key)]
@@ -201,8 +205,8 @@ func (s *store) Get(key []byte) ([]byte, error) {
 	return append([]byte(nil), v...), nil
 }
 
-// GetUint64 reads a number.
-func (s *store) GetUint64(key []byte) (uint64, error) {
+// GetUint64 reads a number, as Get does.
+func (s *Store) GetUint64(key []byte) (uint64, error) {
 	v, err := s.Get(key)
 	if err != nil {
 		return 0, err
@@ -213,25 +217,25 @@ func (s *store) GetUint64(key []byte) (uint64, error) {
 	return binary.BigEndian.Uint64(v), nil
 }
 
-// SetUint64 keeps a number.
-func (s *store) SetUint64(key []byte, v uint64) error { return s.Set(key, indexKey(v)) }
+// SetUint64 keeps a number, as Set does.
+func (s *Store) SetUint64(key []byte, v uint64) error { return s.Set(key, indexKey(v)) }
 
-// ErrDiskHangs is why a server ends whose disk does not answer.
-var ErrDiskHangs = errors.New("the disk has not answered")
+// ErrHangs is why a process ends whose disk has not answered for [Limit].
+var ErrHangs = errors.New("the disk has not answered")
 
 // call runs f, which is what the store is asked to do, and ends the process if it fails or for
 // as long as it hangs.
-func (s *store) call(what string, f func() error) error {
+func (s *Store) call(what string, f func() error) error {
 	if err := s.end(nil); err != nil {
 		return err
 	}
 	hangs := func() error {
-		return s.end(fmt.Errorf("cannot %s %s: %w for %v", what, s.path, ErrDiskHangs, storeLimit))
+		return s.end(fmt.Errorf("cannot %s %s: %w for %v", what, s.path, ErrHangs, Limit))
 	}
-	slow := time.AfterFunc(storeLimit, func() { _ = hangs() })
+	slow := time.AfterFunc(Limit, func() { _ = hangs() })
 	begin := time.Now()
-	if s.stall != nil {
-		s.stall()
+	if s.Stall != nil {
+		s.Stall()
 	}
 	err := f()
 	s.took(what, begin, time.Since(begin))
@@ -249,6 +253,10 @@ func (s *store) call(what string, f func() error) error {
 // slowLimit is how long a call may take before it is worth a word.
 const slowLimit = 250 * time.Millisecond
 
+// Beside runs write, which writes to a file that stands beside the store: it ends the process as a write of the
+// store's own does, when it fails or hangs.
+func (s *Store) Beside(write func() error) error { return s.call("write beside", write) }
+
 // A slowCall is a call of the store that took long, because the disk did.
 type slowCall struct {
 	what string
@@ -257,15 +265,15 @@ type slowCall struct {
 }
 
 // took notes a call that took long.
-func (s *store) took(what string, at time.Time, took time.Duration) {
+func (s *Store) took(what string, at time.Time, took time.Duration) {
 	last := s.slowest.Load()
 	if took >= slowLimit && (last == nil || took >= last.took || time.Since(last.at) > time.Minute) {
 		s.slowest.Store(&slowCall{what, at, took})
 	}
 }
 
-// slow says how slow the disk was in the last minute: "" if it was not.
-func (s *store) slow() string {
+// Slow says how slow the disk was in the last minute: "" if it was not.
+func (s *Store) Slow() string {
 	last := s.slowest.Load()
 	if last == nil || time.Since(last.at) > time.Minute {
 		return ""
@@ -274,7 +282,7 @@ func (s *store) slow() string {
 }
 
 // end ends the process for the first err that is not nil, and is that err after it.
-func (s *store) end(err error) error {
+func (s *Store) end(err error) error {
 	s.dying.Lock()
 	defer s.dying.Unlock()
 	if s.dead == nil && err != nil {

@@ -1,4 +1,4 @@
-package lockserver
+package store
 
 import (
 	"bytes"
@@ -38,7 +38,7 @@ func (d *death) reasons() []error {
 }
 
 // testStore opens a store in a new directory; it must not die.
-func testStore(t testing.TB) *store {
+func testStore(t testing.TB) *Store {
 	t.Helper()
 	s, d := mortalStore(t, filepath.Join(t.TempDir(), "raft.db"))
 	t.Cleanup(func() {
@@ -49,10 +49,10 @@ func testStore(t testing.TB) *store {
 	return s
 }
 
-func mortalStore(t testing.TB, path string) (*store, *death) {
+func mortalStore(t testing.TB, path string) (*Store, *death) {
 	t.Helper()
 	d := &death{}
-	s, err := openStore(path, d.fatal)
+	s, err := Open(path, d.fatal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func entries(first, last, term uint64) []*raft.Log {
 }
 
 // contents is all that raft can read in the store.
-func contents(t testing.TB, s *store) string {
+func contents(t testing.TB, s *Store) string {
 	t.Helper()
 	var b strings.Builder
 	first, err1 := s.FirstIndex()
@@ -92,7 +92,7 @@ func contents(t testing.TB, s *store) string {
 		}
 		fmt.Fprintf(&b, "%+v\n", l)
 	}
-	for _, key := range []string{termKey, "LastVoteTerm", "LastVoteCand"} {
+	for _, key := range []string{TermKey, "LastVoteTerm", "LastVoteCand"} {
 		v, err := s.Get([]byte(key))
 		fmt.Fprintf(&b, "%s %x %v\n", key, v, err)
 	}
@@ -155,7 +155,7 @@ func TestGap(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkStore(s.path); err != nil {
+	if err := checkFile(s.path); err != nil {
 		t.Error(err)
 	}
 }
@@ -163,28 +163,28 @@ func TestGap(t *testing.T) {
 // TestDies is each reason to end the process.
 func TestDies(t *testing.T) {
 	t.Parallel()
-	term := []byte(termKey)
+	term := []byte(TermKey)
 	for _, c := range []struct {
 		name string
-		do   func(*store) error
+		do   func(*Store) error
 		want string // "" if it must go on
 	}{
-		{"term again", func(s *store) error { return s.SetUint64(term, 300) }, ""},
-		{"higher term", func(s *store) error { return s.SetUint64(term, 70000) }, ""},
-		{"lower term", func(s *store) error { return s.SetUint64(term, 299) }, "raft's term would go back from 000000000000012c to 000000000000012b"},
-		{"term of another form", func(s *store) error { return s.Set(term, []byte("7")) }, "raft's term would go back"},
-		{"term 0", func(s *store) error { return s.SetUint64(term, 0) }, "raft's term would go back"},
-		{"a lower vote", func(s *store) error { return s.SetUint64([]byte("LastVoteTerm"), 1) }, ""},
-		{"next", func(s *store) error { return s.StoreLog(entry(11, 3)) }, ""},
-		{"twice", func(s *store) error { return s.StoreLog(entry(10, 3)) }, "entry 10 of term 3 after entry 10 of term 3"},
-		{"index 0", func(s *store) error { return s.StoreLog(entry(0, 3)) }, "entry 0 of term 3 after"},
-		{"term goes back", func(s *store) error { return s.StoreLog(entry(11, 2)) }, "entry 11 of term 2 after entry 10 of term 3"},
-		{"hole", func(s *store) error { return s.StoreLogs([]*raft.Log{entry(11, 3), entry(13, 3)}) }, "entry 13 of term 3 after entry 11"},
-		{"inside", func(s *store) error { return s.DeleteRange(4, 5) }, "deleting 4 to 5 of 3 to 10"},
-		{"from outside", func(s *store) error { return s.DeleteRange(0, 5) }, ""},
-		{"to outside", func(s *store) error { return s.DeleteRange(5, 99) }, ""},
-		{"outside", func(s *store) error { return s.DeleteRange(11, 99) }, ""},
-		{"none", func(s *store) error { return s.DeleteRange(5, 4) }, ""},
+		{"term again", func(s *Store) error { return s.SetUint64(term, 300) }, ""},
+		{"higher term", func(s *Store) error { return s.SetUint64(term, 70000) }, ""},
+		{"lower term", func(s *Store) error { return s.SetUint64(term, 299) }, "raft's term would go back from 000000000000012c to 000000000000012b"},
+		{"term of another form", func(s *Store) error { return s.Set(term, []byte("7")) }, "raft's term would go back"},
+		{"term 0", func(s *Store) error { return s.SetUint64(term, 0) }, "raft's term would go back"},
+		{"a lower vote", func(s *Store) error { return s.SetUint64([]byte("LastVoteTerm"), 1) }, ""},
+		{"next", func(s *Store) error { return s.StoreLog(entry(11, 3)) }, ""},
+		{"twice", func(s *Store) error { return s.StoreLog(entry(10, 3)) }, "entry 10 of term 3 after entry 10 of term 3"},
+		{"index 0", func(s *Store) error { return s.StoreLog(entry(0, 3)) }, "entry 0 of term 3 after"},
+		{"term goes back", func(s *Store) error { return s.StoreLog(entry(11, 2)) }, "entry 11 of term 2 after entry 10 of term 3"},
+		{"hole", func(s *Store) error { return s.StoreLogs([]*raft.Log{entry(11, 3), entry(13, 3)}) }, "entry 13 of term 3 after entry 11"},
+		{"inside", func(s *Store) error { return s.DeleteRange(4, 5) }, "deleting 4 to 5 of 3 to 10"},
+		{"from outside", func(s *Store) error { return s.DeleteRange(0, 5) }, ""},
+		{"to outside", func(s *Store) error { return s.DeleteRange(5, 99) }, ""},
+		{"outside", func(s *Store) error { return s.DeleteRange(11, 99) }, ""},
+		{"none", func(s *Store) error { return s.DeleteRange(5, 4) }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -224,14 +224,14 @@ func TestHangs(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
-		do   func(*store) error
+		do   func(*Store) error
 	}{
-		{"StoreLogs", func(s *store) error { return s.StoreLog(entry(2, 1)) }},
-		{"GetLog", func(s *store) error { return s.GetLog(1, new(raft.Log)) }},
-		{"Set", func(s *store) error { return s.Set([]byte("x"), nil) }},
-		{"DeleteRange", func(s *store) error { return s.DeleteRange(1, 1) }},
+		{"StoreLogs", func(s *Store) error { return s.StoreLog(entry(2, 1)) }},
+		{"GetLog", func(s *Store) error { return s.GetLog(1, new(raft.Log)) }},
+		{"Set", func(s *Store) error { return s.Set([]byte("x"), nil) }},
+		{"DeleteRange", func(s *Store) error { return s.DeleteRange(1, 1) }},
 	} {
-		for _, long := range []time.Duration{storeLimit - 1, storeLimit + 1} {
+		for _, long := range []time.Duration{Limit - 1, Limit + 1} {
 			t.Run(fmt.Sprint(c.name, long), func(t *testing.T) {
 				t.Parallel()
 				path := filepath.Join(t.TempDir(), "raft.db")
@@ -240,15 +240,15 @@ func TestHangs(t *testing.T) {
 					if err := s.StoreLog(entry(1, 1)); err != nil {
 						t.Fatal(err)
 					}
-					s.stall = func() {
+					s.Stall = func() {
 						time.Sleep(long)
 						synctest.Wait()
-						if got, want := len(d.reasons()), int(long/storeLimit); got != want {
+						if got, want := len(d.reasons()), int(long/Limit); got != want {
 							t.Errorf("after %v: %d deaths, want %d", long, got, want)
 						}
 					}
 					err := c.do(s)
-					if got := err != nil; got != (long > storeLimit) || len(d.reasons()) > 1 {
+					if got := err != nil; got != (long > Limit) || len(d.reasons()) > 1 {
 						t.Errorf("after %v: %v, died of %v", long, err, d.reasons())
 					}
 					if err != nil && !strings.Contains(err.Error(), path+": the disk has not answered for 2s") {
@@ -291,9 +291,9 @@ func TestOpenRefuses(t *testing.T) {
 		foreign:                      "cannot open %s: invalid database",
 		filepath.Join(dir, "no/dir"): "cannot create %s: no such file or directory",
 	} {
-		got, err := openStore(path, never)
+		got, err := Open(path, never)
 		if err == nil || err.Error() != fmt.Sprintf(want, path) {
-			t.Errorf("openStore = %v, %v, want %s", got, err, fmt.Sprintf(want, path))
+			t.Errorf("Open = %v, %v, want %s", got, err, fmt.Sprintf(want, path))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package lockserver
+package store
 
 import (
 	"errors"
@@ -11,19 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A fileID tells a file from a copy of it, even at the same path.
-type fileID struct {
+// A FileID tells a file from a copy of it, even at the same path.
+type FileID struct {
 	Inode uint64 `json:"inode"`
 	Born  int64  `json:"born"` // nanoseconds, as the file system counts; 0 where it does not
 }
 
-// same says whether both are of one file, as far as the file system told.
-func (f fileID) same(o fileID) bool {
+// Same says whether both are of one file, as far as the file system told.
+func (f FileID) Same(o FileID) bool {
 	return f.Inode == o.Inode && (f.Born == o.Born || f.Born == 0 || o.Born == 0)
 }
 
-// fileIDOf is the id of the file at path.
-func fileIDOf(path string) (fileID, error) {
+// FileOf is the id of the file at path.
+func FileOf(path string) (FileID, error) {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_INO|unix.STATX_BTIME, &st)
 	if errors.Is(err, syscall.ENOSYS) { // Linux before 4.11
@@ -32,9 +32,9 @@ func fileIDOf(path string) (fileID, error) {
 		st.Ino = old.Ino
 	}
 	if err != nil {
-		return fileID{}, fmt.Errorf("cannot look at %s: %w", path, err)
+		return FileID{}, fmt.Errorf("cannot look at %s: %w", path, err)
 	}
-	id := fileID{Inode: st.Ino}
+	id := FileID{Inode: st.Ino}
 	if st.Mask&unix.STATX_BTIME != 0 {
 		id.Born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
 	}
@@ -45,18 +45,18 @@ func fileIDOf(path string) (fileID, error) {
 // It is written after the store, and not synced; so after a crash it may be behind. It is never
 // ahead, unless the store is an old copy of itself, put back in place (rule 12).
 
-// readTally is the count in the file at path.
-func readTally(path string) (uint64, error) {
+// ReadTally is the count of writes in the file at path. Its error is a reason alone, without the path.
+func ReadTally(path string) (uint64, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return 0, err
+		return 0, errors.New(reason(err))
 	}
 	return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
 }
 
-// countIn keeps the tally in the file at path from now on.
-func (s *store) countIn(path string) error {
-	if err := writeFile(path, tallyOf(s.writes())); err != nil { // the file, and its place, are durable
+// CountIn keeps the tally in the file at path from now on, until Close.
+func (s *Store) CountIn(path string) error {
+	if err := WriteFile(path, tallyOf(s.Writes())); err != nil { // the file, and its place, are durable
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -73,7 +73,7 @@ func (s *store) countIn(path string) error {
 func tallyOf(writes uint64) []byte { return fmt.Appendf(nil, "%020d\n", writes) }
 
 // count writes the tally. The caller holds s.mu.
-func (s *store) count() error {
+func (s *Store) count() error {
 	if s.tally == nil {
 		return nil
 	}
@@ -81,8 +81,8 @@ func (s *store) count() error {
 	return err
 }
 
-// writes is how often the store was written.
-func (s *store) writes() uint64 {
+// Writes is how often the store was written since it was made.
+func (s *Store) Writes() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.state.writes

@@ -1,4 +1,4 @@
-package lockserver
+package store
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ func storeFile(f *testing.F) (file []byte, want string) {
 	s, d := mortalStore(f, path)
 	for term := uint64(1); term <= 4; term++ {
 		err := errors.Join(
-			s.SetUint64([]byte(termKey), term),
+			s.SetUint64([]byte(TermKey), term),
 			s.SetUint64([]byte("LastVoteTerm"), term),
 			s.StoreLogs(entries(term*50-49, term*50, term)))
 		if err != nil {

@@ -1,4 +1,4 @@
-package lockserver
+package store
 
 import (
 	"fmt"
@@ -35,7 +35,7 @@ func TestStoreAgainstNaive(t *testing.T) {
 					if err := s.Close(); err != nil {
 						t.Fatal(err)
 					}
-					if err := checkStore(path); err != nil {
+					if err := checkFile(path); err != nil {
 						t.Fatalf("step %d: %v", step, err)
 					}
 					s, d = mortalStore(t, path)
@@ -49,7 +49,7 @@ func TestStoreAgainstNaive(t *testing.T) {
 	}
 }
 
-func (n *naive) step(r *rand.Rand, s *store) error {
+func (n *naive) step(r *rand.Rand, s *Store) error {
 	first, last, term := uint64(1), uint64(0), uint64(1)
 	if len(n.logs) > 0 {
 		first, last, term = n.logs[0].Index, n.logs[len(n.logs)-1].Index, n.logs[len(n.logs)-1].Term
@@ -91,7 +91,7 @@ func (n *naive) step(r *rand.Rand, s *store) error {
 	return s.StoreLogs(logs)
 }
 
-func (n *naive) compare(t *testing.T, s *store, step int) {
+func (n *naive) compare(t *testing.T, s *Store, step int) {
 	t.Helper()
 	first, last := uint64(0), uint64(0)
 	if len(n.logs) > 0 {
@@ -133,12 +133,12 @@ func TestRaftOnStore(t *testing.T) {
 			}
 		}
 	})
-	if err := checkStore(path); err != nil {
+	if err := checkFile(path); err != nil {
 		t.Error(err)
 	}
 }
 
-func restartRaft(t *testing.T, s *store, round int) {
+func restartRaft(t *testing.T, s *Store, round int) {
 	t.Helper()
 	c := raft.DefaultConfig()
 	c.LocalID, c.LogLevel = "n0", "OFF"

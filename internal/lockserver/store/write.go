@@ -1,4 +1,4 @@
-package lockserver
+package store
 
 import (
 	"bytes"
@@ -18,10 +18,10 @@ const keepBuffer = 1 << 20
 var errMisuse = errors.New("raft asks for what would break the log")
 
 // StoreLog appends one entry.
-func (s *store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+func (s *Store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
 // StoreLogs appends entries, all or none. They are durable when it returns.
-func (s *store) StoreLogs(logs []*raft.Log) error {
+func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
 	}
@@ -49,7 +49,7 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 }
 
 // checkAppend refuses entries that do not follow each other, or the last one.
-func (s *store) checkAppend(logs []*raft.Log, gap bool) error {
+func (s *Store) checkAppend(logs []*raft.Log, gap bool) error {
 	index, term := s.state.last, s.state.lastTerm
 	if gap || index == 0 {
 		index, term = logs[0].Index-1, 0
@@ -63,7 +63,7 @@ func (s *store) checkAppend(logs []*raft.Log, gap bool) error {
 	return nil
 }
 
-func (s *store) putAll(log *bbolt.Bucket, logs []*raft.Log) error {
+func (s *Store) putAll(log *bbolt.Bucket, logs []*raft.Log) error {
 	log.FillPercent = 1 // entries are only ever added at the end
 	var key [8]byte
 	for _, l := range logs {
@@ -78,7 +78,7 @@ func (s *store) putAll(log *bbolt.Bucket, logs []*raft.Log) error {
 }
 
 // DeleteRange drops the entries from low to high, which must reach to an end of the log.
-func (s *store) DeleteRange(low, high uint64) error {
+func (s *Store) DeleteRange(low, high uint64) error {
 	return s.call("write", func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -125,7 +125,7 @@ func emptyLog(tx *bbolt.Tx) error {
 }
 
 // Set keeps a value of raft's own. It is durable when Set returns: a vote may be spoken then.
-func (s *store) Set(key, v []byte) error {
+func (s *Store) Set(key, v []byte) error {
 	return s.call("write", func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -133,7 +133,7 @@ func (s *store) Set(key, v []byte) error {
 		if ok && bytes.Equal(old, v) {
 			return nil
 		}
-		if string(key) == termKey && (len(v) != 8 || bytes.Compare(v, old) < 0) { // big endian
+		if string(key) == TermKey && (len(v) != 8 || bytes.Compare(v, old) < 0) { // big endian
 			return fmt.Errorf("raft's term would go back from %x to %x", old, v)
 		}
 		next := s.state
@@ -147,7 +147,7 @@ func (s *store) Set(key, v []byte) error {
 }
 
 // write makes next the state, and does change with it, or neither. s.mu is held.
-func (s *store) write(next state, change func(*bbolt.Tx) error) error {
+func (s *Store) write(next state, change func(*bbolt.Tx) error) error {
 	next.writes++
 	err := s.db.Update(func(tx *bbolt.Tx) error {
 		s.buf = s.buf[:0]

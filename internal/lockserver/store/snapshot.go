@@ -1,4 +1,4 @@
-package lockserver
+package store
 
 import (
 	"bytes"
@@ -16,10 +16,10 @@ import (
 // snapshot, or none, where the newest cannot be read: then the server votes with less than it
 // has agreed to.)
 
-var _ raft.SnapshotStore = (*store)(nil)
+var _ raft.SnapshotStore = (*Store)(nil)
 
 // Create begins a snapshot. It is in the store once it is closed.
-func (s *store) Create(_ raft.SnapshotVersion, index, term uint64, c raft.Configuration, configurationIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
+func (s *Store) Create(_ raft.SnapshotVersion, index, term uint64, c raft.Configuration, configurationIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
 	return &sinkOf{store: s, meta: raft.SnapshotMeta{
 		Version: raft.SnapshotVersionMax, ID: fmt.Sprintf("%d-%d", term, index), Index: index, Term: term,
 		Configuration: c, ConfigurationIndex: configurationIndex,
@@ -29,7 +29,7 @@ func (s *store) Create(_ raft.SnapshotVersion, index, term uint64, c raft.Config
 // A sinkOf is a snapshot on its way to the store.
 type sinkOf struct {
 	bytes.Buffer
-	store *store
+	store *Store
 	meta  raft.SnapshotMeta
 	over  bool
 }
@@ -63,7 +63,7 @@ func (k *sinkOf) Close() error {
 }
 
 // List is the newest snapshot, if there is one.
-func (s *store) List() ([]*raft.SnapshotMeta, error) {
+func (s *Store) List() ([]*raft.SnapshotMeta, error) {
 	meta, _, err := s.snapshot()
 	if err != nil || meta == nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (s *store) List() ([]*raft.SnapshotMeta, error) {
 }
 
 // Open reads the snapshot called id.
-func (s *store) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+func (s *Store) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta, data, err := s.snapshot()
 	if err == nil && (meta == nil || meta.ID != id) {
 		err = fmt.Errorf("cannot open snapshot %q: there is a newer one", id)
@@ -80,7 +80,7 @@ func (s *store) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	return meta, io.NopCloser(bytes.NewReader(data)), err
 }
 
-func (s *store) snapshot() (meta *raft.SnapshotMeta, data []byte, err error) {
+func (s *Store) snapshot() (meta *raft.SnapshotMeta, data []byte, err error) {
 	err = s.call("read", func() error {
 		return s.db.View(func(tx *bbolt.Tx) error {
 			meta, data, err = readSnapshot(tx)
@@ -90,8 +90,8 @@ func (s *store) snapshot() (meta *raft.SnapshotMeta, data []byte, err error) {
 	return meta, data, err
 }
 
-// newest is the index of the last entry that the store has, in the log or in the snapshot.
-func (s *store) newest() uint64 {
+// Newest is the index of the last entry that the store has, in the log or in the snapshot; 0 if none.
+func (s *Store) Newest() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return max(s.state.last, s.state.snapshot)
