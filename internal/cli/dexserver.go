@@ -110,7 +110,7 @@ func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (
 		Entry: self.Entry, List: entries(s.servers), Nodes: nodes.entries, Private: self.Loopback(),
 		Dir: state, Mark: s.markFile(), Version: Version, Forcing: forcing,
 		Key: key, Network: tcp{self, dial.New()}, Clock: lease.System(), Log: s.log,
-		Fatal: func(err error) { die(os.Stderr, s.env.Name, err) }, Off: rulesOff.Servers,
+		Fatal: func(err error) { die(os.Stderr, s.env.Name, err) }, Trial: lockserver.Trial{Off: rulesOff.Servers},
 	})
 }
 

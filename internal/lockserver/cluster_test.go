@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,10 +38,11 @@ type testCluster struct {
 
 type testServer struct {
 	*Server
-	cancel context.CancelFunc
-	done   chan error
-	mu     sync.Mutex
-	fatals []error
+	cancel  context.CancelFunc
+	done    chan error
+	crashes atomic.Bool // it ends without handing over
+	mu      sync.Mutex
+	fatals  []error
 }
 
 // fatal notes why the process would end, and ends the goroutine that is to blame.
@@ -91,7 +93,8 @@ func (c *testCluster) config(entry string, s *testServer) Config {
 	return Config{
 		Entry: entry, List: c.list, Nodes: func() []string { return c.nodes }, Dir: c.stateDir(entry), Mark: filepath.Join(c.dir, entry, "mark"),
 		Version: "test", Key: c.key, Network: c.net.On(entry), Clock: lease.Scaled(1),
-		Log: slog.New(to), Fatal: s.fatal, Off: c.off, logs: c.logs, Knows: c.knows[entry],
+		Log: slog.New(to), Fatal: s.fatal,
+		Trial: Trial{Off: c.off, Knows: c.knows[entry], logs: c.logs, abrupt: s.crashes.Load},
 	}
 }
 
@@ -132,7 +135,7 @@ func (c *testCluster) unmake(entry string) error {
 func (c *testCluster) crash(entry string) {
 	c.net.Isolate(entry, c.others(entry), true)
 	c.net.Crash(entry)
-	c.hosts[entry].abrupt.Store(true)
+	c.hosts[entry].crashes.Store(true)
 	c.stop(entry)
 	c.net.Isolate(entry, c.others(entry), false)
 }

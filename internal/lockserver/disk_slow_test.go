@@ -101,7 +101,7 @@ func (d *slowDisk) bury() bool {
 		return false
 	}
 	close(d.freed)
-	d.c.hosts[d.entry].abrupt.Store(true)
+	d.c.hosts[d.entry].crashes.Store(true)
 	d.c.stop(d.entry)
 	d.c.net.Isolate(d.entry, append(d.c.others(d.entry), "x", "y", "z"), false)
 	return true

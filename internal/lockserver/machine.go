@@ -18,7 +18,7 @@ type machine struct {
 	clock lease.Clock
 	fatal func(error)
 
-	saw   func(*raft.Log, lock.Entry, outcome) // in tests: what each entry did
+	saw   func(*raft.Log, lock.Entry, outcome) // of a [Trial]
 	loose bool                                 // rule 8 is off
 	knows int                                  // the newest version of entries and snapshots that it goes by
 

@@ -27,7 +27,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"backtowork/internal/api"
@@ -64,38 +63,7 @@ type Config struct {
 	Log     *slog.Logger
 	Fatal   func(error) // ends the process, at once
 
-	Off   Off
-	Knows int      // the newest version of log entries and snapshots, for an older server in tests; 0: the program's
-	Stall func()   // is called by each call of the store, as by a slow disk; nil but in simulations
-	logs  logSizes // zero: the usual
-}
-
-// logSizes is when the log is cut short.
-type logSizes struct {
-	snapshotAt uint64 // entries since the last snapshot
-	kept       uint64 // entries behind a snapshot, for a follower that lags
-}
-
-// Off switches rules off, to show that a test of theirs can fail. Nothing but tests and simulations sets it.
-type Off struct {
-	Grant      bool // rule 5: give a lock away once its lease has ended, T after the last request
-	Own        bool // rule 5: judge a holder by the times of who asks for its lock
-	Quorum     bool // rule 6: ask raft.VerifyLeader instead of the majority
-	Open       bool // rule 7: go by LeaderCh, begin no table of leases for a term
-	Conditions bool // rule 8: take every entry for one that fits
-	Identity   bool // rule 9: take every raft connection, whoever it is meant for
-	Birth      bool // rule 11: begin a cluster with whoever is there
-	Lone       bool // rule 11: be a cluster of one, whoever else is
-	Memory     bool // rule 12: go on as the server that it was, whatever its state is
-	Members    bool // rule 13: take the list of the file as it is at the start
-	Heartbeat  bool // rule 10: let heartbeats overtake the other messages
-	Versions   bool // rule 14: write what this server knows, whatever the others know
-	Blocked    bool // rule 16: a blocked lock has a lease's end as any other
-	Adopt      bool // rule 18: adopt from whoever has the lock
-	Fence      bool // rule 19: give leave to fence to all who ask
-	Fencing    bool // rule 19: let the lock go and come while it is fenced, or was not, as if it were free then
-	Down       bool // rule 19: believe who says that a node is off
-	Unfenced   bool // rule 19: forget who lost a lock by silence
+	Trial
 }
 
 // A Server is a running lock server.
@@ -114,7 +82,6 @@ type Server struct {
 	memory   chan struct{} // full while what was seen of the others is changed
 	reloaded chan struct{} // the list was changed
 	over     chan error    // why the server ends by itself
-	abrupt   atomic.Bool   // in tests: it ends as in a crash, without handing over
 
 	rare rare // what is said once a minute
 
@@ -150,7 +117,7 @@ func Open(cfg Config) (*Server, error) {
 		Config: cfg, machine: newMachine(cfg.Clock, cfg.Fatal), current: cfg.List, tls: map[string]*tls.Config{},
 		reloaded: make(chan struct{}, 1), memory: make(chan struct{}, 1), over: make(chan error, 1),
 	}
-	s.machine.loose, s.machine.knows = cfg.Off.Conditions, cmp.Or(cfg.Knows, lock.Version)
+	s.machine.loose, s.machine.knows, s.machine.saw = cfg.Off.Conditions, cmp.Or(cfg.Knows, lock.Version), cfg.saw
 	s.asker = newAsker(s)
 	for _, proto := range []string{protoHTTP, protoRaft, protoAsk} {
 		config, err := cfg.Key.Client(cfg.Entry, proto)
@@ -288,7 +255,7 @@ func (s *Server) leave() {
 // gone too, any. It tells them itself: some transfers by raft's own LeadershipTransfer, which cross
 // a loss of leadership, are never answered (found by the simulation, seed 58).
 func (s *Server) handOver(r *raft.Raft) {
-	if r.State() != raft.Leader || s.abrupt.Load() {
+	if r.State() != raft.Leader || s.abrupt != nil && s.abrupt() {
 		return
 	}
 	others := s.ask(context.Background(), unionOf(nil, s.members()))

@@ -93,6 +93,7 @@ func (v *simServer) once(ctx context.Context) error {
 	s := &testServer{}
 	cfg := v.sim.c.config(v.entry, s)
 	cfg.Clock, cfg.List, cfg.Fatal, cfg.Stall, cfg.Knows = v.clock, v.lockServers(), v.fatal, v.pause, v.version()
+	cfg.saw = func(l *raft.Log, e lock.Entry, did outcome) { v.sim.saw(v.entry, v.clock.rate, l, e, did) }
 	v.sim.isMixed(true)
 	cfg.Log = slog.New(slog.DiscardHandler)
 	if *simLog {
@@ -103,7 +104,6 @@ func (v *simServer) once(ctx context.Context) error {
 		return err
 	}
 	s.Server = server
-	server.machine.saw = func(l *raft.Log, e lock.Entry, did outcome) { v.sim.saw(v.entry, v.clock.rate, l, e, did) }
 	v.mu.Lock()
 	v.now = s
 	v.mu.Unlock()
@@ -182,7 +182,7 @@ func (v *simServer) fatal(err error) {
 func (v *simServer) crash(silent bool) {
 	v.sim.c.net.PowerOff(v.entry, silent)
 	if s := v.server(); s != nil {
-		s.abrupt.Store(true)
+		s.crashes.Store(true)
 	}
 	v.end()
 }

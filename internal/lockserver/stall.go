@@ -1,46 +1,25 @@
 package lockserver
 
-import (
-	"runtime"
-	"strings"
-
-	"backtowork/internal/lockserver/store"
-)
+import "backtowork/internal/lockserver/store"
 
 // openStore opens the server's store.
 func (s *Server) openStore() (err error) {
-	if s.store, err = store.Open(s.storeFile(), s.Fatal); err == nil {
-		s.store.Stall = stalled(s.Stall)
+	if s.store, err = store.Open(s.storeFile(), s.Fatal); err == nil && s.Stall != nil {
+		s.store.Stall = s.stall
 	}
 	return err
 }
 
-// stalled is what each call of the store does first, for [Config.Stall].
-func stalled(stall func()) func() {
-	if stall == nil {
-		return nil
+// stall makes a call of the store wait as [Trial.Stall] wants it. Not one that may hold the server's mutex: virtual
+// time stands still while others wait for a mutex. Nor one before raft runs: it may be by Run itself, which has the
+// rest to end.
+func (s *Server) stall() {
+	if !s.mu.TryLock() {
+		return
 	}
-	return func() {
-		if !underLock() {
-			stall()
-		}
-	}
-}
-
-// underLock says whether the store is called with a mutex held: virtual time does not go on while
-// others wait for one, so that call is not made to wait; nor one by Run itself, which has the rest
-// to end.
-func underLock() bool {
-	var callers [32]uintptr
-	frames := runtime.CallersFrames(callers[:runtime.Callers(0, callers[:])])
-	for {
-		frame, more := frames.Next()
-		switch strings.TrimPrefix(frame.Function, "backtowork/internal/lockserver.(*Server).") {
-		case "remember", "born", "identify", "outrun", "settle", "Run":
-			return true
-		}
-		if !more {
-			return false
-		}
+	runs := s.raft != nil
+	s.mu.Unlock()
+	if runs {
+		s.Stall()
 	}
 }

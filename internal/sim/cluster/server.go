@@ -86,7 +86,7 @@ func (v *server) once(ctx context.Context) error {
 	server, err := lockserver.Open(lockserver.Config{
 		Entry: v.entry, List: list, Dir: v.state(), Mark: filepath.Join(v.s.dir, v.entry, "mark"), Version: version,
 		Key: v.s.key, Network: v.s.net.On(v.entry), Clock: v.clock, Log: slog.New(slog.DiscardHandler), Fatal: v.fatal,
-		Off: v.s.Off.Servers, Stall: v.pause,
+		Trial: lockserver.Trial{Off: v.s.Off.Servers, Stall: v.pause},
 	})
 	if err != nil {
 		return err
