@@ -18,7 +18,7 @@ import (
 // nil when it has, or ctx has ended.
 func (s *Server) awaitPlace(ctx context.Context) error {
 	list := s.list()
-	if s.markOf() == "" && s.Private && len(list) == 1 && len(s.neighbours()) == 0 {
+	if s.self.markOf() == "" && s.Private && len(list) == 1 && len(s.neighbours()) == 0 {
 		return s.begin(nil)
 	}
 	for ; ctx.Err() == nil; list = s.list() {
@@ -31,7 +31,7 @@ func (s *Server) awaitPlace(ctx context.Context) error {
 		}
 		missing := cmp.Or(s.missing(others), s.crowded(ctx))
 		switch {
-		case s.markOf() != "":
+		case s.self.markOf() != "":
 			s.wait(s.lostFor(others))
 		case missing != "" && !s.Off.Birth:
 			s.wait(missing)
@@ -64,7 +64,7 @@ func (s *Server) lostFor(others map[string]api.Status) string {
 // place is the cluster that has this server among its members. A server that was in a cluster
 // once has no place in another.
 func (s *Server) place(others map[string]api.Status) (cluster string, ok bool) {
-	mark := s.markOf()
+	mark := s.self.markOf()
 	for _, status := range others {
 		member := slices.ContainsFunc(status.Servers, func(m api.Member) bool {
 			return m.ID == s.self.ID || (s.Off.Memory || s.Off.Identity) && entryOf(m.ID) == s.Entry
@@ -83,7 +83,7 @@ func (s *Server) takePlace(cluster string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Log.Info("taken into the cluster", "cluster", cluster, "id", s.self.ID)
-	return s.enter(cluster)
+	return s.self.enter(cluster)
 }
 
 // wasOutrun says whether another server remembers a later start of this one than the present: then
@@ -120,7 +120,7 @@ func (s *Server) ask(ctx context.Context, entries []string) map[string]api.Statu
 				s.Log.Debug("no answer", "from", entry, "reason", err)
 				return
 			}
-			s.said(status.ID, status.Entries)
+			s.others.said(status.ID, status.Entries)
 			mu.Lock()
 			answers[entry] = status
 			mu.Unlock()
@@ -190,11 +190,11 @@ func (s *Server) born(record birth) error {
 	if s.self.Cluster == record.Cluster {
 		return nil
 	}
-	if s.markOf() != "" {
+	if s.self.markOf() != "" {
 		return fmt.Errorf("%s was in another cluster", s.Entry)
 	}
 	if !slices.Contains(record.IDs, s.self.ID) {
 		return fmt.Errorf("%s is not a server of the cluster that was to begin", s.self.ID)
 	}
-	return s.beBorn(record)
+	return s.self.beBorn(record)
 }

@@ -184,7 +184,7 @@ func TestSnapshots(t *testing.T) {
 		}
 		defer keep(h)()
 		time.Sleep(5 * time.Minute) // raft looks every two minutes or so
-		if first, err := c.hosts[leader].store.FirstIndex(); err != nil || first < 50 {
+		if first, err := c.hosts[leader].self.store.FirstIndex(); err != nil || first < 50 {
 			t.Errorf("the leader's log begins at %d, %v: it was never cut short", first, err)
 		}
 		c.start(lagging)

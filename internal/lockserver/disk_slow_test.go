@@ -59,7 +59,7 @@ func (d *slowDisk) start() {
 	if err != nil {
 		d.c.t.Fatal(err)
 	}
-	server.store.Stall = d.stall
+	server.self.store.Stall = d.stall
 	ctx, cancel := context.WithCancel(context.Background())
 	s.Server, s.cancel = server, cancel
 	d.c.hosts[d.entry] = s
@@ -333,7 +333,9 @@ func TestIdentityOnHungDisk(t *testing.T) {
 					t.Fatal(err)
 				}
 				db.Stall = func() { time.Sleep(time.Minute) }
-				write(&Server{Config: Config{Dir: dir, Fatal: fatal}, store: db, self: identity{Forced: true}, over: make(chan error, 1)})
+				me := newSelf(Config{Dir: dir, Fatal: fatal})
+				me.store, me.Forced = db, true
+				write(&Server{Config: me.cfg, self: me, over: make(chan error, 1)})
 				if why == nil || took != store.Limit {
 					t.Errorf("after %v: %v", took, why)
 				}

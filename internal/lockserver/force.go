@@ -13,16 +13,16 @@ const forcedRaise = 1000
 // Knows is what a server that is open, and does not run, knows: for a person.
 func (s *Server) Knows() string {
 	switch {
-	case s.store.Newest() == 0:
+	case s.self.store.Newest() == 0:
 		return "nothing of any lock"
-	case s.doubted != "":
-		return fmt.Sprintf("the cluster's log up to entry %d, and maybe not all (%s)", s.store.Newest(), s.doubted)
+	case s.self.doubted != "":
+		return fmt.Sprintf("the cluster's log up to entry %d, and maybe not all (%s)", s.self.store.Newest(), s.self.doubted)
 	}
-	return fmt.Sprintf("the cluster's log up to entry %d", s.store.Newest())
+	return fmt.Sprintf("the cluster's log up to entry %d", s.self.store.Newest())
 }
 
 // Close closes a server that never ran.
-func (s *Server) Close() error { return s.store.Close() }
+func (s *Server) Close() error { return s.self.store.Close() }
 
 // ForceNewCluster makes a new cluster, of this server alone, from what it knows, and returns its
 // id. The server is open and must not have run. Locks that the old cluster gave without it are not
@@ -33,8 +33,8 @@ func (s *Server) ForceNewCluster() (cluster string, err error) {
 	cluster = randomID()
 	id := s.Entry + "/" + randomID()
 	record := birth{cluster, []string{id}}
-	if s.store.Newest() == 0 { // it knows nothing: the terms are raised all the same
-		if err := s.bootstrap(record); err != nil {
+	if s.self.store.Newest() == 0 { // it knows nothing: the terms are raised all the same
+		if err := s.self.bootstrap(record); err != nil {
 			return "", err
 		}
 	}
@@ -46,11 +46,11 @@ func (s *Server) ForceNewCluster() (cluster string, err error) {
 	config := s.raftConfig(true)
 	config.LocalID = raft.ServerID(id)
 	// First who it is now: if the rest is cut short, it is nobody's server, and says so.
-	s.self = identity{ID: id, File: s.self.File, Forced: true}
-	if err := s.enter(cluster); err != nil {
+	s.self.identity = identity{ID: id, File: s.self.File, Forced: true}
+	if err := s.self.enter(cluster); err != nil {
 		return "", err
 	}
-	err = raft.RecoverCluster(config, raised{s.machine}, s.store, s.store, s.store, network, record.configuration())
+	err = raft.RecoverCluster(config, raised{s.machine}, s.self.store, s.self.store, s.self.store, network, record.configuration())
 	if err != nil {
 		return "", fmt.Errorf("cannot begin a new cluster: %w", err)
 	}

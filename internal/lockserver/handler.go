@@ -77,14 +77,14 @@ func (s *Server) newHandler() http.Handler {
 	h.mux.Handle("POST /v1/wait", post[api.WaitRequest, api.State]{
 		longer: waitLimit, crowd: h.waits, check: checkWait, serve: s.await,
 	}.on(h))
-	h.mux.HandleFunc("POST /v1/reports", s.takeReport)
+	h.mux.HandleFunc("POST /v1/reports", h.takeReport)
 	h.mux.HandleFunc("GET /v1/reports/{package}", func(w http.ResponseWriter, r *http.Request) {
-		s.reply(w, s.reports.of(r.PathValue("package")), nil)
+		h.reply(w, s.reports.of(r.PathValue("package")), nil)
 	})
 	h.mux.HandleFunc("GET /v1/locks", h.seldom(h.showLocks))
 	h.mux.HandleFunc("GET /v1/locks/{name}", h.showLock)
 	h.mux.HandleFunc("GET /v1/watch/{name}", h.watch)
-	h.mux.HandleFunc("GET /v1/server", func(w http.ResponseWriter, _ *http.Request) { s.reply(w, s.status(), nil) })
+	h.mux.HandleFunc("GET /v1/server", func(w http.ResponseWriter, _ *http.Request) { h.reply(w, s.status(), nil) })
 	h.mux.HandleFunc("GET /v1/servers", h.seldom(h.showServers))
 	h.mux.HandleFunc("GET /v1/health", h.seldom(h.showHealth))
 	h.mux.HandleFunc("/", h.refuse)
@@ -290,27 +290,27 @@ func readRequest[Request any](w http.ResponseWriter, r *http.Request) (Request, 
 }
 
 // pass gives a request to the leader, once, and its answer back.
-func (s *Server) pass(ctx context.Context, w http.ResponseWriter, r *http.Request, body []byte) {
-	leader := s.leaderEntry(ctx)
-	if leader == "" || leader == s.Entry || r.Header.Get(forwarded) != "" {
-		s.reply(w, nil, s.noLeader())
+func (h *handler) pass(ctx context.Context, w http.ResponseWriter, r *http.Request, body []byte) {
+	leader := h.leaderEntry(ctx)
+	if leader == "" || leader == h.Entry || r.Header.Get(forwarded) != "" {
+		h.reply(w, nil, h.noLeader())
 		return
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, api.URL(leader, r.URL.Path), bytes.NewReader(body))
 	if err != nil {
-		s.reply(w, nil, err)
+		h.reply(w, nil, err)
 		return
 	}
-	request.Header.Set(forwarded, s.Entry)
-	answer, err := s.http.Do(request)
+	request.Header.Set(forwarded, h.Entry)
+	answer, err := h.http.Do(request)
 	if err != nil {
-		s.reply(w, nil, unknownError{fmt.Errorf("the leader %s does not answer: %w", leader, err)})
+		h.reply(w, nil, unknownError{fmt.Errorf("the leader %s does not answer: %w", leader, err)})
 		return
 	}
 	defer answer.Body.Close()
-	for _, h := range []string{api.LeaderHeader, api.ClusterHeader, "Content-Type", "Retry-After"} {
-		if v := answer.Header.Get(h); v != "" {
-			w.Header().Set(h, v)
+	for _, name := range []string{api.LeaderHeader, api.ClusterHeader, "Content-Type", "Retry-After"} {
+		if v := answer.Header.Get(name); v != "" {
+			w.Header().Set(name, v)
 		}
 	}
 	w.WriteHeader(answer.StatusCode)
@@ -343,9 +343,9 @@ func (s *Server) leaderEntry(ctx context.Context) string {
 }
 
 // reply writes an answer, or what err means to the client.
-func (s *Server) reply(w http.ResponseWriter, answer any, err error) {
+func (h *handler) reply(w http.ResponseWriter, answer any, err error) {
 	if err == nil {
-		s.write(w, http.StatusOK, answer)
+		h.write(w, http.StatusOK, answer)
 		return
 	}
 	status := http.StatusServiceUnavailable
@@ -359,7 +359,7 @@ func (s *Server) reply(w http.ResponseWriter, answer any, err error) {
 	if f.after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.after.Seconds()))))
 	}
-	s.write(w, status, api.ErrorAnswer{Error: err.Error(), Code: codeOf(err, status), Unknown: errors.As(err, new(unknownError))})
+	h.write(w, status, api.ErrorAnswer{Error: err.Error(), Code: codeOf(err, status), Unknown: errors.As(err, new(unknownError))})
 }
 
 // codeOf is the code of an answer with that status: "" where there is none.
@@ -377,15 +377,15 @@ func codeOf(err error, status int) api.Code {
 	return ""
 }
 
-func (s *Server) write(w http.ResponseWriter, status int, answer any) {
+func (h *handler) write(w http.ResponseWriter, status int, answer any) {
 	b, err := json.Marshal(answer)
 	if err != nil {
 		panic(err) // no answer has anything in it that JSON cannot say
 	}
-	if r := s.node(); r != nil {
+	if r := h.node(); r != nil {
 		_, id := r.LeaderWithID()
 		w.Header().Set(api.LeaderHeader, entryOf(string(id)))
-		w.Header().Set(api.ClusterHeader, s.self.Cluster)
+		w.Header().Set(api.ClusterHeader, h.self.Cluster)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -58,123 +58,145 @@ func (b birth) entries() []string {
 // birthKey is where the database keeps the birth.
 var birthKey = []byte("btw-birth")
 
+// A self is who a server is, and what it knows of its past, as its disk says: the identity and the store, and in another
+// place a mark and a tally, by which it is seen that those got lost or are old (rule 12). The server's mutex guards
+// the identity.
+type self struct {
+	identity
+	cfg     Config // of the server
+	store   *store.Store
+	stall   func()        // the store's
+	doubted string        // why the state may be an old copy, while an admin forces a new cluster
+	turn    chan struct{} // full while what was seen of the other servers is changed
+}
+
+func newSelf(cfg Config) *self { return &self{cfg: cfg, turn: make(chan struct{}, 1)} }
+
+// open opens the store.
+func (me *self) open() (err error) {
+	if me.store, err = store.Open(me.storeFile(), me.cfg.Fatal); err == nil {
+		me.store.Stall = me.stall
+	}
+	return err
+}
+
 func randomID() string {
 	b := make([]byte, 8)
 	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
 	return hex.EncodeToString(b)
 }
 
-func (s *Server) identityFile() string { return filepath.Join(s.Dir, "identity") }
+func (me *self) identityFile() string { return filepath.Join(me.cfg.Dir, "identity") }
 
-func (s *Server) storeFile() string { return filepath.Join(s.Dir, storeName) }
+func (me *self) storeFile() string { return filepath.Join(me.cfg.Dir, storeName) }
 
-func (s *Server) newIdentity() { s.self = identity{ID: s.Entry + "/" + randomID()} }
+func (me *self) newIdentity() { me.identity = identity{ID: me.cfg.Entry + "/" + randomID()} }
 
 // identify opens the store and learns who this server is. One that lost its memory is set aside:
 // then this is another server, which does not vote until the others have taken it in (rule 12).
-func (s *Server) identify() (err error) {
-	if err = s.openStore(); err != nil {
+func (me *self) identify() (err error) {
+	if err = me.open(); err != nil {
 		return err
 	}
-	why, err := s.recall()
+	why, err := me.recall()
 	switch {
 	case err != nil || why == "":
-	case s.Forcing:
-		s.doubted = why
-		if s.self.ID == "" {
-			s.newIdentity()
+	case me.cfg.Forcing:
+		me.doubted = why
+		if me.ID == "" {
+			me.newIdentity()
 		}
 	default:
-		err = s.setAside(why)
+		err = me.setAside(why)
 	}
 	if err == nil {
-		err = s.begun()
+		err = me.begun()
 	}
 	if err != nil {
-		return errors.Join(err, s.store.Close())
+		return errors.Join(err, me.store.Close())
 	}
 	return nil
 }
 
 // recall reads the identity, or makes one. It returns why the state cannot be believed.
-func (s *Server) recall() (why string, err error) {
-	b, err := os.ReadFile(s.identityFile())
+func (me *self) recall() (why string, err error) {
+	b, err := os.ReadFile(me.identityFile())
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && s.store.Writes() > 0:
+	case errors.Is(err, fs.ErrNotExist) && me.store.Writes() > 0:
 		return "the file identity is gone", nil
 	case errors.Is(err, fs.ErrNotExist):
-		s.newIdentity()
+		me.newIdentity()
 		return "", nil
 	case err != nil:
 		return "", fmt.Errorf("cannot read %w", err)
 	}
-	if err := json.Unmarshal(b, &s.self); err != nil {
-		return "", fmt.Errorf("cannot use %s: it is damaged (%w)", s.identityFile(), err)
+	if err := json.Unmarshal(b, &me.identity); err != nil {
+		return "", fmt.Errorf("cannot use %s: it is damaged (%w)", me.identityFile(), err)
 	}
-	record, err := s.birthRecord()
+	record, err := me.birthRecord()
 	if err != nil {
 		return "", err
 	}
-	file, err := store.FileOf(s.storeFile())
-	switch another := entryOf(s.self.ID) != s.Entry; {
+	file, err := store.FileOf(me.storeFile())
+	switch another := entryOf(me.ID) != me.cfg.Entry; {
 	case err != nil:
 		return "", err
-	case s.self.Cluster == "" && record == nil:
-		if another || !file.Same(s.self.File) { // it came with a copy of the tree, and never voted
-			s.newIdentity()
+	case me.Cluster == "" && record == nil:
+		if another || !file.Same(me.File) { // it came with a copy of the tree, and never voted
+			me.newIdentity()
 		}
 		return "", nil
 	case another:
 		return "", fmt.Errorf("%s is the state of %q, but lock_servers calls this host %q: write the old name back, or, to leave its cluster: dex-server-init --join",
-			s.Dir, entryOf(s.self.ID), s.Entry)
+			me.cfg.Dir, entryOf(me.ID), me.cfg.Entry)
 	}
-	return s.doubt(file), nil
+	return me.doubt(file), nil
 }
 
 // begun counts this start, and finishes a birth that was cut short.
-func (s *Server) begun() error {
-	file, err := store.FileOf(s.storeFile())
+func (me *self) begun() error {
+	file, err := store.FileOf(me.storeFile())
 	if err != nil {
 		return err
 	}
-	if s.self.Starts > 0 {
-		s.self.Past = append(s.self.Past, s.self.Run)
+	if me.Starts > 0 {
+		me.Past = append(me.Past, me.Run)
 	}
-	s.self.Past = s.self.Past[max(0, len(s.self.Past)-keptRuns):]
-	s.self.File, s.self.Run = file, randomID()
-	s.self.Starts++
-	if err := errors.Join(s.saveIdentity(), s.store.CountIn(s.tallyFile())); err != nil {
+	me.Past = me.Past[max(0, len(me.Past)-keptRuns):]
+	me.File, me.Run = file, randomID()
+	me.Starts++
+	if err := errors.Join(me.save(), me.store.CountIn(me.tallyFile())); err != nil {
 		return err
 	}
-	record, err := s.birthRecord()
-	if err != nil || record == nil || s.self.Cluster != "" {
+	record, err := me.birthRecord()
+	if err != nil || record == nil || me.Cluster != "" {
 		return err
 	}
-	return s.beBorn(*record)
+	return me.beBorn(*record)
 }
 
-func (s *Server) saveIdentity() error {
-	b, err := json.Marshal(s.self)
+func (me *self) save() error {
+	b, err := json.Marshal(me.identity)
 	if err != nil {
 		return err
 	}
-	return store.WriteFile(s.identityFile(), b)
+	return store.WriteFile(me.identityFile(), b)
 }
 
 // markOf is the cluster that this server was in once, whatever became of its state: "" for none.
-func (s *Server) markOf() string {
-	if s.self.Cluster != "" {
-		return s.self.Cluster
+func (me *self) markOf() string {
+	if me.Cluster != "" {
+		return me.Cluster
 	}
-	b, err := os.ReadFile(s.Mark)
+	b, err := os.ReadFile(me.cfg.Mark)
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
 }
 
-func (s *Server) birthRecord() (*birth, error) {
-	b, err := s.store.Get(birthKey)
+func (me *self) birthRecord() (*birth, error) {
+	b, err := me.store.Get(birthKey)
 	if err != nil || len(b) == 0 {
 		return nil, nil // the store ends the process by itself if it cannot read
 	}
@@ -189,42 +211,42 @@ func (s *Server) birthRecord() (*birth, error) {
 // the same with the same record, which raft allows. The record is written first and the mark
 // before raft starts, so a crash in between is finished at the next start, and a server that
 // may have voted is always marked.
-func (s *Server) beBorn(record birth) error {
+func (me *self) beBorn(record birth) error {
 	b, err := json.Marshal(record)
 	if err != nil {
 		return err
 	}
-	if err := s.store.Set(birthKey, b); err != nil {
+	if err := me.store.Set(birthKey, b); err != nil {
 		return err
 	}
-	if last, err := s.store.LastIndex(); err != nil {
+	if last, err := me.store.LastIndex(); err != nil {
 		return err
 	} else if last == 0 {
-		if err := s.bootstrap(record); err != nil {
+		if err := me.bootstrap(record); err != nil {
 			return fmt.Errorf("cannot begin the cluster: %w", err)
 		}
 	}
-	return s.enter(record.Cluster)
+	return me.enter(record.Cluster)
 }
 
 // enter notes that this server is in the cluster now. The mark comes first, so that a server that
 // may have voted is always marked.
-func (s *Server) enter(cluster string) error {
-	if err := store.WriteFile(s.Mark, []byte(cluster+"\n")); err != nil {
+func (me *self) enter(cluster string) error {
+	if err := store.WriteFile(me.cfg.Mark, []byte(cluster+"\n")); err != nil {
 		return err
 	}
-	s.self.Cluster = cluster
-	return s.saveIdentity()
+	me.Cluster = cluster
+	return me.save()
 }
 
 // bootstrap writes the first entry of the log, the configuration, as raft.BootstrapCluster
 // would, but so that it can be finished after a crash in the middle.
-func (s *Server) bootstrap(record birth) error {
+func (me *self) bootstrap(record birth) error {
 	const firstTerm = 1
-	if err := s.store.SetUint64([]byte(store.TermKey), firstTerm); err != nil {
+	if err := me.store.SetUint64([]byte(store.TermKey), firstTerm); err != nil {
 		return err
 	}
-	return s.store.StoreLog(&raft.Log{
+	return me.store.StoreLog(&raft.Log{
 		Index: 1, Term: firstTerm, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(record.configuration()),
 	})
 }

@@ -31,7 +31,7 @@ func (s *Server) keepMembers(ctx context.Context, r *raft.Raft) {
 			return
 		}
 		pause = lookOften
-		if slow := s.store.Slow(); slow != "" && s.rare.first("disk") {
+		if slow := s.self.store.Slow(); slow != "" && s.rare.first("disk") {
 			s.Log.Warn("the disk is slow: lock changes wait for it, and over 2 s this server ends", "state", s.Dir, "disk", slow)
 		}
 		switch {
@@ -44,7 +44,7 @@ func (s *Server) keepMembers(ctx context.Context, r *raft.Raft) {
 				s.end(ErrLeft)
 			}
 		default:
-			s.sighted(&roster{}) // silence counts from when this server leads
+			s.others.sighted(&roster{}, s.Clock.Now()) // silence counts from when this server leads
 			s.wait(s.absence(ctx))
 			if now := s.Clock.Now(); looked == (lease.Time{}) || now.Shortest(looked) >= lookSeldom {
 				looked = now
@@ -100,10 +100,10 @@ func (s *Server) stepMembers(ctx context.Context, r *raft.Raft) (settled bool) {
 	}
 	roster := &roster{
 		self: s.self.ID, cluster: s.self.Cluster, list: s.list(), members: s.members(), applied: r.AppliedIndex(),
-		silence: s.silence,
+		silence: func(id string) time.Duration { return s.others.silence(id, s.Clock.Now()) },
 	}
 	roster.others = s.ask(ctx, unionOf(append(s.refusedList(), roster.list...), roster.members))
-	s.sighted(roster)
+	s.others.sighted(roster, s.Clock.Now())
 	next, why := roster.next()
 	s.noteGrowth(roster, why)
 	if s.isSuperseded() {
@@ -149,32 +149,6 @@ func (s *Server) take(r *raft.Raft, next step, index uint64) error {
 		s.handOver(r)
 		return nil
 	}
-}
-
-// sighted notes which ids were heard.
-func (s *Server) sighted(r *roster) {
-	now := s.Clock.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	known := map[string]lease.Time{}
-	for _, m := range r.members {
-		known[m.ID] = now
-		if at, ok := s.heard[m.ID]; ok && !r.live(m.ID) {
-			known[m.ID] = at
-		}
-	}
-	s.heard = known
-}
-
-// silence is how long the server with that id was not heard, as far as this one, which leads, knows.
-func (s *Server) silence(id string) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, ok := s.heard[id]
-	if !ok {
-		return 0
-	}
-	return s.Clock.Now().Shortest(at)
 }
 
 // alone says whether this server is a cluster of its own.
@@ -257,7 +231,7 @@ func (s *Server) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.self.Forced = false
-	if err := s.store.Beside(s.saveIdentity); err != nil { // as in outrun
+	if err := s.self.store.Beside(s.self.save); err != nil { // as in outrun
 		s.Fatal(err)
 	}
 }

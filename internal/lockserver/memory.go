@@ -22,43 +22,43 @@ var seenKey = []byte("btw-seen")
 var errOutrun = errors.New("this server runs on an old copy of its state: another lock server remembers a later start of it")
 
 // tallyFile counts the writes of the store, beside the mark: not among the state.
-func (s *Server) tallyFile() string { return filepath.Join(filepath.Dir(s.Mark), "writes") }
+func (me *self) tallyFile() string { return filepath.Join(filepath.Dir(me.cfg.Mark), "writes") }
 
 // doubt is why the state of a server that is in a cluster, whose database is file, cannot be the
 // newest that it had: "" if it can.
-func (s *Server) doubt(file store.FileID) string {
-	tally, err := store.ReadTally(s.tallyFile())
+func (me *self) doubt(file store.FileID) string {
+	tally, err := store.ReadTally(me.tallyFile())
 	switch {
-	case s.Off.Memory:
+	case me.cfg.Off.Memory:
 		return ""
-	case s.self.Outrun:
+	case me.Outrun:
 		return errOutrun.Error()
-	case !file.Same(s.self.File):
+	case !file.Same(me.File):
 		return "raft.db is not the file that it was, but a copy"
 	case err != nil:
 		return fmt.Sprintf("how often it was written is not known any more (%s)", err)
-	case tally > s.store.Writes():
-		return fmt.Sprintf("raft.db is an old copy: the last %d writes are missing", tally-s.store.Writes())
+	case tally > me.store.Writes():
+		return fmt.Sprintf("raft.db is an old copy: the last %d writes are missing", tally-me.store.Writes())
 	}
 	return ""
 }
 
 // setAside moves the state, which cannot be believed, to a directory of its own, and begins
 // anew under another id.
-func (s *Server) setAside(why string) error {
-	to, err := SetAside(s.Dir)
+func (me *self) setAside(why string) error {
+	to, err := SetAside(me.cfg.Dir)
 	if err != nil {
 		return err
 	}
-	s.Log.Error("this server lost its memory: it does not vote until the others have taken it in as a new one",
+	me.cfg.Log.Error("this server lost its memory: it does not vote until the others have taken it in as a new one",
 		"reason", why, "old_state", to)
-	if err := s.store.Close(); err != nil {
+	if err := me.store.Close(); err != nil {
 		return err
 	}
-	if err = s.openStore(); err != nil {
+	if err = me.open(); err != nil {
 		return err
 	}
-	s.newIdentity()
+	me.newIdentity()
 	return nil
 }
 
@@ -91,10 +91,13 @@ type sighting struct {
 	Run    string `json:"run"`
 }
 
+// present is this start of this server.
+func (me *self) present() sighting { return sighting{me.Starts, me.Run} }
+
 // seen is the last start of each other server, by id.
-func (s *Server) seen() (map[string]sighting, error) {
+func (me *self) seen() (map[string]sighting, error) {
 	all := map[string]sighting{}
-	b, err := s.store.Get(seenKey)
+	b, err := me.store.Get(seenKey)
 	if err != nil {
 		return all, nil // nothing yet: the store ends the process by itself if it cannot read
 	}
@@ -110,14 +113,14 @@ const keptRuns = 16
 
 // remember notes that the server called id speaks, or says why it must not: it runs on an old copy
 // of its state (outrun), or it is not the only one of that id. past is the runs of the starts
-// before, as far as it names them.
-func (s *Server) remember(id string, now sighting, past []string) (outrun bool, err error) {
-	if s.Off.Memory || s.Off.Identity {
+// before, as far as it names them; members is the ids of the cluster's servers, the only ones that it need know.
+func (me *self) remember(id string, now sighting, past []string, members func() []string) (outrun bool, err error) {
+	if me.cfg.Off.Memory || me.cfg.Off.Identity {
 		return false, nil
 	}
-	s.memory <- struct{}{}
-	defer func() { <-s.memory }()
-	all, err := s.seen()
+	me.turn <- struct{}{}
+	defer func() { <-me.turn }()
+	all, err := me.seen()
 	if err != nil {
 		return false, err
 	}
@@ -132,21 +135,21 @@ func (s *Server) remember(id string, now sighting, past []string) (outrun bool, 
 	case now.Starts == last.Starts:
 		return false, fmt.Errorf("two live servers have the id %q: one runs on a copy of the other's state", id)
 	}
-	servers := s.servers()
+	servers := members()
 	maps.DeleteFunc(all, func(other string, _ sighting) bool { return !slices.Contains(servers, other) })
 	all[id] = now
 	b, err := json.Marshal(all)
 	if err != nil {
 		return false, err
 	}
-	return false, s.store.Set(seenKey, b)
+	return false, me.store.Set(seenKey, b)
 }
 
 // outrun makes this server, once it begins again, one that lost its memory.
 func (s *Server) outrun() {
 	s.mu.Lock()
 	s.self.Outrun = true
-	err := s.store.Beside(s.saveIdentity) // all requests wait for s.mu: a disk that hangs ends the process
+	err := s.self.store.Beside(s.self.save) // all requests wait for s.mu: a disk that hangs ends the process
 	s.mu.Unlock()
 	if err != nil {
 		s.Fatal(err)

@@ -284,17 +284,19 @@ func TestRemember(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &Server{store: db, memory: make(chan struct{}, 1)}
-		if _, err := s.remember("b/1", sighting{5, "e"}, []string{"d"}); err != nil {
+		me := newSelf(Config{})
+		me.store = db
+		all := func() []string { return []string{"b/1"} }
+		if _, err := me.remember("b/1", sighting{5, "e"}, []string{"d"}, all); err != nil {
 			t.Fatal(err)
 		}
-		outrun, err := s.remember("b/1", sighting{row.starts, row.run}, strings.Split(row.past, ""))
+		outrun, err := me.remember("b/1", sighting{row.starts, row.run}, strings.Split(row.past, ""), all)
 		if outrun != row.outrun || (err != nil) != row.refuse {
 			t.Errorf("%s: outrun %v, %v", row.name, outrun, err)
 		}
-		all, err := s.seen()
-		if want := max(5, row.starts); err != nil || row.refuse && all["b/1"] != (sighting{5, "e"}) || !row.refuse && all["b/1"].Starts != want {
-			t.Errorf("%s: then it remembers %v, %v", row.name, all, err)
+		seen, err := me.seen()
+		if want := max(5, row.starts); err != nil || row.refuse && seen["b/1"] != (sighting{5, "e"}) || !row.refuse && seen["b/1"].Starts != want {
+			t.Errorf("%s: then it remembers %v, %v", row.name, seen, err)
 		}
 		if err := db.Close(); err != nil {
 			t.Error(err)
@@ -310,7 +312,7 @@ func TestDoubt(t *testing.T) {
 		name, want string
 		file       store.FileID
 		missing    int // writes of the database
-		change     func(*Server)
+		change     func(*self)
 	}{
 		{"none", "", was, 0, nil},
 		{"none: the database may be ahead", "", was, -1, nil},
@@ -318,8 +320,8 @@ func TestDoubt(t *testing.T) {
 		{"another file", "a copy", store.FileID{Inode: 6, Born: 7}, 0, nil},
 		{"another file that has its number", "a copy", store.FileID{Inode: 5, Born: 8}, 0, nil},
 		{"an old copy in place", "the last 2 writes are missing", was, 2, nil},
-		{"no count", "not known any more", was, 0, func(s *Server) { _ = os.Remove(s.tallyFile()) }},
-		{"others remember more", errOutrun.Error(), was, 0, func(s *Server) { s.self.Outrun = true }},
+		{"no count", "not known any more", was, 0, func(me *self) { _ = os.Remove(me.tallyFile()) }},
+		{"others remember more", errOutrun.Error(), was, 0, func(me *self) { me.Outrun = true }},
 	} {
 		dir := t.TempDir()
 		db, err := store.Open(dir+"/raft.db", func(err error) { t.Error(err) })
@@ -331,14 +333,15 @@ func TestDoubt(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s := &Server{Config: Config{Mark: dir + "/mark"}, store: db, self: identity{File: was}}
-		if err := os.WriteFile(s.tallyFile(), strconv.AppendInt(nil, int64(5+row.missing), 10), 0o600); err != nil {
+		me := newSelf(Config{Mark: dir + "/mark"})
+		me.store, me.File = db, was
+		if err := os.WriteFile(me.tallyFile(), strconv.AppendInt(nil, int64(5+row.missing), 10), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if row.change != nil {
-			row.change(s)
+			row.change(me)
 		}
-		if got := s.doubt(row.file); (got == "") != (row.want == "") || !strings.Contains(got, row.want) {
+		if got := me.doubt(row.file); (got == "") != (row.want == "") || !strings.Contains(got, row.want) {
 			t.Errorf("%s: %q, want %q", row.name, got, row.want)
 		}
 		if err := db.Close(); err != nil {

@@ -53,12 +53,12 @@ func (s *Server) startRaft(ctx context.Context) error {
 		Timeout:         raftTimeout,
 		Logger:          raftLogger(s.Log),
 	})
-	logs, err := raft.NewLogCache(512, s.store)
+	logs, err := raft.NewLogCache(512, s.self.store)
 	if err != nil {
 		return err
 	}
 	transport := &transport{network, s.Off.Heartbeat}
-	known, err := raft.GetConfiguration(s.raftConfig(false), newMachine(s.Clock, s.Fatal), s.store, s.store, s.store, transport)
+	known, err := raft.GetConfiguration(s.raftConfig(false), newMachine(s.Clock, s.Fatal), s.self.store, s.self.store, s.self.store, transport)
 	if err != nil {
 		return fmt.Errorf("cannot read the servers of the cluster: %w", errors.Join(err, network.Close()))
 	}
@@ -69,7 +69,7 @@ func (s *Server) startRaft(ctx context.Context) error {
 		return errors.Join(errors.New("the beginning of a new cluster was cut short: run dex-server --force-new-cluster again"), network.Close())
 	}
 	hasty := len(known.Servers) == 1 && len(s.list()) == 1
-	r, err := raft.NewRaft(s.raftConfig(hasty), s.machine, logs, s.store, s.store, transport)
+	r, err := raft.NewRaft(s.raftConfig(hasty), s.machine, logs, s.self.store, s.self.store, transport)
 	if err != nil {
 		return fmt.Errorf("cannot start raft: %w", errors.Join(err, network.Close()))
 	}
@@ -172,7 +172,7 @@ func (s *Server) configuration() (c raft.Configuration) {
 
 // configured is the index of the log entry that says so. (The library's future does not tell.)
 func (s *Server) configured() (uint64, error) {
-	snapshots, err := s.store.List()
+	snapshots, err := s.self.store.List()
 	if err != nil {
 		return 0, err
 	}
@@ -200,7 +200,7 @@ func (s *Server) members() []api.Member {
 	for _, server := range s.configuration().Servers {
 		m := api.Member{ID: string(server.ID), Voter: server.Suffrage == raft.Voter}
 		if m.ID != s.self.ID {
-			m.Silence = s.silence(m.ID).Milliseconds()
+			m.Silence = s.others.silence(m.ID, s.Clock.Now()).Milliseconds()
 		}
 		all = append(all, m)
 	}

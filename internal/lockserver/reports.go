@@ -98,7 +98,7 @@ func (r *reports) of(name string) []api.Report {
 }
 
 // takeReport is POST /v1/reports.
-func (s *Server) takeReport(w http.ResponseWriter, r *http.Request) {
+func (h *handler) takeReport(w http.ResponseWriter, r *http.Request) {
 	q, err := readRequest[api.Report](w, r)
 	if err == nil {
 		err = lock.CheckName(q.Package)
@@ -107,9 +107,9 @@ func (s *Server) takeReport(w http.ResponseWriter, r *http.Request) {
 		err = lock.CheckName(q.Node)
 	}
 	if err != nil {
-		s.reply(w, nil, badRequest{err})
+		h.reply(w, nil, badRequest{err})
 		return
 	}
-	s.reports.put(q)
-	s.reply(w, struct{}{}, nil)
+	h.reports.put(q)
+	h.reply(w, struct{}{}, nil)
 }

@@ -64,7 +64,7 @@ func (s *Server) lookAround(ctx context.Context) {
 	var wg sync.WaitGroup
 	now := rivalry{true, map[string]string{}, map[string]string{}, map[string]lease.Time{}}
 	s.mu.Lock()
-	was, self := s.rivalry, s.self
+	was, self := s.rivalry, s.self.identity
 	s.mu.Unlock()
 	for _, entry := range s.neighbours() {
 		wg.Go(func() {

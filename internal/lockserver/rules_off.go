@@ -55,12 +55,12 @@ func (s *Server) impose(ctx context.Context, known raft.Configuration) error {
 	if len(known.Servers) == 0 || api.SameServers(record.entries(), birthOf(known).entries()) {
 		return nil
 	}
-	term, err := s.store.GetUint64([]byte(store.TermKey))
+	term, err := s.self.store.GetUint64([]byte(store.TermKey))
 	if err != nil {
 		return err
 	}
-	return s.store.StoreLog(&raft.Log{
-		Index: s.store.Newest() + 1, Term: term, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(record.configuration()),
+	return s.self.store.StoreLog(&raft.Log{
+		Index: s.self.store.Newest() + 1, Term: term, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(record.configuration()),
 	})
 }
 

@@ -200,7 +200,7 @@ func TestRule10Heartbeat(t *testing.T) {
 
 			release := make(chan struct{})
 			var calls atomic.Int32
-			voter.store.Stall = func() {
+			voter.self.store.Stall = func() {
 				if calls.Add(1) == 1 {
 					<-release
 				}

@@ -69,17 +69,15 @@ type Config struct {
 // A Server is a running lock server.
 type Server struct {
 	Config
-	self    identity
-	store   *store.Store
+	self    *self
 	machine *machine
 	asker   *asker
 	reports reports
 	names   names
+	others  others
 	http    *http.Client           // to the other servers
 	tls     map[string]*tls.Config // by protocol, to them
 
-	doubted  string        // why the state may be an old copy, while Forcing
-	memory   chan struct{} // full while what was seen of the others is changed
 	reloaded chan struct{} // the list was changed
 	over     chan error    // why the server ends by itself
 
@@ -90,13 +88,11 @@ type Server struct {
 	raft    *raft.Raft // nil while the server waits to be in a cluster
 	network *raft.NetworkTransport
 	stream  *streamLayer
-	hasty   bool                  // raft has the short timeouts of a server without others
-	waiting string                // what it waits for
-	heard   map[string]lease.Time // when each member was last heard, while this server leads
-	entries map[string]int        // by id: the newest version of log entries that a server said it knows
-	refused []string              // a list that has no server in common with the cluster
-	rival   string                // why a cluster begun by force must not serve
-	grows   lease.Time            // when this cluster of one had all it needs to grow
+	hasty   bool       // raft has the short timeouts of a server without others
+	waiting string     // what it waits for
+	refused []string   // a list that has no server in common with the cluster
+	rival   string     // why a cluster begun by force must not serve
+	grows   lease.Time // when this cluster of one had all it needs to grow
 	rivalry rivalry
 }
 
@@ -115,9 +111,12 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		Config: cfg, machine: newMachine(cfg.Clock, cfg.Fatal), current: cfg.List, tls: map[string]*tls.Config{},
-		reloaded: make(chan struct{}, 1), memory: make(chan struct{}, 1), over: make(chan error, 1),
+		self: newSelf(cfg), reloaded: make(chan struct{}, 1), over: make(chan error, 1),
 	}
 	s.machine.loose, s.machine.knows, s.machine.saw = cfg.Off.Conditions, cmp.Or(cfg.Knows, lock.Version), cfg.saw
+	if cfg.Stall != nil {
+		s.self.stall = s.stall
+	}
 	s.asker = newAsker(s)
 	for _, proto := range []string{protoHTTP, protoRaft, protoAsk} {
 		config, err := cfg.Key.Client(cfg.Entry, proto)
@@ -126,7 +125,7 @@ func Open(cfg Config) (*Server, error) {
 		}
 		s.tls[proto] = config
 	}
-	if err := s.identify(); err != nil {
+	if err := s.self.identify(); err != nil {
 		return nil, err
 	}
 	s.http = &http.Client{Transport: &http.Transport{
@@ -147,14 +146,14 @@ func Open(cfg Config) (*Server, error) {
 func (s *Server) Run(ctx context.Context) error {
 	listener, err := s.Network.Listen()
 	if err != nil {
-		return errors.Join(err, s.store.Close())
+		return errors.Join(err, s.self.store.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	front, err := newFront(s, listener)
 	if err != nil {
 		cancel()
-		return errors.Join(err, listener.Close(), s.store.Close())
+		return errors.Join(err, listener.Close(), s.self.store.Close())
 	}
 	wg.Go(func() { front.serve(ctx) })
 	web := s.newHTTP(ctx)
@@ -173,7 +172,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.http.CloseIdleConnections()
 	wg.Wait()
 	s.Log.Info("lock server ended", "name", s.Entry)
-	return errors.Join(err, s.store.Close())
+	return errors.Join(err, s.self.store.Close())
 }
 
 // join waits until this server is in a cluster, and takes part in it.

@@ -13,16 +13,16 @@ import (
 func (s *Server) status() api.Status {
 	beside := s.beside() // first: it takes s.mu
 	s.mu.Lock()
-	mark := s.markOf()
+	mark := s.self.markOf()
 	status := api.Status{
 		Entry: s.Entry, ID: s.self.ID, Cluster: mark, List: s.current, Role: "waiting",
-		Marked: mark != "", Lost: mark != s.self.Cluster, Waiting: cmp.Or(s.waiting, s.rivalry.why()), PID: os.Getpid(), Seen: map[string]uint64{}, Disk: s.store.Slow(), Version: s.Version, Entries: s.machine.knows,
+		Marked: mark != "", Lost: mark != s.self.Cluster, Waiting: cmp.Or(s.waiting, s.rivalry.why()), PID: os.Getpid(), Seen: map[string]uint64{}, Disk: s.self.store.Slow(), Version: s.Version, Entries: s.machine.knows,
 	}
 	s.mu.Unlock()
-	if record, err := s.birthRecord(); err == nil && record != nil && record.Cluster == status.Cluster && !status.Lost {
+	if record, err := s.self.birthRecord(); err == nil && record != nil && record.Cluster == status.Cluster && !status.Lost {
 		status.Birth = record.IDs
 	}
-	if seen, err := s.seen(); err == nil {
+	if seen, err := s.self.seen(); err == nil {
 		for id, last := range seen {
 			status.Seen[id] = last.Starts
 		}

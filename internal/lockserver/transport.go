@@ -89,7 +89,7 @@ func (s *Server) dialServer(ctx context.Context, proto, id string) (net.Conn, er
 // introduce says hello to the server called id on a new connection, and waits to be welcome.
 func (s *Server) introduce(conn net.Conn, id string) error {
 	_ = conn.SetDeadline(time.Now().Add(dialLimit)) // a conn without deadlines fails at the read below
-	if err := writeLine(conn, hello{s.self.Cluster, s.self.ID, id, s.present(), s.self.Past}); err != nil {
+	if err := writeLine(conn, hello{s.self.Cluster, s.self.ID, id, s.self.present(), s.self.Past}); err != nil {
 		return err
 	}
 	line, err := readLine(conn)
@@ -106,15 +106,12 @@ func (s *Server) introduce(conn net.Conn, id string) error {
 	if w.Refused != "" {
 		return errors.New(w.Refused)
 	}
-	if _, err := s.remember(id, w.sighting, w.Past); err != nil {
+	if _, err := s.self.remember(id, w.sighting, w.Past, s.servers); err != nil {
 		return err
 	}
-	s.said(id, w.Entries)
+	s.others.said(id, w.Entries)
 	return conn.SetDeadline(time.Time{})
 }
-
-// present is this start of this server.
-func (s *Server) present() sighting { return sighting{s.self.Starts, s.self.Run} }
 
 // receive hears a hello and answers it.
 func (s *Server) receive(conn net.Conn) error {
@@ -126,9 +123,9 @@ func (s *Server) receive(conn net.Conn) error {
 	if err := json.Unmarshal([]byte(line), &h); err != nil {
 		return fmt.Errorf("cannot read hello: %w", err)
 	}
-	w := welcome{Refused: s.refusal(h), sighting: s.present(), Past: s.self.Past, Entries: s.machine.knows}
+	w := welcome{Refused: s.refusal(h), sighting: s.self.present(), Past: s.self.Past, Entries: s.machine.knows}
 	if w.Refused == "" {
-		if w.Outrun, err = s.remember(h.From, h.sighting, h.Past); err != nil {
+		if w.Outrun, err = s.self.remember(h.From, h.sighting, h.Past, s.servers); err != nil {
 			w.Refused = err.Error()
 		}
 	}

@@ -45,3 +45,17 @@ type Off struct {
 	Down       bool // rule 19: believe who says that a node is off
 	Unfenced   bool // rule 19: forget who lost a lock by silence
 }
+
+// stall makes a call of the store wait as [Trial.Stall] wants it. Not one that may hold the server's mutex: virtual
+// time stands still while others wait for a mutex. Nor one before raft runs: it may be by Run itself, which has the
+// rest to end.
+func (s *Server) stall() {
+	if !s.mu.TryLock() {
+		return
+	}
+	runs := s.raft != nil
+	s.mu.Unlock()
+	if runs {
+		s.Stall()
+	}
+}

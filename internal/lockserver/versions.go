@@ -1,22 +1,6 @@
 package lockserver
 
-import (
-	"backtowork/internal/lock"
-
-	"github.com/hashicorp/raft"
-)
-
-// said notes the newest version of log entries that the server with that id knows, by its own word: one from
-// before there were two does not say. Who connects to it hears it anew, so one that was started again with an
-// older program is believed before it is sent anything.
-func (s *Server) said(id string, entries int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.entries == nil {
-		s.entries = map[string]int{}
-	}
-	s.entries[id] = max(entries, 1)
-}
+import "backtowork/internal/lock"
 
 // known is the newest version of log entries that every server of the cluster has said it knows (rule 14), those too
 // that do not vote yet. One that was not heard since this server runs may be an older one. But what the table
@@ -27,20 +11,13 @@ func (s *Server) known() int {
 	}
 	least := s.machine.knows
 	for _, server := range s.configuration().Servers {
-		least = min(least, s.knownBy(server.ID))
+		if id := string(server.ID); id != s.self.ID {
+			least = min(least, s.others.know(id))
+		}
 	}
 	s.machine.mu.Lock()
 	defer s.machine.mu.Unlock()
 	return max(least, s.machine.table.Needs())
-}
-
-func (s *Server) knownBy(id raft.ServerID) int {
-	if string(id) == s.self.ID {
-		return s.machine.knows
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return max(1, s.entries[string(id)])
 }
 
 // isSilent says whether who asks is to take k from a holder on another node that was only silent.

@@ -11,23 +11,23 @@ import (
 func TestStall(t *testing.T) {
 	t.Parallel()
 	stalls := 0
-	s := &Server{over: make(chan error, 1), Config: Config{
-		Dir: t.TempDir(), Fatal: func(err error) { t.Error(err) }, Trial: Trial{Stall: func() { stalls++ }},
-	}}
-	if err := s.openStore(); err != nil {
+	cfg := Config{Dir: t.TempDir(), Fatal: func(err error) { t.Error(err) }, Trial: Trial{Stall: func() { stalls++ }}}
+	s := &Server{over: make(chan error, 1), Config: cfg, self: newSelf(cfg)}
+	s.self.stall = s.stall
+	if err := s.self.open(); err != nil {
 		t.Fatal(err)
 	}
-	defer s.store.Close()
+	defer s.self.store.Close()
 	after := func(what string, err error, want int) {
 		t.Helper()
 		if err != nil || stalls != want {
 			t.Errorf("%s: %v, %d calls have waited, want %d", what, err, stalls, want)
 		}
 	}
-	after("before raft runs", s.store.Set([]byte("x"), []byte("1")), 0)
+	after("before raft runs", s.self.store.Set([]byte("x"), []byte("1")), 0)
 	s.raft = new(raft.Raft)
-	after("raft runs", s.store.Set([]byte("x"), []byte("2")), 1)
+	after("raft runs", s.self.store.Set([]byte("x"), []byte("2")), 1)
 	s.outrun()
 	after("with the mutex held", nil, 1)
-	after("then", s.store.Set([]byte("x"), []byte("3")), 2)
+	after("then", s.self.store.Set([]byte("x"), []byte("3")), 2)
 }
