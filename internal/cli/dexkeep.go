@@ -155,7 +155,7 @@ func (k *keeper) prepare(env *command.Env, id string) (err error) {
 	if k.group, err = syscall.Getpgid(os.Getppid()); err != nil {
 		return fmt.Errorf("cannot find the process group of this job: %w", err)
 	}
-	k.turns = time.NewTicker(k.times.Timeout / 6)
+	k.turns = time.NewTicker(k.times.RenewEvery(k.times.Timeout) / 2)
 	k.guard, err = script.NewGuard(k.guarded(id))
 	return err
 }
@@ -229,7 +229,7 @@ func (k *keeper) acquire(ctx context.Context) (*lockclient.Held, error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		wish := lockclient.Wish{Name: k.execArgs.lock, Times: k.times, Pace: k.times.Timeout / 3, Once: k.wait == 0}
+		wish := lockclient.Wish{Name: k.execArgs.lock, Times: k.times, Pace: k.times.Timeout, Once: k.wait == 0}
 		held, err = k.session.Acquire(asked, wish)
 	}()
 	given := 0

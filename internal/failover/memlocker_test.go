@@ -233,7 +233,7 @@ func (k *memLock) lose() {
 }
 
 func (k *memLock) renewLater() {
-	time.AfterFunc(min(k.pace, k.times.Timeout/3), func() {
+	time.AfterFunc(k.times.RenewEvery(k.pace), func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.over {

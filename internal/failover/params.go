@@ -48,7 +48,7 @@ func (p Params) times() lock.Times { return lock.Times{Timeout: p.Timeout, Stop:
 func (p Params) killGrace() time.Duration { return min(2*time.Second, p.StopTimeout/4) }
 
 // turn is how often the loop must turn for its lock to be renewed.
-func (p Params) turn() time.Duration { return min(p.Pace, p.Timeout/3) / 2 }
+func (p Params) turn() time.Duration { return p.times().RenewEvery(p.Pace) / 2 }
 
 // Warnings are what makes little sense in the parameters, but is obeyed: old scripts come as they are.
 func (p Params) Warnings() []string {

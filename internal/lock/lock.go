@@ -114,6 +114,10 @@ func (t Times) Silence() time.Duration {
 	return span + max(span/100, 500*time.Millisecond)
 }
 
+// RenewEvery is how often a holder renews that would like to every pace (SAFETY.md rule 2): two renewals may get lost
+// before its lease ends.
+func (t Times) RenewEvery(pace time.Duration) time.Duration { return min(pace, t.Timeout/3) }
+
 // Check says whether a holder could live by these times.
 func (t Times) Check() error {
 	const century = 100 * 365 * 24 * time.Hour

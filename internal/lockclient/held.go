@@ -144,7 +144,7 @@ func (h *Held) takeTurn() bool {
 func (h *Held) dueIn(now lease.Time) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.sent.Add(min(h.wish.Pace, h.times.Timeout/3)).Left(now)
+	return h.sent.Add(h.times.RenewEvery(h.wish.Pace)).Left(now)
 }
 
 // renewed notes the answer to a renewal that was sent at sent. One that comes after the end of

@@ -57,7 +57,7 @@ func NewID() string {
 type Wish struct {
 	Name  string
 	Times lock.Times
-	Pace  time.Duration // the holder renews every pace, or every third of the timeout if that is shorter
+	Pace  time.Duration // how often the holder would like to renew: see [lock.Times.RenewEvery]
 	Delay time.Duration // how long to leave a free lock to others first
 	Once  bool          // do not wait for a lock that another holds: ErrBusy
 
@@ -69,8 +69,6 @@ type Wish struct {
 	FenceRequired bool          // a holder that is only silent does not lose the lock to this session
 	StandBy       bool          // nothing of what the lock is for is alive on this node: it need not be powered off
 }
-
-func (w Wish) interval() time.Duration { return min(w.Pace, w.Times.Timeout/3) }
 
 // Acquire waits until the lock is this session's, or ctx ends. It waits on the servers, which
 // answer at once when the lock is released; a request that waits never starts a lease. With w.Fence
@@ -241,7 +239,7 @@ func (s *Session) renewDue(ctx context.Context) time.Duration {
 	s.mu.Unlock()
 	next, limit := idle, attemptLimit
 	for _, h := range all {
-		limit = min(limit, h.wish.interval())
+		limit = min(limit, h.wish.Times.RenewEvery(h.wish.Pace))
 		next = min(next, h.dueIn(s.client.Clock.Now()))
 	}
 	if next > 0 {

@@ -106,7 +106,7 @@ func (h *held) word(doing failover.PkgState) deadman.Word {
 	times := h.Times()
 	w := deadman.Word{
 		Package: h.Name, Phase: deadman.Held, Doing: string(doing), Term: term, Prev: previous, Session: h.session,
-		End: end, Kill: kill, Timeout: times.Timeout, Stop: times.Stop, Every: min(h.pace, times.Timeout/3),
+		End: end, Kill: kill, Timeout: times.Timeout, Stop: times.Stop, Every: times.RenewEvery(h.pace),
 	}
 	select {
 	case <-h.Lost():

@@ -33,7 +33,7 @@ type same struct {
 // sameSession is a lock without an adoption.
 func (l *locker) sameSession(ctx context.Context, pace time.Duration) failover.Lock {
 	h := &same{
-		l: l, client: l.Session.Client(), every: min(pace, l.Former.Times.Timeout/3), lost: make(chan struct{}), f: l.Former,
+		l: l, client: l.Session.Client(), every: l.Former.Times.RenewEvery(pace), lost: make(chan struct{}), f: l.Former,
 	}
 	l.j.s.wg.Go(func() { h.renew(ctx) })
 	return h
