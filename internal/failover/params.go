@@ -1,43 +1,40 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
-	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
 
 	"backtowork/internal/lock"
 )
 
-// Params are what a package script says of itself (echo VAR). A number is whole seconds.
+// Params are what a package script says of itself (echo VAR); what each means, and what it is where nothing is said,
+// stands in rows.
 type Params struct {
-	Pace         time.Duration // between two looks at the package; default 4 s
-	Timeout      time.Duration // T: the lease, and how long status may hang, be degraded, or not be able to run; default 30 s
-	StartTimeout time.Duration // default 30 s
-	StopTimeout  time.Duration // S: default 30 s
+	Pace         time.Duration // between two looks at the package
+	Timeout      time.Duration // T: the lease, and how long status may hang, be degraded, or not be able to run
+	StartTimeout time.Duration
+	StopTimeout  time.Duration // S
 	Priority     time.Duration // how long this node leaves a free lock to others; 0 if not given
 
-	Adopt               bool // adopt: a new manager goes on with what an earlier one left running; default yes
-	KillLeftovers       bool // kill_leftovers: what a stop left alive is killed, not kept and the lock with it; default yes
-	ReleaseAfterFailure bool // stop_failure=release: the lock is given back although the stop failed; default block
-	ForceUmount         bool // force_umount: file systems that the stop left are unmounted by force; default no
-	SelfFence           bool // self_fence=reboot: this host reboots rather than leave the package running; default no
+	Adopt               bool // a new manager goes on with what an earlier one left running
+	KillLeftovers       bool // what a stop left alive is killed, not kept and the lock with it
+	ReleaseAfterFailure bool // the lock is given back although the stop failed
+	ForceUmount         bool // file systems that the stop left are unmounted by force
+	SelfFence           bool // this host reboots rather than leave the package running
 
-	Fence         string        // fence: the module that fences another host; "" for none
-	FenceRequired bool          // fence_required: nobody takes over unless the fence succeeded; default no
-	FenceTimeout  time.Duration // fence_timeout: how long a fence may take; default 60 s
+	Fence         string        // the module that fences another host; "" for none
+	FenceRequired bool          // nobody takes over unless the fence succeeded
+	FenceTimeout  time.Duration // how long a fence may take
 
-	KillUnits []string // kill_unit_0, ...: systemd units that belong to the package; they must have Restart=no
-	VIPs      []string // vip_ip_0, ...: its addresses, those that are addresses
-	Mounts    []string // fs_dir_0, ...: its mount points; known only with ForceUmount
+	KillUnits []string // systemd units that belong to the package; they must have Restart=no
+	VIPs      []string // its addresses, those that are addresses
+	Mounts    []string // its mount points; known only with ForceUmount
 
 	vips []string // as the script says them, what is no address too
 }
@@ -51,17 +48,10 @@ func (p Params) killGrace() time.Duration { return min(2*time.Second, p.StopTime
 func (p Params) turn() time.Duration { return p.times().RenewEvery(p.Pace) / 2 }
 
 // Warnings are what makes little sense in the parameters, but is obeyed: old scripts come as they are.
-func (p Params) Warnings() []string {
-	var w []string
-	if p.Pace > p.Timeout {
-		w = append(w, fmt.Sprintf("pace (%v) is longer than timeout (%v).", p.Pace, p.Timeout))
-	}
-	if p.Timeout < 8*time.Second {
-		w = append(w, fmt.Sprintf("timeout (%v) is below 8s: the lock is lost when the leading lock server crashes.", p.Timeout))
-	}
-	for i, vip := range p.vips {
-		if _, err := netip.ParseAddr(vip); err != nil {
-			w = append(w, fmt.Sprintf("vip_ip_%d=%q is not an IP address.", i, vip))
+func (p Params) Warnings() (w []string) {
+	for _, r := range rows {
+		if r.warn != nil {
+			w = append(w, r.warn(p)...)
 		}
 	}
 	return w
@@ -70,36 +60,16 @@ func (p Params) Warnings() []string {
 // Values are the parameters as a script says them: "30", "yes". Those that are not set are
 // left out; priority is there without the node's name.
 func (p Params) Values() map[string]string {
-	values := map[string]string{
-		"pace": whole(p.Pace), "timeout": whole(p.Timeout), "start_timeout": whole(p.StartTimeout), "stop_timeout": whole(p.StopTimeout),
-		"adopt":          word(p.Adopt, "yes", "no"),
-		"kill_leftovers": word(p.KillLeftovers, "yes", "no"),
-		"stop_failure":   word(p.ReleaseAfterFailure, "release", "block"),
-		"force_umount":   word(p.ForceUmount, "yes", "no"),
-		"self_fence":     word(p.SelfFence, "reboot", "no"),
-	}
-	if p.Priority > 0 {
-		values["priority"] = whole(p.Priority)
-	}
-	if p.Fence != "" {
-		values["fence"], values["fence_timeout"] = p.Fence, whole(p.FenceTimeout)
-		values["fence_required"] = word(p.FenceRequired, "yes", "no")
-	}
-	for prefix, list := range map[string][]string{"kill_unit_": p.KillUnits, "vip_ip_": p.vips, "fs_dir_": p.Mounts} {
-		for i, value := range list {
-			values[prefix+strconv.Itoa(i)] = value
+	values := map[string]string{}
+	for _, r := range rows {
+		if r.told != nil && !r.told(p) {
+			continue
+		}
+		for i, value := range r.values(&p) {
+			values[r.nth(r.name, i)] = value
 		}
 	}
 	return values
-}
-
-func whole(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
-
-func word(value bool, on, off string) string {
-	if value {
-		return on
-	}
-	return off
 }
 
 // A Teller gives the answers of echo VAR.
@@ -133,31 +103,25 @@ type answers map[string]string
 // wanted is what to ask next. Each question is a run of the script, so what only means
 // something together with another parameter is asked after that. The first is asked alone: a
 // script that cannot be run fails once, and says so once in its log.
-func (a answers) wanted(node string) []string {
+func (a answers) wanted(node string) (names []string) {
 	if len(a) == 0 {
-		return []string{"pace"}
+		return []string{rows[0].name}
 	}
-	names := []string{
-		"timeout", "start_timeout", "stop_timeout", "adopt", "kill_leftovers", "stop_failure",
-		"force_umount", "self_fence", "fence", "fence_required",
-	}
-	if name := priorityOf(node); name != "" {
-		names = append(names, name)
-	}
-	if a["fence"] != "" {
-		names = append(names, "fence_timeout")
-	}
-	lists := []string{"kill_unit_", "vip_ip_"}
-	if a["force_umount"] == "yes" {
-		lists = append(lists, "fs_dir_")
-	}
-	for _, prefix := range lists {
-		if n := len(a.list(prefix)); n < maxListed {
-			names = append(names, prefix+strconv.Itoa(n))
+	for _, r := range rows {
+		name := r.askedAs(node)
+		if name == "" || r.asked != nil && !r.asked(a) || r.isList() && a.endless(name) {
+			continue
+		}
+		name = r.nth(name, len(a.list(name)))
+		if _, known := a[name]; !known {
+			names = append(names, name)
 		}
 	}
-	return slices.DeleteFunc(names, func(name string) bool { _, known := a[name]; return known })
+	return names
 }
+
+// endless says whether prefix0, prefix1, ... was said so often that no more is asked.
+func (a answers) endless(prefix string) bool { return len(a.list(prefix)) >= maxListed }
 
 // list is what was said of prefix0, prefix1, ..., up to the first that is empty.
 func (a answers) list(prefix string) (values []string) {
@@ -202,134 +166,34 @@ func (a answers) ask(ctx context.Context, script Teller, names []string) error {
 
 // params is what the answers mean.
 func (a answers) params(node string) (p Params, _ error) {
-	faults := []error{
-		a.seconds(&p.Pace, "pace", 4*time.Second),
-		a.seconds(&p.Timeout, "timeout", 30*time.Second),
-		a.seconds(&p.StartTimeout, "start_timeout", 30*time.Second),
-		a.seconds(&p.StopTimeout, "stop_timeout", 30*time.Second),
-		a.priority(&p.Priority, priorityOf(node)),
-		a.choice(&p.Adopt, true, "adopt", "yes", "no"),
-		a.choice(&p.KillLeftovers, true, "kill_leftovers", "yes", "no"),
-		a.choice(&p.ReleaseAfterFailure, false, "stop_failure", "release", "block"),
-		a.choice(&p.ForceUmount, false, "force_umount", "yes", "no"),
-		a.choice(&p.SelfFence, false, "self_fence", "reboot", "no"),
-		a.fence(&p),
-		a.units(&p),
-		a.vips(&p),
-		a.mounts(&p),
+	var faults []error
+	for _, r := range rows {
+		faults = append(faults, a.take(&p, r, node))
+		if r.check != nil {
+			faults = append(faults, r.check(p))
+		}
 	}
 	return p, errors.Join(faults...)
 }
 
-func (a answers) seconds(value *time.Duration, name string, standard time.Duration) error {
-	*value = standard
-	text := a[name]
-	if text == "" {
-		return nil
+// take makes p say what was said of the parameter r.
+func (a answers) take(p *Params, r param, node string) error {
+	name := r.askedAs(node)
+	said := []string{cmp.Or(a[name], r.standard)}
+	if r.isList() {
+		said = a.list(name)
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n <= 0 || n > 1_000_000 {
-		return fmt.Errorf("cannot use %s=%q: say whole seconds, more than 0", name, text)
-	}
-	*value = time.Duration(n) * time.Second
-	return nil
-}
-
-// choice is a parameter that is one of two words: on, which is true, or off.
-func (a answers) choice(value *bool, standard bool, name, on, off string) error {
-	switch text := a[name]; text {
-	case "":
-		*value = standard
-	case on, off:
-		*value = text == on
-	default:
-		return fmt.Errorf("cannot use %s=%q: say %s or %s", name, text, on, off)
-	}
-	return nil
-}
-
-// priorityOf is the parameter <node>_priority; "" where no shell has a variable of that name.
-func priorityOf(node string) string {
-	name := strings.NewReplacer("-", "_", ".", "_", ":", "_").Replace(node) + "_priority"
-	if name[0] >= '0' && name[0] <= '9' {
-		return ""
-	}
-	return name
-}
-
-// priority is read from <node>_priority: lower goes first. None, or one below 0, means that it
-// does not matter which node goes first.
-func (a answers) priority(value *time.Duration, name string) error {
-	text := a[name]
-	if text == "" {
-		return nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n > 1_000_000 {
-		return fmt.Errorf("cannot use %s=%q: say whole seconds", name, text)
-	}
-	*value = time.Duration(max(n, 0)) * time.Second
-	return nil
-}
-
-func (a answers) fence(p *Params) error {
-	p.Fence = a["fence"]
-	faults := []error{
-		a.choice(&p.FenceRequired, false, "fence_required", "yes", "no"),
-		a.seconds(&p.FenceTimeout, "fence_timeout", 60*time.Second),
-	}
-	if p.Fence != "" && lock.CheckName(p.Fence) != nil {
-		faults = append(faults, fmt.Errorf("cannot use fence=%q: say the name of a module", p.Fence))
-	}
-	if p.FenceRequired && p.Fence == "" {
-		faults = append(faults, errors.New(`cannot use fence_required="yes": fence says no module`))
-	}
-	return errors.Join(faults...)
-}
-
-// checked is the list NAME_0, NAME_1, ... of a parameter, and what is wrong in it: all that is
-// not good, each with what it should be.
-func (a answers) checked(prefix, say string, good func(string) bool) ([]string, error) {
-	values := a.list(prefix)
-	if len(values) >= maxListed {
-		return nil, fmt.Errorf("cannot use %s%d=%q: the list does not end", prefix, maxListed-1, values[maxListed-1])
+	if r.isList() && a.endless(name) {
+		return fmt.Errorf("cannot use %s=%q: the list does not end", r.nth(name, maxListed-1), said[maxListed-1])
 	}
 	var faults []error
-	for i, value := range values {
-		if !good(value) {
-			faults = append(faults, fmt.Errorf("cannot use %s%d=%q: say %s", prefix, i, value, say))
+	for i, text := range said {
+		if text == "" {
+			continue
+		}
+		if say := r.set(p, text); say != "" {
+			faults = append(faults, fmt.Errorf("cannot use %s=%q: say %s", r.nth(name, i), text, say))
 		}
 	}
-	return values, errors.Join(faults...)
-}
-
-func (a answers) units(p *Params) (err error) {
-	p.KillUnits, err = a.checked("kill_unit_", "the name of a unit of systemd", func(unit string) bool {
-		return unit[0] != '-' && !strings.ContainsFunc(unit, func(r rune) bool {
-			return r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r)
-		})
-	})
-	return err
-}
-
-func (a answers) mounts(p *Params) error {
-	dirs, err := a.checked("fs_dir_", "the full path of a directory", func(dir string) bool {
-		return filepath.IsAbs(dir) && filepath.Clean(dir) != "/"
-	})
-	for _, dir := range dirs {
-		p.Mounts = append(p.Mounts, filepath.Clean(dir))
-	}
-	return err
-}
-
-// vips takes the addresses. What is none is the module's to refuse: old scripts may mean
-// something else by it.
-func (a answers) vips(p *Params) (err error) {
-	p.vips, err = a.checked("vip_ip_", "", func(string) bool { return true })
-	for _, vip := range p.vips {
-		if _, err := netip.ParseAddr(vip); err == nil {
-			p.VIPs = append(p.VIPs, vip)
-		}
-	}
-	return err
+	return errors.Join(faults...)
 }
