@@ -5,8 +5,9 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // lookEvery is how often the key file is looked at for a change.
@@ -75,9 +76,9 @@ type stamp struct {
 }
 
 func stampOf(path string) stamp {
-	var st syscall.Stat_t
-	if err := syscall.Stat(path, &st); err != nil {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
 		return stamp{fault: err.Error()}
 	}
-	return stamp{dev: st.Dev, ino: st.Ino, size: st.Size, changed: st.Ctim.Nano()}
+	return stamp{dev: uint64(st.Dev), ino: st.Ino, size: st.Size, changed: st.Ctim.Nano()} // Dev has other types elsewhere
 }

@@ -70,22 +70,3 @@ func TestScaledReachesItsDeadline(t *testing.T) {
 		}
 	})
 }
-
-func TestSystemTimer(t *testing.T) {
-	t.Parallel()
-	c := System()
-	begin := c.Now()
-	fired := make(chan Time, 1)
-	At(c, begin.Add(50*time.Millisecond), func() { fired <- c.Now() })
-	stop := c.AfterFunc(10*time.Millisecond, func() { t.Error("a stopped timer fired") })
-	stop()
-	stop()
-	select {
-	case at := <-fired:
-		if got := at.Longest(begin); got < 50*time.Millisecond {
-			t.Errorf("fired after %v, want at least 50ms", got)
-		}
-	case <-time.After(5 * time.Second):
-		t.Fatal("never fired")
-	}
-}

@@ -4,10 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net"
-	"os"
-	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -22,30 +18,12 @@ const (
 	optTargetMAC = 2
 )
 
-// advertisements is the socket filter that lets only neighbour advertisements through, so
-// that the host's other traffic cannot push them out of the socket's buffer.
-var advertisements = []unix.SockFilter{
-	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 6}, // the IPv6 header's next header
-	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: icmp6, Jf: 3},
-	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 40}, // the ICMPv6 type
-	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: neighborAdvertisement, Jf: 1},
-	{Code: unix.BPF_RET | unix.BPF_K, K: 0xffff},
-	{Code: unix.BPF_RET | unix.BPF_K, K: 0},
-}
-
 // ndp is the protocol for IPv6.
 type ndp struct {
 	ip     net.IP // 16 bytes
 	mac    net.HardwareAddr
 	router bool
 	src    net.IP // of the last question; nil after a probe
-}
-
-// forwards reports whether this host routes what comes in on device. Neighbours drop a
-// router whose advertisements no longer say that it is one.
-func forwards(device string) bool {
-	v, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + device + "/forwarding")
-	return err == nil && strings.TrimSpace(string(v)) == "1"
 }
 
 func (n *ndp) question(src net.IP, to net.HardwareAddr) packet {

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -136,7 +135,7 @@ func (c *cgroup) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	attr.Sys = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	attr.Sys = c.inside(syscall.SysProcAttr{Setpgid: true}, dir)
 	return startChild(argv, attr, true)
 }
 
@@ -217,33 +216,4 @@ func (a *Action) noteLeft() {
 func (a *Action) marked(pid int) bool {
 	ok, _ := marked(pid, [][]byte{a.mark})
 	return ok
-}
-
-// siginfo is the kernel's siginfo_t as waitid fills it.
-type siginfo struct {
-	signo, errno, code int32
-	child              struct {
-		_      [0]uintptr // aligned as the kernel's union is
-		pid    int32
-		uid    uint32
-		status int32
-	}
-	_ [128]byte
-}
-
-// awaitEnd waits until child pid has ended and leaves it unreaped.
-func awaitEnd(pid int) int {
-	var info siginfo
-	for {
-		err := unix.Waitid(unix.P_PID, pid, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOWAIT, nil)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return 255 // somebody else took it; the worst that a script can say
-		case info.code == 1: // CLD_EXITED
-			return int(info.child.status)
-		}
-		return 128 + int(info.child.status)
-	}
 }

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // What a script ends with is an answer only if the script ran. A status of 127 may be its own word;
@@ -127,29 +125,4 @@ func (r *Runner) logIsFull() error {
 		return fmt.Errorf("cannot write log/%s.log: what a script ends with that could not write is not believed", r.cfg.Name)
 	}
 	return nil
-}
-
-// isFull reserves room at the end of f, without making it longer. Where that cannot be done it goes
-// by what the file system says.
-func isFull(f *os.File) bool {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return false
-	}
-	full := false
-	_ = raw.Control(func(fd uintptr) {
-		var st unix.Stat_t
-		if unix.Fstat(int(fd), &st) != nil {
-			return
-		}
-		switch unix.Fallocate(int(fd), unix.FALLOC_FL_KEEP_SIZE, st.Size, logRoom) {
-		case nil:
-		case unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO, unix.EFBIG:
-			full = true
-		default:
-			var fs unix.Statfs_t
-			full = unix.Fstatfs(int(fd), &fs) == nil && fs.Blocks > 0 && int64(fs.Bfree)*fs.Bsize < logRoom
-		}
-	})
-	return full
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // KillUnfinished kills the actions that an earlier process began, which nobody waits for any more.
@@ -133,17 +131,4 @@ func pidsIn(dir string) (pids []int) {
 		return nil
 	})
 	return pids
-}
-
-// DetachMounts takes what is mounted at dirs out of sight, whoever still uses it (umount -l). It
-// is the last means against a mount that would keep a package from being down; what was written
-// to it may reach its disk later.
-func DetachMounts(dirs []string) {
-	for _, dir := range dirs {
-		for range 10 { // mounts on top of one another
-			if unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) != nil {
-				break
-			}
-		}
-	}
 }

@@ -81,7 +81,7 @@ func (g *Guard) Start(argv, env []string, files []*os.File, group int) error {
 
 // exec starts argv, in the cgroup if there is one.
 func (g *Guard) exec(argv []string, attr *os.ProcAttr, group int) (*os.Process, error) {
-	plain := syscall.SysProcAttr{Setpgid: true, Pgid: group, Pdeathsig: syscall.SIGKILL}
+	plain := endWithParent(syscall.SysProcAttr{Setpgid: true, Pgid: group})
 	attr.Sys = &plain
 	if g.r.tree == nil {
 		return startChild(argv, attr, false)
@@ -91,9 +91,7 @@ func (g *Guard) exec(argv []string, attr *os.ProcAttr, group int) (*os.Process, 
 		return nil, err
 	}
 	defer dir.Close()
-	inside := plain
-	inside.UseCgroupFD, inside.CgroupFD = true, int(dir.Fd())
-	attr.Sys = &inside
+	attr.Sys = g.r.tree.act.inside(plain, dir)
 	proc, err := startChild(argv, attr, false)
 	if err == nil || !refused(err) {
 		return proc, err
@@ -117,7 +115,7 @@ func (g *Guard) Signal(sig syscall.Signal) {
 func (g *Guard) Reap() (status int, ended bool) {
 	for {
 		var ws unix.WaitStatus
-		pid, err := unix.Wait4(-1, &ws, unix.WNOHANG|unix.WALL|unix.WUNTRACED|unix.WCONTINUED, nil)
+		pid, err := unix.Wait4(-1, &ws, unix.WNOHANG|anyChild|unix.WUNTRACED|unix.WCONTINUED, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue

@@ -381,11 +381,4 @@ func terminate(actions []*Action, grace time.Duration, look func() (map[int]proc
 	}
 }
 
-// now is elapsed time that goes on in a suspend.
-func now() time.Duration {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
-	return time.Duration(ts.Nano())
-}
-
 func pause(d time.Duration) { <-time.After(d) }

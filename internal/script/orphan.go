@@ -2,7 +2,6 @@ package script
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"os/signal"
@@ -11,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -118,13 +116,6 @@ func (c *children) reap(proc *os.Process) {
 	c.mu.Unlock()
 }
 
-func becomeReaper() error {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("cannot keep hold of what scripts leave running: %w", err)
-	}
-	return nil
-}
-
 // reapOrphans takes away the zombies among the processes that this process inherited. Where there
 // is no zombie at all that is one system call.
 func (c *children) reapOrphans() {
@@ -143,13 +134,6 @@ func (c *children) reapOrphans() {
 			return
 		}
 	}
-}
-
-// hasZombie says whether any child has ended and was not waited for.
-func hasZombie() bool {
-	var info siginfo
-	err := unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	return err == nil && info.child.pid != 0
 }
 
 // zombieChildren is those children of this process, by pid. Each thread has a list of its own,

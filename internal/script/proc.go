@@ -135,26 +135,6 @@ func command(pid int) string {
 	return line
 }
 
-// signal sends sigs to the process that p was when it was read, never to one that came after it.
-func (p proc) signal(sigs ...unix.Signal) {
-	fd, err := unix.PidfdOpen(p.pid, 0)
-	if err == nil {
-		defer unix.Close(fd)
-	} else {
-		fd = -1 // an old kernel: the look below leaves a gap of microseconds
-	}
-	if now, err := readProc(p.pid); err != nil || now.start != p.start {
-		return
-	}
-	for _, sig := range sigs {
-		if fd >= 0 {
-			_ = unix.PidfdSendSignal(fd, sig, nil, 0)
-		} else {
-			_ = unix.Kill(p.pid, sig)
-		}
-	}
-}
-
 // InWords is processes as a person is told of them.
 func InWords(of []Process) string {
 	var words []string

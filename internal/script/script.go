@@ -91,6 +91,9 @@ func New(cfg Config) (*Runner, error) {
 	case cfg.Session == "":
 		return nil, fmt.Errorf("cannot run package %q without a session", cfg.Name)
 	}
+	if err := becomeReaper(); err != nil {
+		return nil, err
+	}
 	r := &Runner{cfg: cfg, running: make(map[*Action]struct{}), seen: make(map[int]uint64)}
 	r.env = environment(cfg)
 	r.marks = [][]byte{mark("BTW_SESSION", cfg.Session), mark("BTW_LOCK", cfg.Lock)}
@@ -105,11 +108,6 @@ func New(cfg Config) (*Runner, error) {
 	r.tree = findTree(cfg)
 	r.also = findAlso(cfg, r.tree)
 	r.forkIn = r.tree != nil
-	if err := becomeReaper(); err != nil {
-		r.log.Close()
-		r.null.Close()
-		return nil, err
-	}
 	expected.join(r)
 	return r, nil
 }

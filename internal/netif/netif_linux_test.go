@@ -55,11 +55,6 @@ func (h *host) do(f func() error) {
 	}
 }
 
-var (
-	macA = net.HardwareAddr{2, 0, 0, 0, 0, 0xa}
-	macB = net.HardwareAddr{2, 0, 0, 0, 0, 0xb}
-)
-
 // newHosts makes two hosts with a cable: A has a0, 10.9.0.1 and fd00::1; B has b0, 10.9.0.2
 // and fd00::2.
 func newHosts(t *testing.T) (a, b *host) {
@@ -373,4 +368,15 @@ func TestDeviceForTwo(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestReach(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[uint8]reach{
+		unix.PACKET_HOST: us, unix.PACKET_BROADCAST: many, unix.PACKET_MULTICAST: many, unix.PACKET_OTHERHOST: others, unix.PACKET_OUTGOING: others,
+	} {
+		if got := reachOf(kind); got != want {
+			t.Errorf("reachOf(%d) = %v, want %v", kind, got, want)
+		}
+	}
 }

@@ -1,0 +1,135 @@
+package script
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+func becomeReaper() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot keep hold of what scripts leave running: %w", err)
+	}
+	return nil
+}
+
+// inside is attr, but that the process is started straight into c, whose directory was entered as dir.
+func (c *cgroup) inside(attr syscall.SysProcAttr, dir *os.File) *syscall.SysProcAttr {
+	attr.UseCgroupFD, attr.CgroupFD = true, int(dir.Fd())
+	return &attr
+}
+
+// endWithParent is attr, but that the process is killed when the thread that starts it ends.
+func endWithParent(attr syscall.SysProcAttr) syscall.SysProcAttr {
+	attr.Pdeathsig = syscall.SIGKILL
+	return attr
+}
+
+// anyChild has wait4 tell of every kind of child.
+const anyChild = unix.WALL
+
+// signal sends sigs to the process that p was when it was read, never to one that came after it.
+func (p proc) signal(sigs ...unix.Signal) {
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	if err == nil {
+		defer unix.Close(fd)
+	} else {
+		fd = -1 // an old kernel: the look below leaves a gap of microseconds
+	}
+	if now, err := readProc(p.pid); err != nil || now.start != p.start {
+		return
+	}
+	for _, sig := range sigs {
+		if fd >= 0 {
+			_ = unix.PidfdSendSignal(fd, sig, nil, 0)
+		} else {
+			_ = unix.Kill(p.pid, sig)
+		}
+	}
+}
+
+// siginfo is the kernel's siginfo_t as waitid fills it.
+type siginfo struct {
+	signo, errno, code int32
+	child              struct {
+		_      [0]uintptr // aligned as the kernel's union is
+		pid    int32
+		uid    uint32
+		status int32
+	}
+	_ [128]byte
+}
+
+// awaitEnd waits until child pid has ended and leaves it unreaped.
+func awaitEnd(pid int) int {
+	var info siginfo
+	for {
+		err := unix.Waitid(unix.P_PID, pid, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOWAIT, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return 255 // somebody else took it; the worst that a script can say
+		case info.code == 1: // CLD_EXITED
+			return int(info.child.status)
+		}
+		return 128 + int(info.child.status)
+	}
+}
+
+// hasZombie says whether any child has ended and was not waited for.
+func hasZombie() bool {
+	var info siginfo
+	err := unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.child.pid != 0
+}
+
+// now is elapsed time that goes on in a suspend.
+func now() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
+	return time.Duration(ts.Nano())
+}
+
+// isFull reserves room at the end of f, without making it longer. Where that cannot be done it goes
+// by what the file system says.
+func isFull(f *os.File) bool {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	full := false
+	_ = raw.Control(func(fd uintptr) {
+		var st unix.Stat_t
+		if unix.Fstat(int(fd), &st) != nil {
+			return
+		}
+		switch unix.Fallocate(int(fd), unix.FALLOC_FL_KEEP_SIZE, st.Size, logRoom) {
+		case nil:
+		case unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO, unix.EFBIG:
+			full = true
+		default:
+			var fs unix.Statfs_t
+			full = unix.Fstatfs(int(fd), &fs) == nil && fs.Blocks > 0 && int64(fs.Bfree)*fs.Bsize < logRoom
+		}
+	})
+	return full
+}
+
+// DetachMounts takes what is mounted at dirs out of sight, whoever still uses it (umount -l). It
+// is the last means against a mount that would keep a package from being down; what was written
+// to it may reach its disk later.
+func DetachMounts(dirs []string) {
+	for _, dir := range dirs {
+		for range 10 { // mounts on top of one another
+			if unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) != nil {
+				break
+			}
+		}
+	}
+}

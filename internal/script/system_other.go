@@ -1,0 +1,41 @@
+//go:build !linux
+
+package script
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Nothing is run here: a package's processes could get away from who is to kill them, unseen. No Runner and no Guard
+// is made without this.
+func becomeReaper() error {
+	return errors.New("cannot keep hold of what scripts leave running on this system: that needs Linux")
+}
+
+// What follows is for a Runner or a Guard, of which there is none.
+
+const anyChild = 0
+
+func (c *cgroup) inside(attr syscall.SysProcAttr, _ *os.File) *syscall.SysProcAttr { return &attr }
+
+func endWithParent(attr syscall.SysProcAttr) syscall.SysProcAttr { return attr }
+
+func (p proc) signal(...unix.Signal) {}
+
+func awaitEnd(int) int { return 255 }
+
+func hasZombie() bool { return false }
+
+func isFull(*os.File) bool { return false }
+
+var began = time.Now()
+
+func now() time.Duration { return time.Since(began) }
+
+// DetachMounts detaches nothing.
+func DetachMounts([]string) {}
