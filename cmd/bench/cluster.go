@@ -264,8 +264,9 @@ func startChild(output, path string, args ...string) (*child, error) {
 	cmd := exec.Command(path, args...)
 	cmd.Env = environment()
 	cmd.Stdout, cmd.Stderr = log, log
-	// In a group of its own: Ctrl-C is for this process, which ends the others in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if cmd.SysProcAttr, err = apart(syscall.SIGTERM); err != nil {
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

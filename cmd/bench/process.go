@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -181,7 +180,7 @@ func diskTimes(dir string, t *table) error {
 		if _, err := f.WriteAt(page, 0); err != nil {
 			return 0, err
 		}
-		err := syscall.Fdatasync(int(f.Fd()))
+		err := dataSync(f)
 		return time.Since(began), err
 	})
 	if err != nil {

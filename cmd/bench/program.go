@@ -24,11 +24,12 @@ type program struct {
 }
 
 // start starts a program that uses the contestant. It ends with ctx.
-func (c *contestant) start(ctx context.Context) (*program, error) {
+func (c *contestant) start(ctx context.Context) (_ *program, err error) {
 	cmd := exec.CommandContext(ctx, c.driver[0], c.driver[1:]...)
 	cmd.Env, cmd.Stderr, cmd.WaitDelay = environment(), os.Stderr, time.Second
-	// In a group of its own: Ctrl-C is for this process, which ends the others in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr, err = apart(syscall.SIGKILL); err != nil {
+		return nil, err
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

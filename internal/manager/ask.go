@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"backtowork/internal/failover"
-
-	"golang.org/x/sys/unix"
 )
 
 // A Request is what a user asks of a manager about one of its packages. It goes over a socket: it must get
@@ -127,8 +125,8 @@ func trusted(c net.Conn) bool {
 	}
 	ok := false
 	err = raw.Control(func(fd uintptr) {
-		peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-		ok = err == nil && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid())
+		user, err := peerOf(int(fd))
+		ok = err == nil && (user == 0 || user == os.Geteuid())
 	})
 	return ok && err == nil
 }

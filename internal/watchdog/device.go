@@ -4,11 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Wanted is how long a device is asked to wait for food until it resets the machine.
@@ -25,27 +21,6 @@ var (
 type Device struct {
 	Timeout time.Duration // without food, until it resets the machine
 	to      io.WriteCloser
-}
-
-// OpenDevice opens the watchdog at path, which arms it. It may be any file that can be written to:
-// one that knows no timeout has that which is wanted.
-func OpenDevice(path string) (*Device, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	var fault *fs.PathError
-	switch {
-	case errors.Is(err, unix.EBUSY):
-		return nil, fmt.Errorf("cannot open the watchdog %q: another program uses it (systemd's RuntimeWatchdogSec, or a watchdog daemon)", path)
-	case errors.As(err, &fault):
-		return nil, fmt.Errorf("cannot open the watchdog %q: %w", path, fault.Err)
-	case err != nil:
-		return nil, fmt.Errorf("cannot open the watchdog %q: %w", path, err)
-	}
-	fd := int(f.Fd())
-	timeout := agree(
-		func(seconds int) error { return unix.IoctlSetPointerInt(fd, unix.WDIOC_SETTIMEOUT, seconds) },
-		func() (uint32, error) { return unix.IoctlGetUint32(fd, unix.WDIOC_GETTIMEOUT) },
-	)
-	return &Device{Timeout: timeout, to: f}, nil
 }
 
 // agree asks a device for the wanted timeout, and is the one that it has then, both in seconds.

@@ -163,15 +163,16 @@ func checkPeer(conn net.Conn) error {
 	if err != nil {
 		return err
 	}
-	var peer *unix.Ucred
-	if e := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil {
+	var user uint32
+	var process int32
+	if e := raw.Control(func(fd uintptr) { user, process, err = peerOf(int(fd)) }); e != nil {
 		return e
 	}
 	if err != nil {
 		return fmt.Errorf("cannot learn who asks: %w", err)
 	}
-	if !welcome(peer.Uid, uint32(os.Geteuid())) {
-		return fmt.Errorf("user %d (process %d) may not talk with the watchdog process", peer.Uid, peer.Pid)
+	if !welcome(user, uint32(os.Geteuid())) {
+		return fmt.Errorf("user %d (process %d) may not talk with the watchdog process", user, process)
 	}
 	return nil
 }

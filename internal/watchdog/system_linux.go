@@ -3,11 +3,33 @@ package watchdog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
+
+// OpenDevice opens the watchdog at path, which arms it. It may be any file that can be written to:
+// one that knows no timeout has that which is wanted.
+func OpenDevice(path string) (*Device, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	var fault *fs.PathError
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return nil, fmt.Errorf("cannot open the watchdog %q: another program uses it (systemd's RuntimeWatchdogSec, or a watchdog daemon)", path)
+	case errors.As(err, &fault):
+		return nil, fmt.Errorf("cannot open the watchdog %q: %w", path, fault.Err)
+	case err != nil:
+		return nil, fmt.Errorf("cannot open the watchdog %q: %w", path, err)
+	}
+	fd := int(f.Fd())
+	timeout := agree(
+		func(seconds int) error { return unix.IoctlSetPointerInt(fd, unix.WDIOC_SETTIMEOUT, seconds) },
+		func() (uint32, error) { return unix.IoctlGetUint32(fd, unix.WDIOC_GETTIMEOUT) },
+	)
+	return &Device{Timeout: timeout, to: f}, nil
+}
 
 // Protect keeps this process in memory, and makes it the last to be killed where memory is short.
 // The error says what of it was refused; the process does what it can without.
@@ -56,4 +78,13 @@ func lockMemory() error {
 		}
 	}
 	return nil
+}
+
+// peerOf is the user and the process at the other end of a unix socket.
+func peerOf(fd int) (user uint32, process int32, err error) {
+	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return 0, 0, err
+	}
+	return peer.Uid, peer.Pid, nil
 }
