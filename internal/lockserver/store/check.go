@@ -16,7 +16,6 @@ import (
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
-	"golang.org/x/sys/unix"
 )
 
 // checkLimit is how long the check of a store may take.
@@ -111,20 +110,6 @@ func Check(path string) error {
 		return fmt.Errorf("cannot limit the memory of a check: %w", err)
 	}
 	return checkFile(path)
-}
-
-// limitMemory lets this process have more bytes than now, and no more.
-func limitMemory(more int64) error {
-	text, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return err
-	}
-	var pages uint64
-	if _, err := fmt.Sscan(string(text), &pages); err != nil {
-		return err
-	}
-	limit := pages*uint64(os.Getpagesize()) + uint64(more)
-	return unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: limit, Max: limit})
 }
 
 func checkFile(path string) error {

@@ -6,9 +6,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // A FileID tells a file from a copy of it, even at the same path.
@@ -20,25 +17,6 @@ type FileID struct {
 // Same says whether both are of one file, as far as the file system told.
 func (f FileID) Same(o FileID) bool {
 	return f.Inode == o.Inode && (f.Born == o.Born || f.Born == 0 || o.Born == 0)
-}
-
-// FileOf is the id of the file at path.
-func FileOf(path string) (FileID, error) {
-	var st unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_INO|unix.STATX_BTIME, &st)
-	if errors.Is(err, syscall.ENOSYS) { // Linux before 4.11
-		var old unix.Stat_t
-		err = unix.Stat(path, &old)
-		st.Ino = old.Ino
-	}
-	if err != nil {
-		return FileID{}, fmt.Errorf("cannot look at %s: %w", path, err)
-	}
-	id := FileID{Inode: st.Ino}
-	if st.Mask&unix.STATX_BTIME != 0 {
-		id.Born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
-	}
-	return id, nil
 }
 
 // A store's tally is a small file, not among the state, that says how often the store was written.
