@@ -182,7 +182,7 @@ func (s *site) startOther(name string, args ...string) (net.Conn, *os.Process, e
 
 // socketPair makes a connection, and returns its two ends: one for this process, and one to be inherited by another.
 func socketPair() (ours net.Conn, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|closeOnExec, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot make a connection: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -95,6 +96,9 @@ func outlivePipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 // Run runs the command env.Name and returns its exit status.
 func Run(ctx context.Context, env *command.Env) int {
 	if c := command.Find(commands(), env.Name); c != nil {
+		if err := refusedOn(runtime.GOOS, env.Name); err != nil {
+			c.Run = func(context.Context, *command.Env) error { return err }
+		}
 		return c.Main(ctx, env)
 	}
 	return noCommand(env)

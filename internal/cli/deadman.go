@@ -113,11 +113,11 @@ func careful(on bool) {
 
 // killer is what kills process pid, and no other that has its number later.
 func killer(pid int) func() {
-	fd, err := unix.PidfdOpen(pid, 0)
+	p, err := holdProcess(pid)
 	if err != nil {
 		return func() {} // it has ended
 	}
-	return func() { _ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) }
+	return func() { _ = p.signal(unix.SIGKILL) }
 }
 
 // revive starts a manager that goes on with packages.

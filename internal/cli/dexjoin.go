@@ -17,8 +17,6 @@ import (
 	"backtowork/internal/conf"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/lockserver"
-
-	"golang.org/x/sys/unix"
 )
 
 // tellServer makes this host's lock server, which runs, read lock_servers again if its list is
@@ -61,15 +59,15 @@ func tellLeaving(ctx context.Context, env *command.Env) (leaves bool, err error)
 
 // signalServer sends sig to this host's lock server, whose process is pid.
 func (s *site) signalServer(ctx context.Context, self conf.Server, pid int, sig syscall.Signal) error {
-	fd, err := unix.PidfdOpen(pid, 0)
+	p, err := holdProcess(pid)
 	if err != nil {
 		return fmt.Errorf("cannot signal the lock server, process %d: %w", pid, err)
 	}
-	defer unix.Close(fd)
+	defer p.letGo()
 	if status, err := s.probe(ctx, self); err != nil || status.PID != pid { // it ended, and another has its number
 		return fmt.Errorf("the lock server, process %d, has just ended", pid)
 	}
-	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
+	if err := p.signal(sig); err != nil {
 		return fmt.Errorf("cannot signal the lock server, process %d: %w", pid, err)
 	}
 	return nil

@@ -60,7 +60,7 @@ func (s *site) certain(name, node string) error {
 	if !ok {
 		return nil
 	}
-	if _, err := unix.IoctlGetTermios(int(in.Fd()), unix.TCGETS); err != nil {
+	if _, err := unix.IoctlGetTermios(int(in.Fd()), getTermios); err != nil {
 		return nil // no terminal: the option is the word
 	}
 	fmt.Fprintf(s.env.Stdout, "If %s is not off, package %s may come to run twice. Look at its power first.\nType %q to go on: ", node, name, node)
