@@ -98,7 +98,7 @@ func (l *locker) has(got failover.Lock) *held {
 	defer l.j.s.mu.Unlock()
 	if l.p.alive() {
 		j := l.j
-		j.lease, j.released, j.kill, j.moved, j.session = h, false, lease.Time{}, time.Now(), l.Session.Owner.Session
+		j.lease, j.released, j.kill, j.moved, j.session, j.by = h, false, lease.Time{}, time.Now(), l.Session.Owner.Session, l.p
 		j.arm()
 	}
 	return h

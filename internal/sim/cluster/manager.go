@@ -26,8 +26,9 @@ type job struct {
 	ask   func(manager.Request) manager.Answer // its manager's; nil for nobody
 	since time.Time
 
-	session string // of the last manager that had the lock
-	halted  bool   // it was asked to halt
+	session string // of the last manager that had the lock, by process by
+	by      *process
+	halted  bool // it was asked to halt
 }
 
 // version is that of the program that all processes run which were not upgraded.

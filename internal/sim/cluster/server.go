@@ -31,6 +31,7 @@ type server struct {
 	ended  chan struct{} // nil before the first start
 	stall  func()        // in each call of its store; nil for nothing of it
 	doomed bool          // its disk hangs: it may end by itself
+	dying  bool          // it does
 }
 
 // up says whether its process runs.
@@ -43,13 +44,17 @@ func (v *server) up() bool {
 // boot starts it if it does not run.
 func (v *server) boot() {
 	v.mu.Lock()
-	if v.ended != nil && !isClosed(v.ended) {
+	if ended := v.ended; ended != nil && !isClosed(ended) {
+		if v.dying { // nobody else would start it
+			v.dying = false
+			v.s.wg.Go(func() { <-ended; v.bootAgain() })
+		}
 		v.mu.Unlock()
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	v.cancel, v.ended, v.stall, v.doomed = cancel, ended, nil, false
+	v.cancel, v.ended, v.stall, v.doomed, v.dying = cancel, ended, nil, false, false
 	v.mu.Unlock()
 	v.s.net.Power(v.entry)
 	v.s.note(nil, "lock server %s starts", v.entry)
@@ -132,6 +137,7 @@ func (v *server) stallBy(stall func(), doomed bool) {
 func (v *server) fatal(err error) {
 	v.mu.Lock()
 	doomed := v.doomed
+	v.dying = true
 	v.mu.Unlock()
 	v.s.note(nil, "lock server %s ends by itself: %v", v.entry, err)
 	if !doomed || !errors.Is(err, store.ErrHangs) {

@@ -247,7 +247,7 @@ func (s *Simulation) unblock() {
 			j := n.jobs[p.Name]
 			s.mu.Lock()
 			j.clean()
-			its := j.manages() && j.session == k.Session
+			its := j.manages() && j.by == j.pid && j.session == k.Session // else that was an earlier one
 			s.noteLocked(p, "the admin unblocks %s", n.name)
 			s.mu.Unlock()
 			if its {
