@@ -3,7 +3,6 @@ package script
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,8 +17,7 @@ import (
 
 // judge finds out whether what the action ended with is an answer; if not it makes it NotRun.
 func (a *Action) judge() {
-	_ = a.told.SetReadDeadline(time.Now().Add(lastWords)) // its end is there already: the child has ended
-	reason, _ := io.ReadAll(io.LimitReader(a.told, longestReason))
+	reason := inPipe(a.told, longestReason)
 	a.told.Close()
 	var doubt error
 	if a.asks && a.status != 0 {

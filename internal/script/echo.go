@@ -9,12 +9,11 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-const (
-	longestAnswer = 64 << 10
-	lastWords     = 100 * time.Millisecond // to read what an ended script has written
-)
+const longestAnswer = 64 << 10 // to echo NAME
 
 // answers keeps what the script said to `echo NAME`, as long as its files are the same.
 type answers struct {
@@ -130,13 +129,35 @@ func (r *Runner) output(ctx context.Context, grace time.Duration, args ...string
 		<-read
 		return nil, 0, fmt.Errorf("it does not answer: %w", context.Cause(ctx))
 	}
-	// Something that it left running may keep the pipe open.
-	_ = pr.SetReadDeadline(time.Now().Add(lastWords))
+	_ = pr.SetReadDeadline(time.Unix(1, 0)) // something that it left running may keep the pipe open
 	<-read
+	_ = pr.SetReadDeadline(time.Time{})
+	out = append(out, inPipe(pr, longestAnswer+1-len(out))...)
 	if a.Err() != nil {
 		return nil, 0, a.Err()
 	}
 	return out, a.Status(), nil
+}
+
+// inPipe is what is in a pipe now, at most so many bytes: whoever wrote it has ended. It waits for nothing, for others may
+// have the pipe open, and no time is short enough for them and long enough for a host that is out of breath.
+func inPipe(f *os.File, limit int) (all []byte) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	b := make([]byte, 4<<10)
+	for n := 1; n > 0 && limit > 0; limit -= n {
+		err := conn.Read(func(fd uintptr) bool {
+			n, _ = unix.Read(int(fd), b[:min(len(b), limit)])
+			return true
+		})
+		if err != nil || n <= 0 {
+			break
+		}
+		all = append(all, b[:n]...)
+	}
+	return all
 }
 
 // syntaxError is what shells end with when they cannot read a script. An old script may well end
