@@ -142,7 +142,7 @@ func (s *site) begun(name string, p failover.Params) {
 
 // doubts are what the hardware watchdog does not promise.
 func (s *site) doubts(p failover.Params) []string {
-	if w := s.resettable(); w.device != "" && !w.guards(p) {
+	if w := s.resettable(); w.device != "" && !w.resets(p) {
 		return []string{"the hardware watchdog: " + w.promise(p) + "."}
 	}
 	return nil
@@ -151,7 +151,7 @@ func (s *site) doubts(p failover.Params) []string {
 // beside keeps this host's lock server running, and tells the servers of this host's files, until ctx ends.
 func (s *site) beside(ctx context.Context, c *lockclient.Client, g *manager.Group) {
 	var all sync.WaitGroup
-	all.Go(func() { s.keepServer(ctx, c) })
+	all.Go(func() { s.restartServer(ctx, c) })
 	all.Go(func() { s.reportAll(ctx, c, g.Params) })
 	all.Wait()
 	_ = s.files.Sync() // the packages have ended in good order all the same
@@ -192,9 +192,9 @@ func logPath(home, name string) string {
 // serverEvery is how often is looked whether this host's lock server still runs.
 const serverEvery = time.Minute
 
-// keepServer starts this host's lock server again if it ended: it ends by itself rather than
+// restartServer starts this host's lock server again if it ended: it ends by itself rather than
 // trust a disk that stalls.
-func (s *site) keepServer(ctx context.Context, c *lockclient.Client) {
+func (s *site) restartServer(ctx context.Context, c *lockclient.Client) {
 	for {
 		select {
 		case <-time.After(serverEvery):

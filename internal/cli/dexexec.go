@@ -116,7 +116,7 @@ func dexExec(ctx context.Context, env *command.Env) error {
 	if ctx.Err() != nil { // it came before there was anything to pass it on to
 		return command.Status(128 + int(syscall.SIGTERM))
 	}
-	if err := script.KeepOrphans(); err != nil {
+	if err := script.AdoptOrphans(); err != nil {
 		return err
 	}
 	k, err := startKeeper(lockclient.NewID())

@@ -61,7 +61,7 @@ func dexServer(ctx context.Context, env *command.Env) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	for {
 		s, self, err := openServerSite(env)
-		if former, ok := s.formerSelf(); err != nil && ok {
+		if former, ok := s.removedSelf(); err != nil && ok {
 			self, err = former, nil
 		}
 		if err != nil {
@@ -211,9 +211,9 @@ func openServerSite(env *command.Env) (*site, conf.Server, error) {
 		"name it in %s, or say in conf/node_name which of them it is", filepath.Join(s.LockDir, "conf/lock_servers"))
 }
 
-// formerSelf is this host's lock server, if it was in a cluster and lock_servers does not name it
+// removedSelf is this host's lock server, if it was in a cluster and lock_servers does not name it
 // any more: the others may need it until they have let it go.
-func (s *site) formerSelf() (conf.Server, bool) {
+func (s *site) removedSelf() (conf.Server, bool) {
 	if s == nil || len(s.servers) == 0 {
 		return conf.Server{}, false
 	}

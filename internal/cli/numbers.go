@@ -177,7 +177,7 @@ func (v *view) showNumbers(p failover.Params, status time.Duration, w resettable
 	if w.device != "" {
 		fmt.Fprintf(v.out, "%-24s %s\n", "hardware watchdog", w.promise(p))
 	}
-	v.showWarnings(append(p.Warnings(), p.Doubts(status, w.guards(p))...))
+	v.showWarnings(append(p.Warnings(), p.Doubts(status, w.resets(p))...))
 	return safe
 }
 

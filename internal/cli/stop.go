@@ -44,7 +44,7 @@ func serviceStop(ctx context.Context, env *command.Env, packages []string) error
 		if err != nil {
 			return err
 		}
-		if _, err := os.Stat(filepath.Join(s.Home, "packages", name)); errors.Is(err, fs.ErrNotExist) && pid == 0 && !home.Guarded(name) {
+		if _, err := os.Stat(filepath.Join(s.Home, "packages", name)); errors.Is(err, fs.ErrNotExist) && pid == 0 && !home.HasDeadman(name) {
 			// Most likely a slip of the finger, and the package that was meant goes on running.
 			return command.WithHint(fmt.Errorf("package %q not found", name), "service status shows what runs here")
 		}
@@ -104,7 +104,7 @@ func (s *site) abandoned(ctx context.Context, packages []string) (names []string
 		return nil, err
 	}
 	for _, name := range packages {
-		if pid, err := home.ManagerOf(name); pid != 0 || err != nil || home.Guarded(name) {
+		if pid, err := home.ManagerOf(name); pid != 0 || err != nil || home.HasDeadman(name) {
 			if s.isClearing(ctx, name) {
 				names = append(names, name)
 			}
@@ -132,7 +132,7 @@ func halt(ctx context.Context, home manager.Home, name string, out io.Writer, do
 	var asked toldToHalt
 	for i := 1; ; i++ {
 		pid, err := home.ManagerOf(name)
-		if pid == 0 && !home.Guarded(name) || err != nil {
+		if pid == 0 && !home.HasDeadman(name) || err != nil {
 			return err
 		}
 		if pid != 0 {

@@ -18,7 +18,7 @@ func TestHaltAsksEachProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadman, err := home.Guard("p") // it watches meanwhile
+	deadman, err := home.LockAsDeadman("p") // it watches meanwhile
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -159,7 +159,7 @@ func (s *site) isDownHere(ctx context.Context, name string, standsBy bool) error
 	if standsBy {
 		return s.lookHere(ctx, name)
 	}
-	if manager.Home(s.Home).Guarded(name) {
+	if manager.Home(s.Home).HasDeadman(name) {
 		return fmt.Errorf("the deadman of back-to-work still stops package %s here", name)
 	}
 	dir, err := manager.Home(s.Home).Take(name, false)

@@ -182,13 +182,13 @@ func (s *site) resettable() resettable {
 }
 
 // guards says whether the watchdog resets this host by the kill end of a package.
-func (w resettable) guards(p failover.Params) bool {
-	return w.device != "" && !w.old && watchdog.Guards(p.Timeout+p.StopTimeout, w.timeout)
+func (w resettable) resets(p failover.Params) bool {
+	return w.device != "" && !w.old && watchdog.Resets(p.Timeout+p.StopTimeout, w.timeout)
 }
 
 // promise is what the watchdog does for a package, in words.
 func (w resettable) promise(p failover.Params) string {
-	if w.guards(p) {
+	if w.resets(p) {
 		return "this host is reset at the kill end, unless the package was seen down"
 	}
 	if w.old {

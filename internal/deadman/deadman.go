@@ -221,7 +221,7 @@ func (d *Deadman) do(ctx context.Context, todo deed) {
 		d.Begin(todo.pkg)
 	case letGo:
 		d.LetGo(todo.pkg, !todo.runs)
-	case unguarded:
+	case unwatched:
 		d.Say.Info("no manager goes on.")
 	case end:
 		d.ended = true

@@ -103,7 +103,7 @@ const (
 	begin       = "begin"          // start an ordinary manager, which stands by for the package
 	letGo       = "let go"         // of the package: another may act on it
 	end         = "end"            // of this process
-	unguarded   = "nobody is left" // tell that no manager can be started
+	unwatched   = "nobody is left" // tell that no manager can be started
 )
 
 // A machine is all that the deadman knows.
@@ -193,7 +193,7 @@ func (m *machine) managers() []string {
 // giveUp waits for no manager any more: the deadman stops all that runs, and lets go of the rest.
 func (m *machine) giveUp() (deeds []deed) {
 	m.manager, m.over = nobody, true
-	deeds = append(deeds, deed{do: unguarded})
+	deeds = append(deeds, deed{do: unwatched})
 	for _, name := range m.managers() {
 		deeds = append(deeds, m.take(name)...)
 	}

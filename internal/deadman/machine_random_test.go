@@ -109,7 +109,7 @@ func (w *walk) did(d deed) {
 	case letGo:
 		delete(w.words, d.pkg)
 		delete(w.mine, d.pkg)
-	case unguarded:
+	case unwatched:
 		w.gaveUp = true
 	case end:
 		w.ended = true

@@ -84,17 +84,17 @@ type Config struct {
 	// were read, and who stops the package must know what this start sets up. It may be nil.
 	Starting func(ctx context.Context)
 
-	From  *Former // the earlier manager whose lock this one resumes; nil for none
-	Clear bool    // processes of the package are left, nobody knows under which lock
-	Stop  Lock    // a lost one: the package is only stopped, by its kill end; nil for an ordinary manager
+	From  *Predecessor // the earlier manager whose lock this one resumes; nil for none
+	Clear bool         // processes of the package are left, nobody knows under which lock
+	Stop  Lock         // a lost one: the package is only stopped, by its kill end; nil for an ordinary manager
 }
 
-// A Former is what is known of an earlier manager of this package on this node, which may still
+// A Predecessor is what is known of an earlier manager of this package on this node, which may still
 // have held the lock when it died.
-type Former struct{ Doing PkgState }
+type Predecessor struct{ Doing PkgState }
 
 // ends is what an earlier manager had begun and not come to the end of; "" for nothing.
-func (f *Former) ends() PkgState {
+func (f *Predecessor) ends() PkgState {
 	switch f.Doing {
 	case Failing, Failed:
 		return Failing

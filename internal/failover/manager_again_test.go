@@ -14,7 +14,7 @@ func (n *node) resume(s float64, p Params, doing PkgState) {
 	n.until(s)
 	n.kill()
 	n.until(s + 1)
-	n.again.From = &Former{Doing: doing}
+	n.again.From = &Predecessor{Doing: doing}
 	n.run(p)
 }
 

@@ -10,8 +10,8 @@ import (
 	"backtowork/internal/lock"
 )
 
-// A Former is a lease that an earlier session of this node had, under which something may still run.
-type Former struct {
+// A PriorLease is a lease that an earlier session of this node had, under which something may still run.
+type PriorLease struct {
 	Session string
 	Term    uint64
 	Sent    lease.Time // when the last request was sent that was acknowledged
@@ -22,8 +22,8 @@ type Former struct {
 // (rule 18). It asks until it has the lock, the former lease ends, the servers say that the lock is
 // not that session's any more, or ctx ends; a request that is on its way is waited for all the same.
 // What it returns lives by f.Times, or is lost already: then its Ends are those of the former lease, which
-// may have passed; but the kill end is now where another may have the lock, or where f is the zero Former.
-func (s *Session) Adopt(ctx context.Context, w Wish, f Former) *Held {
+// may have passed; but the kill end is now where another may have the lock, or where f is the zero PriorLease.
+func (s *Session) Adopt(ctx context.Context, w Wish, f PriorLease) *Held {
 	w.Times = f.Times
 	end := f.Sent.Add(f.Times.Timeout)
 	now := s.client.Clock.Now()
@@ -72,7 +72,7 @@ type adoption struct {
 
 // adopt asks once for the lock of f, or again for that of this session, which an answer that was
 // lost may have given it.
-func (s *Session) adopt(ctx context.Context, w Wish, f Former) adoption {
+func (s *Session) adopt(ctx context.Context, w Wish, f PriorLease) adoption {
 	a, at, err := s.client.acquire(context.WithoutCancel(ctx), api.AcquireRequest{
 		Name: w.Name, Owner: s.Owner, Times: w.Times, Cluster: s.files.Cluster(), Floor: s.files.Term(w.Name), From: f.Session, Own: f.Term,
 	})
@@ -92,7 +92,7 @@ func (s *Session) adopt(ctx context.Context, w Wish, f Former) adoption {
 }
 
 // notAdopted is a lock that is lost already: by the lease of f, or where killNow is not zero by then.
-func (s *Session) notAdopted(w Wish, f Former, killNow lease.Time) *Held {
+func (s *Session) notAdopted(w Wish, f PriorLease, killNow lease.Time) *Held {
 	h := &Held{
 		Name: w.Name, Term: f.Term, session: s, wish: w, log: s.client.Log, lost: make(chan struct{}),
 		times: f.Times, sent: f.Sent, killNow: killNow, given: true, over: true, stopLook: func() {},

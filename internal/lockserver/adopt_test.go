@@ -11,9 +11,9 @@ import (
 )
 
 // former is what a manager that dies leaves behind about its lease, for the next on its node.
-func former(x *holder, h *lockclient.Held) lockclient.Former {
+func former(x *holder, h *lockclient.Held) lockclient.PriorLease {
 	end, _ := h.Ends()
-	return lockclient.Former{Session: x.Owner.Session, Term: h.Term, Sent: end.Add(-testTimes.Timeout), Times: testTimes}
+	return lockclient.PriorLease{Session: x.Owner.Session, Term: h.Term, Sent: end.Add(-testTimes.Timeout), Times: testTimes}
 }
 
 // next is a manager on the node of x after x was killed: it has the same clock, as one host has.
@@ -101,7 +101,7 @@ func TestAdoptAnswerLost(t *testing.T) {
 }
 
 // wantLost fails unless h was lost before it was had, with K at kill, and has nothing to release.
-func wantLost(t *testing.T, what string, n *holder, h *lockclient.Held, f lockclient.Former, killNow bool) {
+func wantLost(t *testing.T, what string, n *holder, h *lockclient.Held, f lockclient.PriorLease, killNow bool) {
 	t.Helper()
 	if !isLost(h) {
 		t.Fatalf("%s: adopted", what)
@@ -139,7 +139,7 @@ func TestNotAdopted(t *testing.T) {
 		defer n.stop()
 
 		begin := time.Now()
-		wantLost(t, "nothing known", n, n.Adopt(t.Context(), wish("p"), lockclient.Former{}), lockclient.Former{}, true)
+		wantLost(t, "nothing known", n, n.Adopt(t.Context(), wish("p"), lockclient.PriorLease{}), lockclient.PriorLease{}, true)
 		old := f
 		old.Term--
 		wantLost(t, "an earlier term", n, n.Adopt(t.Context(), wish("p"), old), old, false)

@@ -39,7 +39,7 @@ func (n *simNode) adopt(ctx context.Context, session *lockclient.Session, name s
 	}
 	n.rest(ctx, n.draw(0, 4*time.Second))
 	end, _ := o.ends()
-	f := lockclient.Former{Session: o.session, Term: o.term, Sent: end.Add(-o.lives.Timeout), Times: o.lives}
+	f := lockclient.PriorLease{Session: o.session, Term: o.term, Sent: end.Add(-o.lives.Timeout), Times: o.lives}
 	called := time.Now()
 	h := session.Adopt(ctx, lockclient.Wish{Name: name, Times: n.times[name], Pace: n.pace}, f)
 	if isLost(h) {

@@ -122,8 +122,8 @@ func TestGoesOnWithoutTheRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer leave(m)
-	if m.former == nil || m.former.Term != 3 || m.mark != "m" {
-		t.Errorf("it goes on with %+v, mark %q", m.former, m.mark)
+	if m.predecessor == nil || m.predecessor.Term != 3 || m.mark != "m" {
+		t.Errorf("it goes on with %+v, mark %q", m.predecessor, m.mark)
 	}
 }
 
@@ -211,7 +211,7 @@ func TestBeginWithoutOutput(t *testing.T) {
 		g := groupAt(Home(t.TempDir()), &scripted{}, nil)
 		g.Output = func(string) (journal.Log, func(), error) { return nil, nil, os.ErrPermission }
 		g.earlier = earlier
-		m := &member{Group: g, name: "p", say: g.Say}
+		m := &member{Group: g, pkg: "p", say: g.Say}
 		g.members = []*member{m, {}}
 		if err := g.begin(m); (err == nil) != (earlier != nil) {
 			t.Errorf("goes on: %t: begin = %v", earlier != nil, err)
@@ -269,7 +269,7 @@ func TestDeadmanIsReplacedWhenTheNextKnows(t *testing.T) {
 	g.Spawn = func() (io.ReadWriteCloser, func(), error) {
 		return end("the new one", `{"version":"test","pid":10}`), func() {}, nil
 	}
-	g.members = []*member{{Group: g, name: "p", mark: "m", scripts: &scripted{}, lived: &lived{}}}
+	g.members = []*member{{Group: g, pkg: "p", mark: "m", scripts: &scripted{}, lived: &lived{}}}
 	if err := g.openLink(); err != nil {
 		t.Fatal(err)
 	}

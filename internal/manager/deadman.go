@@ -117,7 +117,7 @@ func (d *deadmanProcess) open(o deadman.Origin) (err error) {
 	if err := d.learn(w, o); err != nil {
 		return err
 	}
-	if w.flock, err = d.Dirs.Guard(o.Package); err != nil {
+	if w.flock, err = d.Dirs.LockAsDeadman(o.Package); err != nil {
 		return err
 	}
 	if w.scripts, err = d.Scripts(o.Package, o.Mark, cgroups(o.Cgroup, o.Also), true); err != nil {

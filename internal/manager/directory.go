@@ -22,9 +22,9 @@ type Dirs interface {
 	// The error is a [RunsError] where there is a manager already.
 	Take(name string, goesOn bool) (Dir, error)
 	// Guard makes this process the package's deadman, until the closer is closed.
-	Guard(name string) (io.Closer, error)
-	// Guarded says whether a deadman may act on the package.
-	Guarded(name string) bool
+	LockAsDeadman(name string) (io.Closer, error)
+	// HasDeadman says whether a deadman may act on the package.
+	HasDeadman(name string) bool
 	// Notes is the notes of the package, for a process that is not its manager.
 	Notes(name string) *notes.Dir
 }
@@ -207,9 +207,9 @@ func (h Home) ManagerOf(name string) (pid int, err error) {
 	return strconv.Atoi(strings.TrimSpace(line))
 }
 
-// Guard makes this process the package's deadman. It waits for an earlier one that is about to end. The lock
+// LockAsDeadman makes this process the package's deadman. It waits for an earlier one that is about to end. The lock
 // is what counts: the process id in the file is for people.
-func (h Home) Guard(name string) (io.Closer, error) {
+func (h Home) LockAsDeadman(name string) (io.Closer, error) {
 	f, err := openToLock(filepath.Join(h.Path(name), deadmanFile), true)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the state files: %w", err)
@@ -223,8 +223,8 @@ func (h Home) Guard(name string) (io.Closer, error) {
 	return f, nil
 }
 
-// Guarded says whether a deadman may act on the package.
-func (h Home) Guarded(name string) bool {
+// HasDeadman says whether a deadman may act on the package.
+func (h Home) HasDeadman(name string) bool {
 	f, err := os.Open(filepath.Join(h.Path(name), deadmanFile))
 	if err != nil {
 		return false // there is none

@@ -75,7 +75,7 @@ func TestAskReadOnly(t *testing.T) {
 	}
 	home := Home(t.TempDir())
 	d := take(t, home)
-	first, err := home.Guard("p")
+	first, err := home.LockAsDeadman("p")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,10 +112,10 @@ func TestAskReadOnly(t *testing.T) {
 	if a, err := ask(t, home, Halt); a.Doing != "next" || err != nil {
 		t.Errorf("Ask = %+v, %v", a, err)
 	}
-	deadman, err := home.Guard("p")
+	deadman, err := home.LockAsDeadman("p")
 	if err != nil {
 		t.Errorf("there can be no deadman: %v", err)
-	} else if !home.Guarded("p") || deadman.Close() != nil {
+	} else if !home.HasDeadman("p") || deadman.Close() != nil {
 		t.Error("there is no deadman")
 	}
 }

@@ -17,7 +17,7 @@ import (
 type Locker struct {
 	Session *lockclient.Session
 	Link    *deadman.Link
-	Former  lockclient.Former      // of an earlier manager; zero for none
+	Prior   lockclient.PriorLease  // of an earlier manager; zero for none
 	Doing   failover.PkgState      // the package's state under that manager
 	Wish    func(*lockclient.Wish) // adds what else is wished of the lock: fencing; may be nil
 	Note    func(deadman.Word)     // is told each word too, for who comes when manager and deadman are dead; may be nil
@@ -33,7 +33,7 @@ func (l *Locker) Acquire(ctx context.Context, name string, times lock.Times, pac
 	if err != nil {
 		return nil, err
 	}
-	g := l.guard(h, pace)
+	g := l.watch(h, pace)
 	if err := l.Link.Sure(ctx, g.word(failover.Unknown)); err != nil {
 		l.Link.Say(deadman.Word{Package: name, Phase: deadman.Free})
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackLimit)
@@ -48,31 +48,31 @@ const giveBackLimit = time.Second
 
 // Resume asks for the lock that an earlier manager held.
 func (l *Locker) Resume(ctx context.Context, name string, pace time.Duration) failover.Lock {
-	g := l.guard(l.Session.Adopt(ctx, lockclient.Wish{Name: name, Times: l.Former.Times, Pace: pace}, l.Former), pace)
+	g := l.watch(l.Session.Adopt(ctx, lockclient.Wish{Name: name, Times: l.Prior.Times, Pace: pace}, l.Prior), pace)
 	_ = l.Link.Sure(ctx, g.word(failover.Unknown)) // where ctx has ended this process ends
 	return g
 }
 
-// guard makes h a lock of which the deadman is told.
-func (l *Locker) guard(h *lockclient.Held, pace time.Duration) *held {
+// watch makes h a lock of which the deadman is told.
+func (l *Locker) watch(h *lockclient.Held, pace time.Duration) *watchedLock {
 	note := l.Note
 	if note == nil {
 		note = func(deadman.Word) {}
 	}
-	return &held{Held: h, link: l.Link, session: l.Session.Owner.Session, pace: pace, note: note}
+	return &watchedLock{Held: h, link: l.Link, session: l.Session.Owner.Session, pace: pace, note: note}
 }
 
-// FormerOf is the lease of a manager whose last word was w. ok says that there is one, which can be gone on
+// PriorLeaseOf is the lease of a manager whose last word was w. ok says that there is one, which can be gone on
 // with; past, that there was one whose kill end is over: another node may have the lock by now, and what is left
 // here is to be killed first.
-func FormerOf(w deadman.Word, now lease.Time) (f lockclient.Former, ok, past bool) {
+func PriorLeaseOf(w deadman.Word, now lease.Time) (f lockclient.PriorLease, ok, past bool) {
 	if w.Session == "" || w.Phase == deadman.Free {
 		return f, false, false
 	}
 	if w.Kill.Left(now) <= 0 {
 		return f, false, true
 	}
-	return lockclient.Former{
+	return lockclient.PriorLease{
 		Session: w.Session, Term: w.Term, Sent: w.End.Add(-w.Timeout), Times: lock.Times{Timeout: w.Timeout, Stop: w.Stop},
 	}, true, false
 }
@@ -86,8 +86,8 @@ func Inherited(w deadman.Word, now lease.Time) deadman.Word {
 	return w
 }
 
-// A held is a lock of which the deadman knows.
-type held struct {
+// A watchedLock is a lock of which the deadman knows.
+type watchedLock struct {
 	*lockclient.Held
 	link    *deadman.Link
 	session string
@@ -100,7 +100,7 @@ type held struct {
 }
 
 // word is how it stands with the package.
-func (h *held) word(doing failover.PkgState) deadman.Word {
+func (h *watchedLock) word(doing failover.PkgState) deadman.Word {
 	end, kill := h.Ends()
 	term, previous := h.Terms()
 	times := h.Times()
@@ -117,7 +117,7 @@ func (h *held) word(doing failover.PkgState) deadman.Word {
 }
 
 // Turn says that the loop has turned, and how it stands.
-func (h *held) Turn(doing failover.PkgState) {
+func (h *watchedLock) Turn(doing failover.PkgState) {
 	h.Held.Turn()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -134,7 +134,7 @@ func (h *held) Turn(doing failover.PkgState) {
 // Release gives the lock back. The deadman knows before that nothing of the package is left: it would
 // run its stop script else, if this process ended with the release on its way, while another node
 // has the lock already.
-func (h *held) Release(ctx context.Context) error {
+func (h *watchedLock) Release(ctx context.Context) error {
 	w := deadman.Word{Package: h.Name, Phase: deadman.Free}
 	h.mu.Lock()
 	h.free = true
@@ -148,7 +148,7 @@ func (h *held) Release(ctx context.Context) error {
 
 // Change makes the holder live by other times. The deadman is told first: it must know of a nearer kill end
 // before the servers grant the lock to another by it.
-func (h *held) Change(ctx context.Context, times lock.Times) error {
+func (h *watchedLock) Change(ctx context.Context, times lock.Times) error {
 	h.Shorten(ctx, times)
 	h.mu.Lock()
 	w := h.word(failover.PkgState(h.last.Doing))
@@ -160,7 +160,7 @@ func (h *held) Change(ctx context.Context, times lock.Times) error {
 }
 
 // Done says that nothing of the package is left here.
-func (h *held) Done() {
+func (h *watchedLock) Done() {
 	h.mu.Lock()
 	h.free = true
 	h.mu.Unlock()

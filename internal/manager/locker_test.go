@@ -33,12 +33,12 @@ func TestFormerOf(t *testing.T) {
 		{"given back", free, 99, false, false, deadman.Free},
 		{"nothing was said", deadman.Word{}, 99, false, false, deadman.Stopping},
 	} {
-		f, ok, past := FormerOf(row.w, at(row.now))
+		f, ok, past := PriorLeaseOf(row.w, at(row.now))
 		if ok != row.ok || past != row.past {
-			t.Errorf("%s: FormerOf = %v, %v, want %v, %v", row.name, ok, past, row.ok, row.past)
+			t.Errorf("%s: PriorLeaseOf = %v, %v, want %v, %v", row.name, ok, past, row.ok, row.past)
 		}
 		if ok && (f.Term != 7 || f.Session != "s" || f.Sent != at(70)) {
-			t.Errorf("%s: FormerOf = %+v", row.name, f)
+			t.Errorf("%s: PriorLeaseOf = %+v", row.name, f)
 		}
 		if got := Inherited(row.w, at(row.now)).Phase; got != row.phase {
 			t.Errorf("%s: the next deadman is told %q, want %q", row.name, got, row.phase)

@@ -155,10 +155,10 @@ func (g *Group) wanted(packages []string) []string {
 // begin opens a member's log, where there are several, and passes on its parameters.
 func (g *Group) begin(m *member) error {
 	if len(g.members) > 1 && g.Output != nil {
-		say, silent, err := g.Output(m.name)
+		say, silent, err := g.Output(m.pkg)
 		switch {
 		case err == nil:
-			m.say, m.silent = say.Of(m.name), silent
+			m.say, m.silent = say.Of(m.pkg), silent
 		case g.earlier == nil:
 			return err
 		default: // what runs is not stopped for it
@@ -166,7 +166,7 @@ func (g *Group) begin(m *member) error {
 		}
 	}
 	if g.Begun != nil {
-		g.Begun(m.name, m.parameters())
+		g.Begun(m.pkg, m.parameters())
 	}
 	return nil
 }
@@ -175,7 +175,7 @@ func (g *Group) begin(m *member) error {
 func (g *Group) takeDir(ctx context.Context, name string) (Dir, error) {
 	for told := false; ; told = true {
 		dir, err := g.Dirs.Take(name, g.earlier != nil)
-		if err != nil || g.earlier != nil || !g.Dirs.Guarded(name) {
+		if err != nil || g.earlier != nil || !g.Dirs.HasDeadman(name) {
 			return dir, err
 		}
 		dir.Leave()
@@ -210,8 +210,8 @@ func (g *Group) openLink() error {
 		return nil
 	}
 	for _, m := range g.members {
-		if m.former != nil {
-			g.link.Say(Inherited(m.former.word, g.Clock.Now()))
+		if m.predecessor != nil {
+			g.link.Say(Inherited(m.predecessor.word, g.Clock.Now()))
 		}
 	}
 	return g.link.Open()
@@ -263,7 +263,7 @@ func (g *Group) share(ctx context.Context, signals <-chan os.Signal) {
 func (g *Group) Params() map[string]failover.Params {
 	all := map[string]failover.Params{}
 	for _, m := range g.members {
-		all[m.name] = m.parameters()
+		all[m.pkg] = m.parameters()
 	}
 	return all
 }

@@ -19,7 +19,7 @@ import (
 // A member is one package of a group.
 type member struct {
 	*Group
-	name    string
+	pkg     string
 	scripts Scripts
 	dir     Dir
 	say     journal.Log
@@ -34,19 +34,19 @@ type member struct {
 	reset func()       // of this host; nil where that was never asked for
 	last  deadman.Word // that was told to the deadman, for the record
 
-	mark    string   // in the environment of all the package's processes
-	also    []string // cgroups that some of them may be in yet
-	former  *former  // an earlier manager that may still have had the lock
-	clear   bool     // processes are left, under which lock nobody knows
-	leaves  bool     // what there is of an earlier manager is left to others, if this one does not begin
-	manager atomic.Pointer[failover.Manager]
-	closed  chan struct{} // when it has ended, and the deadman knows
+	mark        string       // in the environment of all the package's processes
+	also        []string     // cgroups that some of them may be in yet
+	predecessor *predecessor // an earlier manager that may still have had the lock
+	clear       bool         // processes are left, under which lock nobody knows
+	leaves      bool         // what there is of an earlier manager is left to others, if this one does not begin
+	manager     atomic.Pointer[failover.Manager]
+	closed      chan struct{} // when it has ended, and the deadman knows
 }
 
 // newMember takes hold of a package on this node, and asks it for its parameters.
 func (g *Group) newMember(ctx context.Context, name string) (_ *member, err error) {
 	m := &member{
-		Group: g, name: name, say: g.Say.Of(name), signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8),
+		Group: g, pkg: name, say: g.Say.Of(name), signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8),
 		closed: make(chan struct{}), leaves: true, free: true,
 	}
 	if m.dir, err = g.takeDir(ctx, name); err != nil {
@@ -57,7 +57,7 @@ func (g *Group) newMember(ctx context.Context, name string) (_ *member, err erro
 			m.undo()
 		}
 	}()
-	if err := g.findFormer(m); err != nil {
+	if err := g.findPredecessor(m); err != nil {
 		return nil, err
 	}
 	if m.scripts, err = g.Scripts(name, m.mark, m.also, false); err != nil {
@@ -71,7 +71,7 @@ func (g *Group) newMember(ctx context.Context, name string) (_ *member, err erro
 		return nil, err
 	}
 	if params.SelfFence {
-		if m.reset, err = g.Reset(); err != nil && m.former == nil {
+		if m.reset, err = g.Reset(); err != nil && m.predecessor == nil {
 			return nil, err
 		}
 	}
@@ -83,7 +83,7 @@ func (g *Group) newMember(ctx context.Context, name string) (_ *member, err erro
 // findLeft looks whether processes of the package are left: also in units of systemd, those of params and, where
 // something may be left by the record, its own. What is left was set up by what the record says.
 func (m *member) findLeft(params failover.Params) error {
-	before, knows := m.lived, m.former != nil || m.clear
+	before, knows := m.lived, m.predecessor != nil || m.clear
 	m.lived = nil
 	units := params.Standing()
 	if before != nil && knows { // its processes count as alive
@@ -94,7 +94,7 @@ func (m *member) findLeft(params failover.Params) error {
 	if err != nil {
 		return err
 	}
-	if m.former == nil && left != "" {
+	if m.predecessor == nil && left != "" {
 		m.clear, m.leaves, knows = true, true, true
 	}
 	if before != nil && knows {
@@ -107,7 +107,7 @@ func (m *member) findLeft(params failover.Params) error {
 // then lives by those of the last one.
 func (m *member) read(ctx context.Context) (failover.Params, error) {
 	p, err := failover.ReadParams(ctx, m.scripts, m.Node)
-	if err == nil || m.lived == nil || m.former == nil || ctx.Err() != nil || m.Seen.Strict {
+	if err == nil || m.lived == nil || m.predecessor == nil || ctx.Err() != nil || m.Seen.Strict {
 		return p, err
 	}
 	m.say.Error(oneLine(err) + ". going on with the parameters of before.")
@@ -170,7 +170,7 @@ func (m *member) starting(ctx context.Context) {
 	m.mu.Unlock()
 	if added {
 		m.tell()
-		_ = m.link.Settle(ctx, m.name) // where ctx has ended there is no start
+		_ = m.link.Settle(ctx, m.pkg) // where ctx has ended there is no start
 	}
 }
 
@@ -226,8 +226,8 @@ func (m *member) putRecord() {
 // locker gets the lock of a member.
 func (m *member) locker() failover.Locker {
 	l := &Locker{Session: m.session, Link: m.link, Note: m.remember}
-	if m.former != nil {
-		l.Former, l.Doing = m.former.Former, failover.PkgState(m.former.word.Doing)
+	if m.predecessor != nil {
+		l.Prior, l.Doing = m.predecessor.PriorLease, failover.PkgState(m.predecessor.word.Doing)
 	}
 	l.Wish = func(w *lockclient.Wish) {
 		if p := m.parameters(); p.Fence != "" {
@@ -235,7 +235,7 @@ func (m *member) locker() failover.Locker {
 		}
 	}
 	if m.Seen.Locker != nil {
-		return m.Seen.Locker(m.name, l)
+		return m.Seen.Locker(m.pkg, l)
 	}
 	return l
 }
@@ -271,7 +271,7 @@ func (m *member) origin() deadman.Origin {
 
 // originNow is origin, for who holds m.mu.
 func (m *member) originNow() deadman.Origin {
-	return deadman.Origin{Package: m.name, Mark: m.mark, Cgroup: m.scripts.Cgroup(), Also: m.also, Params: m.lived.text()}
+	return deadman.Origin{Package: m.pkg, Mark: m.mark, Cgroup: m.scripts.Cgroup(), Also: m.also, Params: m.lived.text()}
 }
 
 // AboutPackage names the package in every line of err.
@@ -293,7 +293,7 @@ func (m *member) closeNow() {
 	if m.link != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // longer than to replace a deadman
 		defer cancel()
-		_ = m.link.Sure(ctx, deadman.Word{Package: m.name, Phase: deadman.Free, Over: true}) // else it finds out
+		_ = m.link.Sure(ctx, deadman.Word{Package: m.pkg, Phase: deadman.Free, Over: true}) // else it finds out
 	}
 	if m.scripts != nil {
 		_ = m.scripts.Close() // nothing is left to do about it
@@ -352,12 +352,12 @@ func (m *member) run(ctx context.Context) error {
 		}
 	}
 	cfg := failover.Config{
-		Package: m.name, Node: m.Node, Scripts: hands{m.scripts, m.standing, m.say}, Locker: m.locker(),
+		Package: m.pkg, Node: m.Node, Scripts: hands{m.scripts, m.standing, m.say}, Locker: m.locker(),
 		Clock: m.Clock, Notes: m.dir.Notes(), Say: m.say, Signals: m.signals, Orders: m.orders, Reset: m.resetNow, Clear: m.clear,
 		Changed: m.take, Starting: m.starting,
 	}
-	if m.former != nil {
-		cfg.From = &failover.Former{Doing: failover.PkgState(m.former.word.Doing)}
+	if m.predecessor != nil {
+		cfg.From = &failover.Predecessor{Doing: failover.PkgState(m.predecessor.word.Doing)}
 	}
 	manager := failover.New(cfg, params)
 	m.manager.Store(manager)

@@ -52,36 +52,36 @@ func (r Record) note() string {
 	return string(b) + "\n"
 }
 
-// A former is an earlier manager of a package on this node, which may still have had the lock when it died.
-type former struct {
-	lockclient.Former
+// A predecessor is an earlier manager of a package on this node, which may still have had the lock when it died.
+type predecessor struct {
+	lockclient.PriorLease
 	word deadman.Word // its last
 }
 
-// findFormer finds out what of the package there is to go on with. An earlier manager's deadman has told it, where
+// findPredecessor finds out what of the package there is to go on with. An earlier manager's deadman has told it, where
 // there is one: that needs no disk. Where both were killed, the record in the package's directory says it.
-func (g *Group) findFormer(m *member) error {
+func (g *Group) findPredecessor(m *member) error {
 	r, err := ReadRecord(m.dir.Notes(), g.Boot)
 	if err != nil && g.earlier == nil {
 		return err
 	}
 	if g.earlier != nil {
-		origin := g.earlier.Origins[m.name]
-		r.Mark, r.Cgroup, r.Also, r.Lived, r.Word = origin.Mark, origin.Cgroup, origin.Also, origin.Params, g.earlier.Words[m.name]
+		origin := g.earlier.Origins[m.pkg]
+		r.Mark, r.Cgroup, r.Also, r.Lived, r.Word = origin.Mark, origin.Cgroup, origin.Also, origin.Params, g.earlier.Words[m.pkg]
 	}
 	m.mark = r.Mark
 	m.also = r.Cgroups()
 	m.lived = livedBy(r.Lived)
-	f, ok, past := FormerOf(r.Word, g.Clock.Now())
+	f, ok, past := PriorLeaseOf(r.Word, g.Clock.Now())
 	m.leaves = g.earlier != nil || r.Mark != "" || ok || past // else there was no earlier manager, or it has ended in good order
 	if m.clear = past; ok {
-		m.former = &former{f, r.Word}
+		m.predecessor = &predecessor{f, r.Word}
 		if g.earlier == nil && !g.AfterDeadman && (r.Word.Doing == string(failover.Halting) || r.Word.Doing == string(failover.Halted)) {
-			m.former.word.Doing = string(failover.Failing) // it is stopped, but whoever starts it by hand now wants it to be run again
+			m.predecessor.word.Doing = string(failover.Failing) // it is stopped, but whoever starts it by hand now wants it to be run again
 		}
 	}
 	if m.last = r.Word; r.Word.Package == "" {
-		m.last = deadman.Word{Package: m.name, Phase: deadman.Free}
+		m.last = deadman.Word{Package: m.pkg, Phase: deadman.Free}
 	}
 	if m.mark == "" { // written down before any process has it: a daemon that is overlooked is found by it later
 		m.mark = lockclient.NewID()

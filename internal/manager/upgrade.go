@@ -33,7 +33,7 @@ func (g *Group) tryUpgrade(ctx context.Context, path string) error {
 	}
 	for _, m := range g.members {
 		if err := m.readAnew(ctx); err != nil {
-			return AboutPackage(m.name, err)
+			return AboutPackage(m.pkg, err)
 		}
 	}
 	resume, err := g.standStill(ctx)
@@ -58,7 +58,7 @@ func (g *Group) standStill(ctx context.Context) (resume func(), err error) {
 				resumes[i], ok = manager.Pause(ctx)
 			}
 			if !ok {
-				errs[i] = fmt.Errorf("package %s is just being started or stopped", m.name)
+				errs[i] = fmt.Errorf("package %s is just being started or stopped", m.pkg)
 			}
 		})
 	}
@@ -94,7 +94,7 @@ func (g *Group) left() (names []string) {
 		case <-m.manager.Load().Ended():
 			<-m.closed
 		default:
-			names = append(names, m.name)
+			names = append(names, m.pkg)
 		}
 	}
 	return names
@@ -103,7 +103,7 @@ func (g *Group) left() (names []string) {
 // readAnew asks the package for its parameters, as the next program will. Where they are bad there is no upgrade:
 // that program would have to live by the old ones.
 func (m *member) readAnew(ctx context.Context) error {
-	beside, err := m.Scripts(m.name, m.mark, m.also, true)
+	beside, err := m.Scripts(m.pkg, m.mark, m.also, true)
 	if err != nil {
 		return err
 	}

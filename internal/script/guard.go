@@ -38,7 +38,7 @@ func NewGuard(cfg Config) (*Guard, error) {
 	}
 	r := &Runner{cfg: cfg, running: make(map[*Action]struct{}), seen: make(map[int]uint64)}
 	r.marks = [][]byte{mark("BTW_SESSION", cfg.Session), mark("BTW_LOCK", cfg.Lock)}
-	if err := KeepOrphans(); err != nil {
+	if err := AdoptOrphans(); err != nil {
 		return nil, err
 	}
 	if base := ownCgroup(); base != "" && cfg.Cgroup != "none" {
@@ -47,8 +47,8 @@ func NewGuard(cfg Config) (*Guard, error) {
 	return &Guard{r: r}, nil
 }
 
-// KeepOrphans makes this process the parent of what its descendants leave behind.
-func KeepOrphans() error { return becomeReaper() }
+// AdoptOrphans makes this process the parent of what its descendants leave behind.
+func AdoptOrphans() error { return becomeReaper() }
 
 // ownCgroup is the cgroup2 directory of this process; "" if there is none to be seen.
 func ownCgroup() string {

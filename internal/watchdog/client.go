@@ -26,7 +26,7 @@ func (r Refusal) Error() string { return string(r) }
 // goroutines may use it.
 type Client struct {
 	Timeout time.Duration // of the device: so long after its last food the machine is reset
-	Spans   bool          // the server can reset the machine by the kill end of a package: see [Guards]
+	Spans   bool          // the server can reset the machine by the kill end of a package: see [Resets]
 
 	conn  net.Conn
 	lines *bufio.Reader

@@ -7,7 +7,7 @@
 // somebody has looked. The device is fed only while that cannot keep the machine alive for longer than
 // [Late] past K: so a package that is neither renewed nor clear has the machine reset then, before the
 // lock servers give its lock away. Where all that a package has, T + S, is hardly longer than the
-// device's timeout, that would starve a healthy one: see [Guards]. Such a package stops the feeding when
+// device's timeout, that would starve a healthy one: see [Resets]. Such a package stops the feeding when
 // it is past K by [Grace]. Either way nothing is fed any more from then on, and the machine is reset one
 // timeout of the device later. What was said once holds: a connection that breaks, a deadman that is
 // killed or hangs, change nothing.
@@ -53,14 +53,14 @@ const (
 // may come somewhat late.
 const patience = 2 * time.Second
 
-// Guards says whether a device of that timeout can reset the machine by the kill end of a package that
+// Resets says whether a device of that timeout can reset the machine by the kill end of a package that
 // has span, its T + S: it is told of a renewal up to a third of T, and so of span, after it was asked for.
-func Guards(span, timeout time.Duration) bool { return span-span/3 > timeout }
+func Resets(span, timeout time.Duration) bool { return span-span/3 > timeout }
 
 // A hold is a package that is not clear.
 type hold struct {
 	end    lease.Time // its kill end
-	guards bool       // by which the machine is reset
+	resets bool       // by which the machine is reset
 }
 
 // starves is when the device must not be fed any more for now.
@@ -178,7 +178,7 @@ func (s *Server) look() (pkg string, err error) {
 	}
 	now := s.Clock.Now()
 	for pkg, h := range s.held {
-		if h.guards && h.starves(s.Device.Timeout).Left(now) <= 0 {
+		if h.resets && h.starves(s.Device.Timeout).Left(now) <= 0 {
 			return pkg, nil
 		}
 	}
@@ -218,7 +218,7 @@ func (s *Server) take(m message) error {
 	if err := s.judge(); err != nil {
 		return err
 	}
-	guarded := s.held[m.Package].guards
+	reset := s.held[m.Package].resets
 	switch {
 	case s.ending:
 		return errEnding
@@ -228,9 +228,9 @@ func (s *Server) take(m message) error {
 		delete(s.held, m.Package)
 	default:
 		span := time.Duration(m.Span) * time.Millisecond
-		s.held[m.Package] = hold{m.End.time(), Guards(span, s.Device.Timeout)}
+		s.held[m.Package] = hold{m.End.time(), Resets(span, s.Device.Timeout)}
 	}
-	if guarded || s.held[m.Package].guards {
+	if reset || s.held[m.Package].resets {
 		s.wake()
 	}
 	s.alarm()
@@ -254,7 +254,7 @@ func (s *Server) alarm() {
 	var first *lease.Time
 	for _, h := range s.held {
 		at := h.end.Add(Grace)
-		if last := h.starves(s.Device.Timeout); h.guards && last.Left(now) > 0 {
+		if last := h.starves(s.Device.Timeout); h.resets && last.Left(now) > 0 {
 			at = last.Add(-moments)
 			if at.Left(now) <= 0 {
 				at = lease.Earlier(now.Add(again), last)

@@ -203,8 +203,8 @@ func (s *Simulation) hurt(j *job, do func(manager, deadman *process)) {
 	defer s.mu.Unlock()
 	if isClosed(j.node.flow) && j.whole() {
 		j.since = time.Now()
-		s.noteLocked(j.pkg, "%s: of %s and %s", j.node.name, j.pid.name, j.guard.name)
-		do(j.pid, j.guard)
+		s.noteLocked(j.pkg, "%s: of %s and %s", j.node.name, j.pid.name, j.deadman.name)
+		do(j.pid, j.deadman)
 	}
 }
 

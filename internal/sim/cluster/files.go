@@ -152,41 +152,41 @@ func (d *disk) isFull() bool {
 }
 
 // Guard makes the process the package's deadman.
-func (d dirs) Guard(name string) (io.Closer, error) {
+func (d dirs) LockAsDeadman(name string) (io.Closer, error) {
 	j := d.jobs[name]
 	if !d.patiently(time.Second, func() bool {
-		if j.guard != nil && j.guard.alive() {
+		if j.deadman != nil && j.deadman.alive() {
 			return false
 		}
-		j.guard, j.since = d.p, time.Now()
+		j.deadman, j.since = d.p, time.Now()
 		return true
 	}) {
 		return nil, errors.New("another deadman guards the package")
 	}
-	return guard{j, d.p}, nil
+	return deadmanLock{j, d.p}, nil
 }
 
-// Guarded says whether a deadman may act on the package.
-func (d dirs) Guarded(name string) bool {
+// HasDeadman says whether a deadman may act on the package.
+func (d dirs) HasDeadman(name string) bool {
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
 	j := d.jobs[name]
-	return j.guard != nil && j.guard.alive()
+	return j.deadman != nil && j.deadman.alive()
 }
 
 // A guard is a deadman's lock.
-type guard struct {
+type deadmanLock struct {
 	*job
 	p *process
 }
 
 // Close lets go of it.
-func (g guard) Close() error {
+func (g deadmanLock) Close() error {
 	if g.p.acts() {
 		g.s.mu.Lock()
 		defer g.s.mu.Unlock()
-		if g.guard == g.p {
-			g.guard = nil
+		if g.deadman == g.p {
+			g.deadman = nil
 		}
 	}
 	return nil

@@ -20,11 +20,11 @@ import (
 // A job is a package on a node, as its directory lockdir_P has it. The simulation's mu guards it.
 type job struct {
 	*world
-	disk  *disk
-	pid   *process                             // that holds the manager's flock; it may be dead
-	guard *process                             // that holds the deadman's
-	ask   func(manager.Request) manager.Answer // its manager's; nil for nobody
-	since time.Time
+	disk    *disk
+	pid     *process                             // that holds the manager's flock; it may be dead
+	deadman *process                             // that holds the deadman's
+	ask     func(manager.Request) manager.Answer // its manager's; nil for nobody
+	since   time.Time
 
 	session string // of the last manager that had the lock, by process by
 	by      *process
@@ -370,11 +370,11 @@ func (w *world) told(word deadman.Word) {
 
 // manages says whether the process that holds the flock is a manager that can be asked. The caller holds s.mu.
 func (j *job) manages() bool {
-	return j.pid != nil && j.pid.alive() && j.ask != nil && j.pid != j.guard
+	return j.pid != nil && j.pid.alive() && j.ask != nil && j.pid != j.deadman
 }
 
 // watched says whether the job has a deadman that is well. The caller holds s.mu.
-func (j *job) watched() bool { return j.guard != nil && j.guard.alive() && !j.guard.paused() }
+func (j *job) watched() bool { return j.deadman != nil && j.deadman.alive() && !j.deadman.paused() }
 
 // whole says whether manager and deadman are both there and well, for a while already: only then
 // one of them may be hurt. The caller holds s.mu.

@@ -97,7 +97,7 @@ func (n *node) startAll() {
 	for _, p := range n.s.packages {
 		j := n.jobs[p.Name]
 		n.s.mu.Lock()
-		if n.up && (j.pid == nil || !j.pid.alive()) && (j.guard == nil || !j.guard.alive()) {
+		if n.up && (j.pid == nil || !j.pid.alive()) && (j.deadman == nil || !j.deadman.alive()) {
 			idle = append(idle, j)
 		}
 		n.s.mu.Unlock()
@@ -128,7 +128,7 @@ func (n *node) crash() {
 	}
 	clear(n.processes)
 	for _, j := range n.jobs {
-		j.pid, j.guard, j.ask = nil, nil, nil
+		j.pid, j.deadman, j.ask = nil, nil, nil
 		j.disk.reboot()
 		j.crash()
 	}
@@ -200,7 +200,7 @@ func (w *world) startChild() {
 		return
 	}
 	j := w.node.jobs[w.pkg.child.Name]
-	if (j.pid == nil || !j.pid.alive()) && (j.guard == nil || !j.guard.alive()) {
+	if (j.pid == nil || !j.pid.alive()) && (j.deadman == nil || !j.deadman.alive()) {
 		w.s.wg.Go(func() {
 			p := w.node.process("manager, of a start")
 			w.s.mu.Lock()

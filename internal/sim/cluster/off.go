@@ -26,14 +26,14 @@ type same struct {
 	lost   chan struct{}
 
 	mu   sync.Mutex
-	f    lockclient.Former
+	f    lockclient.PriorLease
 	over bool
 }
 
 // sameSession is a lock without an adoption.
 func (l *locker) sameSession(ctx context.Context, pace time.Duration) failover.Lock {
 	h := &same{
-		l: l, client: l.Session.Client(), every: l.Former.Times.RenewEvery(pace), lost: make(chan struct{}), f: l.Former,
+		l: l, client: l.Session.Client(), every: l.Prior.Times.RenewEvery(pace), lost: make(chan struct{}), f: l.Prior,
 	}
 	l.j.s.wg.Go(func() { h.renew(ctx) })
 	return h
