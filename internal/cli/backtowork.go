@@ -38,7 +38,7 @@ func backToWork(ctx context.Context, env *command.Env) error {
 	outlivePipe()
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)...)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR2) // what an older service sends; it is no end
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR2) // an older service sends it; it must not end this process
 	defer signal.Stop(signals)
 	tell := newReady(env)
 	out := journal.NewAsync(env.Stdout)
@@ -48,12 +48,12 @@ func backToWork(ctx context.Context, env *command.Env) error {
 		errOut = journal.NewAsync(env.Stderr)
 		defer errOut.Close()
 	}
-	inner := *env // what is said after this is said at once
+	inner := *env // from here on all output goes through out, which never blocks
 	inner.Stdout, inner.Stderr = out, errOut
 	g, err := newGroup(ctx, &inner)
 	tell(err)
 	var runs manager.RunsError
-	if errors.As(err, &runs) { // in the original's words, where the original says it
+	if errors.As(err, &runs) { // print it in the original's words, and on stdout, as the original does
 		journal.To(env.Stdout).Plain(journal.Error, runs.Error())
 		return command.Status(1)
 	}
@@ -61,7 +61,7 @@ func backToWork(ctx context.Context, env *command.Env) error {
 		return err
 	}
 	err = g.Run(context.WithoutCancel(ctx), signals) // a signal is an event of the machine, not an end
-	if errors.Is(err, manager.ErrStopFailed) {       // it was said
+	if errors.Is(err, manager.ErrStopFailed) {       // Run has printed it
 		return command.Status(1)
 	}
 	return err
@@ -77,7 +77,7 @@ func newGroup(ctx context.Context, env *command.Env) (*manager.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	if conn == nil { // else what is wrong now is no reason to stop what runs
+	if conn == nil { // conn set: this process goes on with what runs, and faults found now must not stop that
 		err = s.checkPackages(env.Args)
 	}
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *site) begun(name string, p failover.Params) {
 	s.files.Init(name, s.Node, len(s.servers), lock.Times{Timeout: p.Timeout, Stop: p.StopTimeout})
 }
 
-// doubts are what the hardware watchdog does not promise.
+// doubts returns warnings about what the hardware watchdog cannot guarantee.
 func (s *site) doubts(p failover.Params) []string {
 	if w := s.resettable(); w.device != "" && !w.resets(p) {
 		return []string{"the hardware watchdog: " + w.promise(p) + "."}
@@ -148,7 +148,8 @@ func (s *site) doubts(p failover.Params) []string {
 	return nil
 }
 
-// beside keeps this host's lock server running, and tells the servers of this host's files, until ctx ends.
+// beside does what runs beside the packages, until ctx ends: it keeps this host's lock server
+// running, and reports the checksums of this host's files to the servers.
 func (s *site) beside(ctx context.Context, c *lockclient.Client, g *manager.Group) {
 	var all sync.WaitGroup
 	all.Go(func() { s.restartServer(ctx, c) })
@@ -189,7 +190,7 @@ func logPath(home, name string) string {
 	return filepath.Join(home, "log", "back-to-work."+name+".log")
 }
 
-// serverEvery is how often is looked whether this host's lock server still runs.
+// serverEvery is how often a manager looks whether this host's lock server still runs.
 const serverEvery = time.Minute
 
 // restartServer starts this host's lock server again if it ended: it ends by itself rather than
@@ -208,12 +209,13 @@ func (s *site) restartServer(ctx context.Context, c *lockclient.Client) {
 	}
 }
 
-// runner runs the script of a package whose processes have mark in their environment, or are in one of the
-// cgroups called also. beside says that this process is not its manager.
+// runner makes a Runner for a package. Its processes are those that have mark in their environment,
+// or are in one of the cgroups named by also. beside says that this process is not the package's
+// manager.
 func (s *site) runner(name, mark, shell string, also []string, beside bool) (*script.Runner, error) {
 	return script.New(script.Config{
 		Home: s.Home, Name: name, Node: s.Node, Lock: name, LockDir: s.LockDir,
 		Session: mark, Shell: shell, Environ: environ(), Also: also, Beside: beside,
-		GoesOn: beside || s.env.Getenv(deadmanFD) != "", // it watches, or asks before an upgrade; or goes on by the word of a deadman
+		GoesOn: beside || s.env.Getenv(deadmanFD) != "", // the package may run already: it has a manager, or a deadman hands it over
 	})
 }

@@ -29,8 +29,8 @@ const reportEvery = time.Minute
 // longestReport is less than what a server reads of a request: 16 KiB.
 const longestReport = 15 << 10
 
-// mostModules and mostOfModule bound how many modules are read, and how much of each: a manager
-// does it every minute, and anything may be there.
+// mostModules and mostOfModule limit how many modules are read, and how much of each: a manager
+// reads them every minute, and the directory may hold anything.
 const (
 	mostModules  = 500
 	mostOfModule = 1 << 20 // bytes
@@ -46,7 +46,7 @@ func sum(path string) (string, error) {
 	return hex.EncodeToString(digest[:]), nil
 }
 
-// sums is what this node has to say about the files of a package.
+// sums returns what this node reports about the files of a package.
 func (s *site) sums(name string) (api.Report, error) {
 	r := api.Report{Node: s.Node, Package: name, Version: Version}
 	var err error
@@ -56,7 +56,7 @@ func (s *site) sums(name string) (api.Report, error) {
 	if r.Script, err = sum(filepath.Join(s.Home, "packages", name)); err != nil {
 		return r, err
 	}
-	r.Watchdog, _ = watchdogDevice(s.Home) // what is wrong there back-to-work says
+	r.Watchdog, _ = watchdogDevice(s.Home) // back-to-work reports what is wrong with it
 	r.Modules, r.AllModules = modules(filepath.Join(s.Home, "packages/modules"))
 	return r, nil
 }
@@ -104,7 +104,7 @@ func (s *site) report(name string, p failover.Params) (api.Report, error) {
 	return fitted(r), err
 }
 
-// fitted is r without what makes it too long to be told.
+// fitted returns r without the parts that make it too long for one request.
 func fitted(r api.Report) api.Report {
 	tooLong := func() bool {
 		b, err := json.Marshal(r)
@@ -195,8 +195,8 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 	return errors.Join(faults...)
 }
 
-// gather is what all nodes have to say about a package: this node's files, and the reports
-// of the others' managers. A node of conf/cluster_nodes that has not reported has no sums.
+// gather collects what all nodes know about a package: this node's files, and the reports of the
+// managers on the others. A node of conf/cluster_nodes that has not reported has no sums.
 func (s *site) gather(ctx context.Context, name string) (*view, error) {
 	v := &view{out: s.env.Stdout, nodes: map[string]api.Report{}}
 	known, err := s.ClusterNodes()
@@ -242,8 +242,8 @@ func (s *site) killable(name string, p failover.Params) bool {
 	return len(left) > 0 || err != nil
 }
 
-// consult asks the package's script on this node for its parameters, whether it is up, and how long status
-// takes. It does so beside a manager that may run it, and touches nothing of that.
+// consult asks the package's script on this node for its parameters, whether the package is up, and
+// how long a status takes. A manager may run the package meanwhile; consult does not disturb it.
 func (s *site) consult(ctx context.Context, name string) (p failover.Params, took time.Duration, up bool, err error) {
 	r, err := s.asker(name)
 	if err != nil {

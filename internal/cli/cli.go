@@ -82,11 +82,13 @@ func callMe(name string) {
 	}
 }
 
-// unheeding are the commands that a signal just ends, as it ends a program that asks for none. (To ask
-// and then to resign could lose one in between, for those that become another program.)
+// unheeding are the commands that handle no signals: a signal ends them at once. (Some become
+// another program: a handler that is set, and taken away before that, could lose a signal in
+// between.)
 var unheeding = []string{"setsid", "simulator", "sleep"}
 
-// heeded is those of signals that the caller does not want to be ignored, as nohup does.
+// heeded returns those of signals that are not ignored; the caller (nohup, for one) may have
+// ignored some, and that stays so.
 func heeded(signals ...os.Signal) []os.Signal { return slices.DeleteFunc(signals, signal.Ignored) }
 
 // outlivePipe makes a write to a pipe that nobody reads any more an error, not the end of the

@@ -66,7 +66,7 @@ func runDeadman(_ context.Context, env *command.Env) error {
 	return manager.RunDeadman(context.Background(), cfg, conn)
 }
 
-// common is what a manager and a deadman of this home act on.
+// common returns what a manager and a deadman of this home both work with.
 func (s *site) common() (c manager.Common, err error) {
 	shell, err := s.Shell()
 	if err != nil {
@@ -90,9 +90,9 @@ func (s *site) common() (c manager.Common, err error) {
 	}, nil
 }
 
-// prepareDeadman makes this process one that nothing holds up.
+// prepareDeadman protects this process from what could delay it.
 func (s *site) prepareDeadman() error {
-	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))) // said once: it is not to be changed while a script is begun
+	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))) // set here once: it must not change while a script is being started
 	if err := watchdog.Protect(); err != nil {
 		s.log.Debug("not all that keeps the deadman alive is to be had", "reason", err)
 	}
@@ -102,7 +102,7 @@ func (s *site) prepareDeadman() error {
 	return nil
 }
 
-// careful has no garbage collected, or some again.
+// careful switches garbage collection off if on is true, else on again.
 func careful(on bool) {
 	if on {
 		debug.SetGCPercent(-1)
@@ -111,7 +111,8 @@ func careful(on bool) {
 	}
 }
 
-// killer is what kills process pid, and no other that has its number later.
+// killer returns a function that kills process pid, and never another process that gets its number
+// later.
 func killer(pid int) func() {
 	p, err := holdProcess(pid)
 	if err != nil {
@@ -149,8 +150,8 @@ func (s *site) spawnDeadman() (io.ReadWriteCloser, func(), error) {
 	return conn, func() { _ = process.Kill() }, nil
 }
 
-// reset prepares a reset of this host, with nothing synced and nobody asked (sysrq b). What it needs is
-// opened before it is needed. conf/sysrq_trigger says where it stands if that is another place than usual.
+// reset prepares a reset of this host: at once, nothing synced, nobody asked (sysrq b). It opens
+// what it needs beforehand. conf/sysrq_trigger names the file, if it is not at the usual place.
 func (s *site) reset() (func(), error) {
 	path := "/proc/sysrq-trigger"
 	if other, err := os.ReadFile(filepath.Join(s.Home, "conf/sysrq_trigger")); err == nil {
@@ -163,14 +164,16 @@ func (s *site) reset() (func(), error) {
 	return func() { _, _ = f.WriteString("b") }, nil
 }
 
-// become looks whether this process can become the program at path. What it returns does so, for good.
+// become checks whether this process can become the program at path, and returns the function that
+// does it. That function never returns.
 func (s *site) become(path string) (now func(to io.ReadWriteCloser, packages []string) error, err error) {
 	if _, err := exec.LookPath(path); err != nil {
 		return nil, fmt.Errorf("cannot run %s: %w", path, err)
 	}
 	return func(to io.ReadWriteCloser, packages []string) error {
 		err := execGiven(path, to, packages, "BTW_HOME="+s.Home, s.heirs())
-		// The deadman waits for somebody who goes on, and nobody else can tell it now.
+		// The deadman waits for a successor, and this process is the only one that could tell it:
+		// so it ends.
 		fmt.Fprintf(os.Stderr, "back-to-work: cannot become %s: %v\n", path, err)
 		os.Exit(1)
 		return err

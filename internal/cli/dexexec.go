@@ -91,12 +91,13 @@ func parseExec(env *command.Env) (execArgs, error) {
 	return x, lockName(x.lock)
 }
 
-// keeperID is set in the environment of the second process: the name of what it guards.
+// keeperID is set in the environment of the second process. Its value identifies the command that
+// the keeper guards.
 const keeperID = "BTW_KEEPER"
 
-// dexExec is two processes. The first is the job that the shell knows: it stops and goes on with
-// COMMAND, in one process group with it. The second, the keeper, is in a group of its own, out
-// of reach of the terminal: it holds the lock, and is the parent of COMMAND.
+// dexExec runs as two processes. The first is the job that the shell knows: it is in one process
+// group with COMMAND, and stops and continues with it. The second, the keeper, is in a group of its
+// own, where the terminal cannot reach it: it holds the lock, and is the parent of COMMAND.
 func dexExec(ctx context.Context, env *command.Env) error {
 	x, err := parseExec(env)
 	if err != nil {
@@ -109,11 +110,12 @@ func dexExec(ctx context.Context, env *command.Env) error {
 		return runKeeper(ctx, env, x, id)
 	}
 	signals := make(chan os.Signal, 16)
-	// CONT for a command that has left the process group of this job, and does not hear the shell's.
+	// CONT is passed on too: COMMAND may have left the process group of this job, to which the
+	// shell sends it.
 	signal.Notify(signals, heeded(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT)...)
 	defer signal.Stop(signals)
-	if ctx.Err() != nil { // it came before there was anything to pass it on to
+	if ctx.Err() != nil { // a signal came before there was a command to pass it on to
 		return command.Status(128 + int(syscall.SIGTERM))
 	}
 	if err := script.AdoptOrphans(); err != nil {
@@ -158,8 +160,8 @@ type keeperProcess struct {
 	ends  atomic.Pointer[lease.Time] // the kill end; nil while the lock is not held
 }
 
-// late says whether it is less than margin until the kill end, as far as the keeper has told. It
-// may have told more: so who finds this asks it, and looks again.
+// late says whether the kill end is less than margin away, as far as this process knows. The keeper
+// may know of a later one: so the caller asks it with a ping, and looks again.
 func (k *keeperProcess) late(margin time.Duration) bool {
 	ends := k.ends.Load()
 	return ends != nil && ends.Left(lease.System().Now()) < margin
@@ -170,12 +172,12 @@ const ping = syscall.Signal(0)
 
 // tell passes a signal on.
 func (k *keeperProcess) tell(sig syscall.Signal) {
-	// A keeper that is gone is seen by listen.
+	// If the keeper is gone, listen notices that.
 	_, _ = fmt.Fprintf(k.tells, "%d %t\n", int(sig), fromTerminal(sig))
 }
 
-// fromTerminal says whether a signal of this process is one of the keys at its terminal: then
-// the terminal has sent it to COMMAND too.
+// fromTerminal says whether a signal came from a key at the terminal (Ctrl-C, Ctrl-\): then the
+// terminal has sent it to COMMAND too.
 func fromTerminal(sig syscall.Signal) bool {
 	if sig != syscall.SIGINT && sig != syscall.SIGQUIT {
 		return false
@@ -218,8 +220,9 @@ func (k *keeperProcess) listen(said *journal.Async) int {
 	return status
 }
 
-// stopWith stops this process, so that the shell sees a stopped job, if the command is stopped
-// now: it was not, if both were stopped by Ctrl-Z, and go on already.
+// stopWith stops this process if the command is stopped now, so that the shell sees a stopped job.
+// The command may be running again: after Ctrl-Z both are stopped, and both may have been
+// continued.
 func (k *keeperProcess) stopWith(pid int) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // PID (NAME) STATE ...; a name may have anything in it
 	if err != nil || !bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" T ")) {
@@ -245,7 +248,7 @@ func killRest(x execArgs, id string) error {
 	return command.Status(statusLost)
 }
 
-// guarded names all of COMMAND.
+// guarded returns a Config that covers all processes of COMMAND.
 func (x execArgs) guarded(id string) script.Config {
 	return script.Config{Name: "dex-exec." + x.lock + "." + id[:min(len(id), 8)], Lock: x.lock, Session: id}
 }

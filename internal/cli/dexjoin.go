@@ -19,15 +19,15 @@ import (
 	"backtowork/internal/lockserver"
 )
 
-// tellServer makes this host's lock server, which runs, read lock_servers again if its list is
-// another.
+// tellServer makes this host's running lock server read lock_servers again, if the list that it
+// uses is not the file's.
 func (s *site) tellServer(ctx context.Context, self conf.Server) error {
 	same := func() (bool, api.Status) {
 		status, err := s.probe(ctx, self)
 		return err != nil || api.SameServers(status.List, entries(s.servers)), status
 	}
 	ok, status := same()
-	if ok { // or its disk hangs: it was said that it does not answer
+	if ok { // or it did not answer, as on a disk that hangs; the user was told that before
 		return nil
 	}
 	if err := s.signalServer(ctx, self, status.PID, syscall.SIGHUP); err != nil {
@@ -36,8 +36,8 @@ func (s *site) tellServer(ctx context.Context, self conf.Server) error {
 	return s.await(ctx, "the lock server has not read lock_servers again", func() bool { ok, _ := same(); return ok })
 }
 
-// tellLeaving makes the lock server of this host, which lock_servers does not name any more, read
-// that; it ends when the others have let it go. It says whether there is such a server.
+// tellLeaving makes this host's lock server read that lock_servers does not name it any more. That
+// server ends when the others have removed it. leaves says whether there is such a server.
 func tellLeaving(ctx context.Context, env *command.Env) (leaves bool, err error) {
 	s, err := openSite(env)
 	if err != nil {
@@ -126,8 +126,8 @@ func (s *site) leaveCluster(ctx context.Context, self conf.Server) error {
 	return nil
 }
 
-// serverPID is the process of this host's lock server, 0 if it does not run. A key that was changed
-// just now it takes up in a moment.
+// serverPID returns the pid of this host's lock server, 0 if it does not run. If the key was just
+// changed, the server may need a moment to accept it.
 func (s *site) serverPID(ctx context.Context, self conf.Server) (pid int, err error) {
 	var status api.Status
 	awaitErr := s.await(ctx, "the lock server runs, but does not answer", func() bool {
@@ -153,8 +153,8 @@ func (s *site) wasAlone() bool {
 	return err == nil && self.Loopback()
 }
 
-// mayLeave refuses to leave a cluster that the others are in too, and one with locks that are held:
-// in the new one they would be free.
+// mayLeave refuses to leave a cluster of which others are members too, and one with held locks: in
+// the new cluster they would be free.
 func (s *site) mayLeave(ctx context.Context, self conf.Server, cluster string) error {
 	if err := s.elsewhere(ctx, self, cluster); err != nil {
 		return err
@@ -177,8 +177,8 @@ func (s *site) mayLeave(ctx context.Context, self conf.Server, cluster string) e
 	return nil
 }
 
-// elsewhere makes sure that the others of the list are not in the cluster that is to be left, of
-// which others may be only down.
+// elsewhere makes sure that no other server of the list is in the cluster that is to be left. If
+// none of them can be reached, they may be in it and just be down.
 func (s *site) elsewhere(ctx context.Context, self conf.Server, cluster string) error {
 	c, err := s.client()
 	if err != nil {

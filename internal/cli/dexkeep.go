@@ -135,8 +135,8 @@ func readOrders(ctx context.Context, from io.Reader, pinged func()) <-chan order
 	return orders
 }
 
-// answerPing tells until when the lock is held. Where this process's loop hangs that is not
-// renewed, so the answer need not come from the loop.
+// answerPing says until when the lock is held. It may run outside the keeper's loop: if the loop
+// hangs, the lock is not renewed, and the answer shows that.
 func (k *keeper) answerPing(out io.Writer) {
 	if held := k.has.Load(); held != nil {
 		_, kill := held.Ends()
@@ -144,7 +144,7 @@ func (k *keeper) answerPing(out io.Writer) {
 	}
 }
 
-// prepare does what can go wrong before the lock is asked for.
+// prepare does everything that can fail before the lock is asked for.
 func (k *keeper) prepare(env *command.Env, id string) (err error) {
 	if k.site, err = openListed(env); err != nil {
 		return err
@@ -172,7 +172,7 @@ func (k *keeper) run(ctx context.Context, id string) (err error) {
 		return err
 	}
 	k.has.Store(k.held)
-	k.answerPing(k.says) // before anything runs: from now on the first process watches
+	k.answerPing(k.says) // before anything runs: from this line on the first process knows the kill end, and watches it
 	if end, _ := k.held.Ends(); k.lost() || end.Left(lease.System().Now()) <= 0 {
 		k.during(func() { k.release(ctx) })
 		return command.Failed(k.env, statusLost, fmt.Errorf("lock %q was lost before %s began", k.execArgs.lock, k.command[0]))
@@ -251,7 +251,7 @@ func (k *keeper) acquire(ctx context.Context) (*lockclient.Held, error) {
 		switch {
 		case err == nil && given == 0:
 			return held, nil
-		case err == nil: // it came in this moment
+		case err == nil: // it was had just as the wait ended
 			k.held = held
 			k.during(func() { k.release(ctx) })
 			return nil, command.Status(given)
@@ -317,7 +317,7 @@ func (k *keeper) turn() {
 	k.held.Turn()
 	if status, ended := k.guard.Reap(); ended {
 		k.status, k.ended = status, true
-		k.guard.OnContinue() // whoever stopped with the command is to hear of its end
+		k.guard.OnContinue() // whoever stopped together with the command must see its end
 	}
 }
 
@@ -336,7 +336,7 @@ func (k *keeper) during(f func()) {
 			k.turn()
 		case <-k.children:
 			k.turn()
-		case _, ok := <-k.orders: // or who sends them waits, and cannot answer pings
+		case _, ok := <-k.orders: // orders are read and dropped: otherwise their reader blocks, and cannot answer pings
 			if !ok {
 				k.orders = nil
 			}
@@ -344,8 +344,8 @@ func (k *keeper) during(f func()) {
 	}
 }
 
-// empty kills what is left of the command. While something of it cannot be killed, the lock is
-// kept for as long as it is had.
+// empty kills what is left of the command. If something cannot be killed, it keeps the lock as long
+// as it can.
 func (k *keeper) empty() error {
 	for {
 		var left []script.Process
@@ -365,8 +365,8 @@ func (k *keeper) empty() error {
 	}
 }
 
-// grace is how long what is left has after TERM: half of the time between the lease's end and
-// the kill end, or what is left until then.
+// grace is how much time what is left has after TERM: half of the time between the lease's end and
+// the kill end, or less if the kill end is near.
 func (k *keeper) grace() time.Duration {
 	half := k.times.Stop / 2
 	_, kill := k.held.Ends()
@@ -384,7 +384,7 @@ func (k *keeper) release(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}()
-	if k.ended && k.status == 0 { // as a start that went well
+	if k.ended && k.status == 0 { // the servers are told, as after a start that went well
 		_ = k.held.Settled(ctx)
 	}
 	_ = k.held.Release(ctx) // else its lease ends by itself

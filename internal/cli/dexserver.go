@@ -52,12 +52,12 @@ func dexServer(ctx context.Context, env *command.Env) error {
 	if !force {
 		out := journal.NewAsync(env.Stderr)
 		defer out.Close()
-		inner := *env // serving never waits for the log, which may be on a disk that hangs
+		inner := *env // the server never waits for its log, which may be on a disk that hangs
 		inner.Stderr = out
 		env = &inner
 	}
 	hup := make(chan os.Signal, 1)
-	signal.Ignore(syscall.SIGHUP) // for all others: a terminal that closes is no reason to stop voting
+	signal.Ignore(syscall.SIGHUP) // also for the processes that it starts: a terminal that closes is no reason to stop voting
 	signal.Notify(hup, syscall.SIGHUP)
 	for {
 		s, self, err := openServerSite(env)
@@ -170,8 +170,8 @@ func (s *site) forceNewCluster(ctx context.Context, self conf.Server) (err error
 	return nil
 }
 
-// stillLed refuses a new cluster by force while the others have a leader: they do without this
-// server, and take it in again by themselves.
+// stillLed refuses a forced new cluster while the other servers have a leader: then they work
+// without this server, and take it in again by themselves.
 func (s *site) stillLed(ctx context.Context, self conf.Server) error {
 	c, err := s.client()
 	if err != nil {
@@ -231,8 +231,9 @@ func (s *site) removedSelf() (conf.Server, bool) {
 // lastWords is how long a process that must end at once may take to say why.
 const lastWords = 300 * time.Millisecond
 
-// die ends the process at once: a lock server that cannot trust its disk must not go on. The log may
-// be on that disk, so the end does not wait for it; what was to be said is lost then.
+// die ends the process at once: a lock server that cannot trust its disk must not go on. The log
+// may be on that disk, so the process does not wait for it longer than lastWords; the message may
+// be lost.
 func die(to io.Writer, name string, err error) {
 	over := time.After(lastWords)
 	said := make(chan struct{})
@@ -247,8 +248,8 @@ func die(to io.Writer, name string, err error) {
 	os.Exit(1)
 }
 
-// checkState looks at the server's state before anything is written: at the database in a
-// child process, which a damaged file may crash.
+// checkState checks the server's state before anything is written. A child process checks the
+// database, because a damaged file may crash its reader.
 func checkState(ctx context.Context, dir string) error {
 	info, err := os.Stat(dir)
 	switch {
@@ -273,8 +274,8 @@ func checkState(ctx context.Context, dir string) error {
 	return err
 }
 
-// notAlone refuses a lock server of its own to a node of a cluster: each node would be the
-// holder of every lock.
+// notAlone refuses to run a lock server that only this host uses on a node of a cluster: each node
+// would be the holder of every lock.
 func (s *site) notAlone(self conf.Server) error {
 	others, err := s.OtherNodes()
 	if err != nil || !self.Loopback() || len(s.servers) > 1 || len(others) == 0 {
@@ -325,7 +326,7 @@ func (n *neighbours) follow(ctx context.Context, s *site, self conf.Server) {
 	for {
 		select {
 		case <-time.After(nodesEvery):
-			_ = n.read(s, self) // it was read, and is kept until it can be read again
+			_ = n.read(s, self) // if it cannot be read now, the neighbours stay as last read
 		case <-ctx.Done():
 			return
 		}
@@ -371,7 +372,7 @@ func (t tcp) Dial(ctx context.Context, entry string) (net.Conn, error) {
 	return t.Connect(ctx, entry, nil)
 }
 
-// Connect is Dial, for the connection that prove makes the wanted one.
+// Connect does what Dial does; prove turns the raw connection into the wanted one.
 func (t tcp) Connect(ctx context.Context, entry string, prove dial.Prove) (net.Conn, error) {
 	server, err := conf.ParseServer(entry)
 	if err != nil {

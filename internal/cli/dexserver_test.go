@@ -25,7 +25,7 @@ func TestDieChild(*testing.T) {
 	}
 }
 
-// A process that must end does so where what it says hangs, and says it where it can.
+// A process that must end ends even if its output hangs, and says why if it does not hang.
 func TestDieEndsFirst(t *testing.T) {
 	t.Parallel()
 	for _, hangs := range []bool{true, false} {
@@ -120,8 +120,9 @@ func TestServerLogHangs(t *testing.T) {
 	close(thaw)
 }
 
-// A cluster_nodes that is being written, and empty for a moment, does not make a lock server alone that stands still
-// beside a rival; one that names fewer hosts for good does.
+// cluster_nodes may be empty for a moment, while it is being written. The lock server keeps its
+// neighbours then: without them it would not stand still beside a rival. A host that the file
+// leaves out twice in a row is a neighbour no more.
 func TestNeighboursStayForAMoment(t *testing.T) {
 	t.Parallel()
 	s := &site{Site: conf.Site{Home: t.TempDir(), Node: "h1"}}

@@ -70,7 +70,8 @@ func dexServerInit(ctx context.Context, env *command.Env) error {
 // startLimit is how long a lock server may take until it listens.
 const startLimit = 10 * time.Second
 
-// startServer is ensureServer for those who do not want lock_servers read again: they only say so.
+// startServer does what ensureServer does, for callers that do not make the server read a changed
+// lock_servers: they only warn of the difference.
 func (s *site) startServer(ctx context.Context) error {
 	if err := s.ensureServer(ctx); err != nil {
 		return err
@@ -142,12 +143,12 @@ func (s *site) launchServer(ctx context.Context, self conf.Server) error {
 // awaitServer waits until the server listens, or its process has ended.
 func (s *site) awaitServer(ctx context.Context, self conf.Server, path string, begin int64, ended <-chan struct{}) error {
 	for end := time.Now().Add(startLimit); time.Now().Before(end); {
-		if runs, _ := s.serverRuns(ctx, self); runs { // what is in its place, its own end tells
+		if runs, _ := s.serverRuns(ctx, self); runs { // another program in its place makes the child end and say why
 			return nil
 		}
 		select {
 		case <-ended:
-			if runs, _ := s.serverRuns(ctx, self); runs { // another process started it in this moment
+			if runs, _ := s.serverRuns(ctx, self); runs { // another process started it at the same time
 				return nil
 			}
 			return didNotStart(path, begin)

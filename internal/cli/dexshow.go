@@ -92,7 +92,8 @@ func askAll[Value any](ctx context.Context, c *lockclient.Client, path string) [
 	return answers
 }
 
-// faults are the servers that did not answer. The error is that of a command that none did.
+// faults returns the servers that did not answer. none is the error for a command to which no
+// server answered.
 func faults[Value any](answers []answer[Value]) (all []serverFault, none error) {
 	all = []serverFault{}
 	for _, a := range answers {
@@ -115,7 +116,7 @@ func (s *site) sayFaults(all []serverFault) {
 // newer says whether state a is from a later moment than b: by term and seq, which never go back.
 func newer(a, b lock.Lock) bool { return a.Term > b.Term || a.Term == b.Term && a.Seq > b.Seq }
 
-// fresher is newer, but of two equals the one that knows what is left.
+// fresher is like newer; of two equal states the one with more time left is fresher.
 func fresher(a, b api.State) bool {
 	return newer(a.Lock, b.Lock) || !newer(b.Lock, a.Lock) && a.Left > b.Left
 }
@@ -123,7 +124,7 @@ func fresher(a, b api.State) bool {
 // lockPath is where a server has the lock.
 func lockPath(name string) string { return "/v1/locks/" + url.PathEscape(name) }
 
-// view is a lock by the newest that any server knows.
+// view returns the newest state of a lock that any server knows.
 func (s *site) view(ctx context.Context, c *lockclient.Client, name string) (newest api.State, err error) {
 	answers := askAll[api.State](ctx, c, lockPath(name))
 	for _, a := range answers {
@@ -196,7 +197,7 @@ func dexPrevious(_ context.Context, env *command.Env) error {
 	}{a.name, noInvalid(words[3])})
 }
 
-// noInvalid is a node, or "" where the word says that there is none.
+// noInvalid returns the node, or "" for the word that stands for "no node".
 func noInvalid(word string) string {
 	if word == lock.Invalid {
 		return ""

@@ -101,8 +101,9 @@ type handover struct {
 	last lock.Lock // the newest that was shown since
 }
 
-// note takes what a server shows. One that lags shows what is older, which is no change: only
-// what is newer than all that was shown counts, and of that the first change of hands.
+// note takes in what a server shows. A server that lags behind shows an older state, which is no
+// change. Only a state newer than all seen so far counts; after the first change of hands nothing
+// more does.
 func (h *handover) note(shown lock.Lock) (last lock.Lock, over bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -131,7 +132,8 @@ func (h *handover) watch(ctx context.Context, c *lockclient.Client, entry, name 
 	return over
 }
 
-// settled is the lock as a leader knows it: the others may not know of the latest change yet.
+// settled returns the lock as a leader knows it: the other servers may not know the latest change
+// yet.
 func (s *site) settled(ctx context.Context, c *lockclient.Client, name string) (lock.Lock, error) {
 	for begin, told := time.Now(), false; ; {
 		servers := askAll[api.Status](ctx, c, "/v1/server")

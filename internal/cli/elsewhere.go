@@ -9,9 +9,10 @@ import (
 	"backtowork/internal/command"
 )
 
-// elsewhere is the commands that work on systems other than Linux too, beside the applets: they only ask the lock
-// servers, or write configuration. All others stand on what only Linux has: without its clocks a lease cannot be timed,
-// without pidfds and /proc what is left of a package can be neither found nor killed for certain.
+// elsewhere names the commands that work on systems other than Linux too, beside the applets: they
+// only ask the lock servers, or write configuration. All other commands need what only Linux has:
+// its clocks to time a lease, and pidfds and /proc to find and kill for certain what is left of a
+// package.
 var elsewhere = []string{"dex-previous", "dex-servers", "dex-show", "dex-wait", "keygen", "set-shell"}
 
 // refusedOn is why the command called name does nothing on a system, as runtime.GOOS names it; nil where it works.

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nodeIsDown takes the user's word that a node is off: its lock k may be had by others, blocked or not; or it
-// lost that in silence, and need not be powered off any more. The servers do not believe it of a node
-// that they hear.
+// nodeIsDown acts on the user's word that a node is off. If the node has the lock k, blocked or
+// not, others may then have it; if it lost the lock in silence, it need not be powered off any
+// more. The servers refuse that for a node from which they hear.
 func (s *site) nodeIsDown(ctx context.Context, c *lockclient.Client, name string, k lock.Lock, down string) error {
 	i := slices.IndexFunc(k.Unfenced.All(), func(node string) bool { return sameNode(node, down) })
 	switch {
@@ -45,8 +45,8 @@ func (s *site) nodeIsDown(ctx context.Context, c *lockclient.Client, name string
 	return notBlocked(name, k)
 }
 
-// sameNode says whether two names may be meant for one node: without regard to case, and one of them
-// may be short.
+// sameNode says whether two names may mean the same node: upper and lower case are the same, and
+// one of them may be the short form.
 func sameNode(a, b string) bool {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	shortA, _, _ := strings.Cut(a, ".")
@@ -77,7 +77,8 @@ func (s *site) isUp(name, why, node string) error {
 		"on %s: service unblock %s, or service stop %s, or stop the package there by hand", node, name, name)
 }
 
-// isOff has node, which lost lock k by silence, not named to those any more who have it next.
+// isOff takes node, which lost lock k in silence, off the list of nodes to be powered off before
+// the lock's next holder starts.
 func (s *site) isOff(ctx context.Context, c *lockclient.Client, name string, k lock.Lock, node string) error {
 	a, err := c.IsOff(ctx, name, k, node)
 	switch {
@@ -92,12 +93,12 @@ func (s *site) isOff(ctx context.Context, c *lockclient.Client, name string, k l
 	return nil
 }
 
-// fencingLimit is how long a fence of another node is waited for: one that is to be waited for longer has
-// most likely lost who reports it, and the node stands by.
+// fencingLimit is how long to wait for a fence that another node is doing. If it takes longer, the
+// node most likely cannot report its result any more, and has gone to stand-by.
 const fencingLimit = 2 * time.Minute
 
-// declareOff has the lock of a silent node be had at once, by the word of the user that it is off: as after
-// a fence, for those that fail (fence_required=yes).
+// declareOff makes the lock of a silent node free at once, on the user's word that the node is off.
+// It counts as a fence that worked, and is for fences that fail (fence_required=yes).
 func (s *site) declareOff(ctx context.Context, c *lockclient.Client, name string, k lock.Lock) error {
 	session := lockclient.NewSession(c, s.Node, s.files)
 	end := time.Now().Add(fencingLimit)

@@ -15,8 +15,8 @@ import (
 	"backtowork/internal/journal"
 )
 
-// showParams prints the package's parameters on this node, and in what the other nodes differ
-// from this one. It says whether they are the same, as far as they are known.
+// showParams prints the package's parameters on this node, and how those of the other nodes differ.
+// same says whether all are the same, as far as they are known.
 func (v *view) showParams() (same bool) {
 	fmt.Fprintf(v.out, "\nparameters of package %s on %s, version %s\n", v.own.Package, v.own.Node, v.own.Version)
 	for _, name := range sortedKeys(v.own.Params) {
@@ -53,7 +53,7 @@ func (v *view) showWarnings(texts []string) {
 	v.showList("", lines)
 }
 
-// notCompared names the nodes that had too much to tell.
+// notCompared returns a line for each node whose report was too long to include everything.
 func (v *view) notCompared() (lines []string) {
 	for _, node := range slices.Sorted(maps.Keys(v.nodes)) {
 		if r := v.nodes[node]; r.Cut && r.Params == nil && node != v.own.Node {
@@ -63,7 +63,8 @@ func (v *view) notCompared() (lines []string) {
 	return lines
 }
 
-// differences is what another node has that is not as here. What it did not tell is the same.
+// differences returns what is different on another node. What that node did not tell counts as the
+// same.
 func differences(other, own api.Report) (lines []string) {
 	if other.Script == "" { // it told nothing
 		return nil
@@ -155,8 +156,8 @@ func plain(text string) string {
 	return text
 }
 
-// showNumbers prints what the parameters come to, and what is to be said against them. It says
-// whether there is time between the last of the package here and the first of it elsewhere.
+// showNumbers prints what follows from the parameters, and warnings about them. safe says whether
+// some time is left between the package's last moment here and its first moment elsewhere.
 func (v *view) showNumbers(p failover.Params, status time.Duration, w resettable) (safe bool) {
 	p.Priority = v.longestPriority()
 	b := p.Bounds()
@@ -192,7 +193,7 @@ func margin(b failover.Bounds) string {
 	return fmt.Sprintf("a margin of %g s (used up where the nodes' clocks differ by %g %%)", m, apart)
 }
 
-// longestPriority is how long a node that is known leaves a free lock to others, this one aside.
+// longestPriority is the longest time for which any other known node leaves a free lock to others.
 func (v *view) longestPriority() (longest time.Duration) {
 	for node, r := range v.nodes {
 		n, err := strconv.Atoi(r.Params["priority"])
@@ -203,7 +204,7 @@ func (v *view) longestPriority() (longest time.Duration) {
 	return longest
 }
 
-// inSeconds is d, not less, in seconds and tenths.
+// inSeconds writes d in seconds with one decimal, rounded up.
 func inSeconds(d time.Duration) string {
 	return strconv.FormatFloat(math.Ceil(d.Seconds()*10)/10, 'f', -1, 64) + " s"
 }

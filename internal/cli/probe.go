@@ -33,7 +33,7 @@ func ownAddr(self conf.Server) string {
 // probe is what this host's own lock server says of itself.
 func (s *site) probe(ctx context.Context, self conf.Server) (api.Status, error) {
 	var status api.Status
-	if s.makesKey() { // then whoever listens is not ours
+	if s.makesKey() { // there is no key yet, so whoever listens there is not our server
 		conn, err := net.Dial("tcp", ownAddr(self))
 		if err == nil {
 			err = errors.Join(errors.New("this host has no cluster key yet"), conn.Close())
@@ -48,8 +48,8 @@ func (s *site) probe(ctx context.Context, self conf.Server) (api.Status, error) 
 	return status, c.Get(ctx, self.Entry, "/v1/server", &status)
 }
 
-// serverRuns says whether this host's lock server runs. The error is about another program in
-// its place.
+// serverRuns says whether this host's lock server runs. It returns an error if another program
+// listens in its place.
 func (s *site) serverRuns(ctx context.Context, self conf.Server) (bool, error) {
 	_, err := s.probe(ctx, self)
 	var dial *net.OpError

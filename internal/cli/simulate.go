@@ -188,7 +188,8 @@ func serviceSimulate(ctx context.Context, env *command.Env, args []string) error
 	return err
 }
 
-// simulated makes the plan that of the package, and of this site.
+// simulated sets up the plan with the package's parameters and this site's numbers of nodes and
+// servers.
 func (s *site) simulated(ctx context.Context, t *trial) (p failover.Params, err error) {
 	if err := script.Check(s.Home, t.pkg); err != nil {
 		return p, err
@@ -209,7 +210,7 @@ func (s *site) simulated(ctx context.Context, t *trial) (p failover.Params, err 
 		return p, manager.AboutPackage(t.pkg, err)
 	}
 	count, servers := len(nodes), len(s.servers)
-	if count < 2 && servers < 2 { // a host by itself: then as most clusters are
+	if count < 2 && servers < 2 { // a host by itself: simulate the usual cluster
 		count, servers = 3, 3
 	}
 	t.plan.Nodes = cmp.Or(t.plan.Nodes, min(max(count, 2), 10))
@@ -219,7 +220,7 @@ func (s *site) simulated(ctx context.Context, t *trial) (p failover.Params, err 
 	return p, nil
 }
 
-// simulate has processes work off seeds until there are hours enough.
+// simulate has worker processes run one seed after another until enough hours are simulated.
 func (s *site) simulate(ctx context.Context, t trial) (total cluster.Result, err error) {
 	const most = 8
 	if t.plan.Dir, err = cluster.MakeDir(""); err != nil {
@@ -266,7 +267,7 @@ func progress(to io.Writer) func(string) {
 	return func(line string) { fmt.Fprintf(f, "\r%s\033[K", line) }
 }
 
-// violated says what is wrong, and whose matter that is.
+// violated returns an error that says what went wrong, and whether it is our fault or the user's.
 func (t trial) violated(p failover.Params, total cluster.Result) error {
 	hint := fmt.Sprintf("this should never be: please report it, with all that was printed (seed %d)", total.Seed)
 	switch {

@@ -81,7 +81,8 @@ func (s *site) key() (*clusterkey.Key, error) {
 	return nil, command.WithHint(err, "make one with utils/keygen on one host, and copy the file to all hosts")
 }
 
-// makeKey is key, but a host that is the only lock server makes a key where there is none.
+// makeKey does what key does; but if this host is the only lock server, it makes a key where there
+// is none.
 func (s *site) makeKey() (*clusterkey.Key, error) {
 	if s.makesKey() {
 		k, err := clusterkey.Create(s.KeyFile())
@@ -107,7 +108,8 @@ func (s *site) sole() bool {
 	return self
 }
 
-// client is a client of the lock servers. It takes up a key that is changed while it is used.
+// client makes a client of the lock servers. If the key is changed later, the client uses the new
+// one.
 func (s *site) client() (*lockclient.Client, error) {
 	k, err := s.key()
 	if err != nil {
@@ -158,7 +160,7 @@ func openListed(env *command.Env) (*site, error) {
 	return s, s.readServers()
 }
 
-// openClient is the tree's parts, with the lock servers read, and a client of them.
+// openClient opens the site, reads the list of lock servers, and makes a client of them.
 func openClient(env *command.Env) (*site, *lockclient.Client, error) {
 	s, err := openListed(env)
 	if err != nil {

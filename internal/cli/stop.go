@@ -55,7 +55,7 @@ func serviceStop(ctx context.Context, env *command.Env, packages []string) error
 	}
 	fmt.Fprint(env.Stdout, "sending TERM signal and waiting for package to halt.")
 	err = s.haltAll(ctx, packages)
-	if err == nil { // those of which the manager was being killed in that moment, and seemed to be alive
+	if err == nil { // some managers were just being killed, and still seemed alive, at the first look
 		var late []string
 		late, err = s.abandoned(ctx, packages)
 		abandoned = append(abandoned, late...)
@@ -86,7 +86,7 @@ func (s *site) haltAll(ctx context.Context, packages []string) error {
 	return errors.Join(errs...)
 }
 
-// isClearing says whether the package's manager here kills what an earlier one has left.
+// isClearing says whether the package's manager here is killing what an earlier one has left.
 func (s *site) isClearing(ctx context.Context, name string) bool {
 	limited, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -94,9 +94,10 @@ func (s *site) isClearing(ctx context.Context, name string) bool {
 	return err == nil && is.Doing == string(failover.Clearing)
 }
 
-// abandoned is those packages that run here with nobody to stop them, since manager and deadman were both killed: a
-// manager is started for each, which goes on with it, or kills what is left, and can be halted. Those that are being
-// killed so belong to them.
+// abandoned finds those packages that run here with nobody to stop them, because manager and
+// deadman were both killed. It starts a manager for each: that one takes over the package, or kills
+// what is left, and can be halted. A package of which such a manager is killing the rest already is
+// returned too.
 func (s *site) abandoned(ctx context.Context, packages []string) (names []string, err error) {
 	home := manager.Home(s.Home)
 	boot, err := lease.BootID()
@@ -126,8 +127,8 @@ func (s *site) abandoned(ctx context.Context, packages []string) (names []string
 	return names, ctx.Err()
 }
 
-// halt asks whoever runs the package to halt it, until nobody does: where its manager has just died, the
-// next one is to halt. With dots there is one a second.
+// halt asks the package's manager to halt it, again and again until neither manager nor deadman is
+// there: if a manager dies, its successor must be asked too. With dots it prints one a second.
 func halt(ctx context.Context, home manager.Home, name string, out io.Writer, dots bool) error {
 	var asked toldToHalt
 	for i := 1; ; i++ {
@@ -151,14 +152,15 @@ func halt(ctx context.Context, home manager.Home, name string, out io.Writer, do
 	}
 }
 
-// A toldToHalt is who has said that it will halt a package.
+// A toldToHalt is the manager that has promised to halt a package.
 type toldToHalt struct {
 	pid int
 	run string
 }
 
-// ask asks process pid, unless it was. Once it was, looks has it looked whether the process has become another
-// program, as by an upgrade that was under way: that may not have heard.
+// ask asks process pid to halt, unless that one has promised it before. If looks is set, ask first
+// looks whether the same process has since become another program, as by an upgrade: that program
+// may not know of the promise.
 func (t *toldToHalt) ask(ctx context.Context, home manager.Home, name string, pid int, looks bool) error {
 	if pid == t.pid {
 		limited, cancel := context.WithTimeout(ctx, time.Second)
@@ -167,7 +169,7 @@ func (t *toldToHalt) ask(ctx context.Context, home manager.Home, name string, pi
 			return nil
 		}
 		if is, err := home.Ask(limited, name, manager.Request{What: manager.State}); err != nil || is.Run == t.run {
-			return nil // or it does not answer now: it is looked at again
+			return nil // or it does not answer now: the caller looks again later
 		}
 	}
 	a, err := home.Ask(ctx, name, manager.Request{What: manager.Halt})

@@ -9,8 +9,8 @@ import (
 	"backtowork/internal/manager"
 )
 
-// A manager that becomes another program, by an upgrade, in the moment in which it is asked to halt: the next one, which
-// is the same process, is asked too.
+// A manager may become another program by an upgrade just when it is asked to halt. The new
+// program, in the same process, must be asked too.
 func TestHaltAsksEachProgram(t *testing.T) {
 	t.Parallel()
 	home := manager.Home(t.TempDir())
@@ -18,7 +18,7 @@ func TestHaltAsksEachProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadman, err := home.LockAsDeadman("p") // it watches meanwhile
+	deadman, err := home.LockAsDeadman("p") // the package has a deadman all the time
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,8 +31,8 @@ lock is given back.
 Example: ./service unblock dummy
 `
 
-// serviceUnblock looks again at a package that could not be shown to be down, and has its lock
-// given back if it is.
+// serviceUnblock checks again whether a package is down that could not be shown to be down before.
+// If so, its lock is given back.
 func serviceUnblock(ctx context.Context, env *command.Env, args []string) error {
 	opts, packages, err := command.Options(args, "n:", map[string]byte{"node-is-down": 'n'})
 	if err != nil {
@@ -60,7 +60,8 @@ func serviceUnblock(ctx context.Context, env *command.Env, args []string) error 
 	if err != nil {
 		return err
 	}
-	// One that stands by has blocked nothing: that was an earlier one, before this host was booted.
+	// A manager that stands by has blocked nothing itself: an earlier one did, before this host was
+	// booted.
 	if role, _ := manager.Home(s.Home).Notes(name).Read("role"); down == "" && pid != 0 && role != "stand-by" {
 		return s.askLook(ctx, name)
 	}
@@ -100,8 +101,9 @@ func (s *site) askLook(ctx context.Context, name string) error {
 	return command.WithHint(fmt.Errorf("package %s is still not down: %s", name, blocked()), "stop it by hand; see %s", logPath(s.Home, name))
 }
 
-// unblock has the lock of a package given back that no manager here holds: of one that is down on
-// this node, or on a node of which the user says that it is. standsBy says that there is a manager.
+// unblock gives back a package's blocked lock that no manager here holds. The package must be down
+// on this node; or the user says with down that the node which holds the lock is off. standsBy says
+// that a manager stands by here.
 func (s *site) unblock(ctx context.Context, c *lockclient.Client, name, down string, standsBy bool) error {
 	state, err := c.Look(ctx, name)
 	if err != nil {
@@ -131,7 +133,7 @@ func notBlocked(name string, k lock.Lock) error {
 	return fmt.Errorf("the lock of package %s is not blocked: %s has it", name, k.Node)
 }
 
-// free has the blocked lock k given back.
+// free asks the servers to give back the blocked lock k.
 func (s *site) free(ctx context.Context, c *lockclient.Client, name string, k lock.Lock) error {
 	a, err := c.Unblock(ctx, name, k.Term, k.Session, s.Node)
 	switch {
@@ -150,8 +152,9 @@ func changedMeanwhile(name string) error {
 	return fmt.Errorf("the lock of package %s has changed in this moment: nothing was done", name)
 }
 
-// isDownHere says why a package is not down on this node, where no manager runs it, and none can: for
-// a manager that stands by the lock is blocked, else the place of one is taken.
+// isDownHere returns why a package is not down on this node; nil if it is. No manager runs it here,
+// and none can begin to: one that stands by cannot have the blocked lock, and if there is none,
+// isDownHere takes its place.
 func (s *site) isDownHere(ctx context.Context, name string, standsBy bool) error {
 	if err := script.Check(s.Home, name); err != nil {
 		return err
@@ -174,8 +177,8 @@ func (s *site) isDownHere(ctx context.Context, name string, standsBy bool) error
 	return nil
 }
 
-// finder runs the script of a package beside its manager on this node, if it has one, and finds what that has
-// left running.
+// finder makes a Runner beside the package's manager on this node, if there is one. It finds what
+// that manager has left running.
 func (s *site) finder(name string) (*script.Runner, error) {
 	boot, err := lease.BootID()
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// unitDoubts is what there is to warn of in the units of systemd that belong to a package: one that
-// systemd starts again by itself comes back after it was killed, also after the kill end. To stop it
-// needs systemd, and a process to ask it; neither can be counted on at that time.
+// unitDoubts returns warnings about the systemd units that belong to a package. A unit that systemd
+// restarts by itself comes back after it was killed, also after the kill end. Only systemd could
+// stop that, and at that time nobody can count on systemd, or on a process to ask it.
 func unitDoubts(ctx context.Context, units []string) (lines []string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -22,7 +22,7 @@ packages, it is upgraded for all of them.
 Example: make install && ./service upgrade
 `
 
-// serviceUpgrade has the managers of this node become the program that this command is.
+// serviceUpgrade makes the managers of this node become the program that this command is.
 func serviceUpgrade(ctx context.Context, env *command.Env, packages []string) error {
 	s, err := openSite(env)
 	if err != nil {
@@ -56,14 +56,14 @@ func serviceUpgrade(ctx context.Context, env *command.Env, packages []string) er
 		if err := s.upgrade(ctx, name, exe, done[pid]); err != nil {
 			return err
 		}
-		done[pid] = true // which stays, over an exec in place
+		done[pid] = true // an upgrade keeps the process, and so its pid
 		fmt.Fprintf(env.Stdout, "package=%s; version=%s;\n", name, Version)
 	}
 	return nil
 }
 
-// upgrade has the manager of a package upgraded, unless that was done, and waits until the next one has
-// taken its place.
+// upgrade asks the manager of a package to upgrade, unless done says that its process was asked
+// already, and waits until the new program has taken over.
 func (s *site) upgrade(ctx context.Context, name, exe string, done bool) error {
 	ctx, cancel := context.WithTimeout(ctx, manager.UpgradeLimit+5*time.Second)
 	defer cancel()
@@ -78,7 +78,7 @@ func (s *site) upgrade(ctx context.Context, name, exe string, done bool) error {
 		if err == nil {
 			return command.WithHint(fmt.Errorf("package %s is not upgraded: %s", name, a.Error), "see %s", logPath(s.Home, name))
 		}
-		if !errors.Is(err, manager.ErrNobody) { // nobody is there to answer, once it became the other
+		if !errors.Is(err, manager.ErrNobody) { // ErrNobody: it became the new program before it could answer
 			return err
 		}
 	}

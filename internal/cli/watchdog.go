@@ -63,7 +63,7 @@ func runWatchdog(ctx context.Context, env *command.Env) error {
 	server := watchdog.New(watchdog.Config{
 		Node: w.Node, Device: w.device, Clock: lease.System(), Log: w.log, Stopped: w.mark,
 	})
-	return server.Run(context.WithoutCancel(ctx), w.listener, ends) // which decides whether a signal ends it
+	return server.Run(context.WithoutCancel(ctx), w.listener, ends) // Run itself decides whether a signal ends it
 }
 
 // A watchdogProcess is what the watchdog process has open.
@@ -122,7 +122,8 @@ func (w *watchdogProcess) close() {
 // watchdogStopped begins the line that says, in the pid file, in which boot the feeding stopped.
 const watchdogStopped = "stopped"
 
-// mark keeps the next watchdog process from feeding a device that this one has stopped to feed.
+// mark writes into the pid file that feeding has stopped, so that no later watchdog process feeds
+// the device again.
 func (w *watchdogProcess) mark(pkg string) {
 	boot, err := lease.BootID()
 	if err == nil {
@@ -152,7 +153,7 @@ func watchdogDevice(home string) (string, error) {
 		words = append(words, strings.Fields(line)...)
 	}
 	switch {
-	case len(words) != 1: // who wrote an empty file believes to be guarded
+	case len(words) != 1: // the user wrote the file, and believes that the node is guarded
 		return "", fmt.Errorf("%s: the path of one device is wanted there, not %d words", watchdogConf(home), len(words))
 	case !filepath.IsAbs(words[0]):
 		return "", fmt.Errorf("%s: cannot use %q: say the absolute path of a device", watchdogConf(home), words[0])
@@ -167,7 +168,7 @@ type resettable struct {
 	old     bool          // the watchdog process is of a version that resets only after a kill end
 }
 
-// resettable is what the watchdog process says, or what is asked of the device where none runs yet.
+// resettable returns what the watchdog process says, or, if none runs yet, what the device says.
 func (s *site) resettable() resettable {
 	device, err := watchdogDevice(s.Home)
 	if device == "" || err != nil {
@@ -181,7 +182,7 @@ func (s *site) resettable() resettable {
 	return w
 }
 
-// guards says whether the watchdog resets this host by the kill end of a package.
+// resets says whether the watchdog resets this host at the kill end of a package.
 func (w resettable) resets(p failover.Params) bool {
 	return w.device != "" && !w.old && watchdog.Resets(p.Timeout+p.StopTimeout, w.timeout)
 }
@@ -234,8 +235,8 @@ func takeWatchdogPID(home string) (_ *os.File, err error) {
 	return f, nil
 }
 
-// stoppedBefore is an error if an earlier watchdog process stopped to feed in this boot, by what
-// it said in its pid file.
+// stoppedBefore returns an error if an earlier watchdog process has stopped feeding in this boot.
+// said is the content of its pid file.
 func stoppedBefore(said string) error {
 	boot, err := lease.BootID()
 	if err != nil {
@@ -251,7 +252,7 @@ func stoppedBefore(said string) error {
 }
 
 // startWatchdog starts the watchdog process in the background, if conf/watchdog names a device and
-// the process does not run. Without an error the watchdog is in force, or none is wanted.
+// the process does not run. If it returns nil, the watchdog is in force, or none is wanted.
 func (s *site) startWatchdog(ctx context.Context) error {
 	device, err := watchdogDevice(s.Home)
 	if device == "" || err != nil {

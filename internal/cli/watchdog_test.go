@@ -22,7 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the tests start as processes of their own is this binary, told by the name that it is called by.
+// The tests start this binary again as other processes; the name by which it is called says as
+// what.
 func init() {
 	switch filepath.Base(os.Args[0]) {
 	case "watchdog":
@@ -32,7 +33,8 @@ func init() {
 	}
 }
 
-// testDeadman says that package p may run for d more, and then nothing until it is killed.
+// testDeadman tells the watchdog that package p may run for d more, then tells it nothing until it
+// is killed.
 func testDeadman(socket, d string) {
 	left, err := time.ParseDuration(d)
 	if err == nil {
@@ -238,8 +240,8 @@ func TestWatchdogEnds(t *testing.T) {
 	h.mustStart() // and again
 }
 
-// A killed deadman's package counts: TERM does not end the process while it is held, and once it is
-// late the machine is left to be reset, whoever starts another process.
+// A package whose deadman was killed still counts: while its time runs TERM does not end the
+// process, and once it is late the machine will be reset, whoever starts another watchdog process.
 func TestWatchdogKilledDeadman(t *testing.T) {
 	t.Parallel()
 	h := newWatchedHome(t)

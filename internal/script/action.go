@@ -25,7 +25,7 @@ type Action struct {
 	pid  int
 	mark []byte // in the environment of every process of this action
 
-	told   *os.File // what the child says that could not become the script
+	told   *os.File // a pipe: the child writes why it could not become the script
 	asks   bool     // it is a status, or a stop: it can be run again
 	stops  bool     // it is a stop
 	silent bool     // it does not write to the log
@@ -37,13 +37,14 @@ type Action struct {
 	// guarded by r.mu
 	ended  bool
 	reaped bool
-	kills  int            // kills at work: they need the leader unreaped
+	kills  int            // how many kills are at work: the leader may not be reaped meanwhile
 	known  map[int]uint64 // start times, by pid, of what is known to belong to it
 }
 
-// Start runs `packages/NAME action`. An error means that nothing can be started now, by no fault of
-// the package: also where its script is not there, or cannot be executed. What shows only
-// in the child makes an Action that ends with NotRun. The log says why, once.
+// Start runs `packages/NAME action`. It returns an error if nothing can be started now; that is not
+// the package's fault, not even if its script is missing or cannot be executed. A failure that
+// shows only in the child makes an Action that ends with NotRun. The reason is written to the log,
+// once.
 func (r *Runner) Start(action string, term uint64, previous string, unfenced ...string) (*Action, error) {
 	return r.launch([]string{action}, nil,
 		"BTW_TERM="+strconv.FormatUint(term, 10), "BTW_PREVIOUS="+previous, "BTW_UNFENCED="+strings.Join(unfenced, " "))
@@ -89,7 +90,7 @@ func (r *Runner) launch(args []string, stdout *os.File, env ...string) (_ *Actio
 	}
 	a.proc, a.pid, a.told = proc, proc.Pid, told
 	if r.tree != nil && !r.inTree() {
-		_ = r.tree.act.add(a.pid) // late, but better than not: its children follow it
+		_ = r.tree.act.add(a.pid) // it ran outside for a moment; what it starts from now on is inside
 	}
 	r.mu.Lock()
 	r.running[a] = struct{}{}
@@ -106,7 +107,7 @@ func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 		return startChild(argv, attr, true)
 	}
 	proc, err := r.tree.act.exec(argv, attr)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) { // somebody has removed it in this moment
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) { // the cgroup was removed just now: enter makes it anew
 		proc, err = r.tree.act.exec(argv, attr)
 	}
 	if err == nil {
@@ -115,7 +116,7 @@ func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	again := !refused(err)
 	attr.Sys = plain
 	if proc, err = startChild(argv, attr, true); err == nil {
-		if again { // better late than never: its children follow it
+		if again { // it ran outside for a moment; what it starts from now on is inside
 			_ = r.tree.act.add(proc.Pid)
 			return proc, nil
 		}
@@ -128,7 +129,7 @@ func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	return proc, err
 }
 
-// exec starts argv in c.
+// exec starts argv in the cgroup c.
 func (c *cgroup) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	dir, err := c.enter()
 	if err != nil {
@@ -145,7 +146,7 @@ func (r *Runner) inTree() bool {
 	return r.forkIn
 }
 
-// refused lists what an old kernel or a container says to a clone into a cgroup.
+// refused says whether err is what an old kernel, or a container, answers to a clone into a cgroup.
 func refused(err error) bool {
 	return slices.ContainsFunc([]error{
 		unix.ENOSYS, unix.EPERM, unix.EACCES, unix.EINVAL, unix.E2BIG,
@@ -168,7 +169,7 @@ func (a *Action) wait() {
 	a.judge()
 	a.r.mu.Lock()
 	if a.status == 128+int(unix.SIGKILL) && a.kills == 0 && a.r.tree != nil {
-		a.r.tree.act.killed.Store(true) // by another process, which may have killed all of the cgroup
+		a.r.tree.act.killed.Store(true) // not by us: another process may have killed the whole cgroup
 	}
 	a.ended = true
 	a.r.mu.Unlock()
@@ -212,7 +213,7 @@ func (a *Action) noteLeft() {
 	a.r.remember(left, procs)
 }
 
-// marked says whether process pid comes from this action by its environment.
+// marked says whether the environment of process pid shows that it comes from this action.
 func (a *Action) marked(pid int) bool {
 	ok, _ := marked(pid, [][]byte{a.mark})
 	return ok

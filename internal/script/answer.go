@@ -10,12 +10,14 @@ import (
 	"time"
 )
 
-// What a script ends with is an answer only if the script ran. A status of 127 may be its own word;
-// or its file was being replaced, was open for writing, or its interpreter was missing. The child
-// that was to become the script tells the one from the other. Nor is it an answer if the script
-// could not write its log: with set -e it ends with 1, which means down, at its first echo.
+// A script's exit status is an answer only if the script ran. The script may end with 127 by its
+// own will; but 127 may also mean that its file was being replaced or written, or that its
+// interpreter was missing. The child that was to become the script tells which. A status is no
+// answer either if the script could not write its log: with set -e it ends at its first echo with
+// 1, which means down.
 
-// judge finds out whether what the action ended with is an answer; if not it makes it NotRun.
+// judge decides whether the action's exit status is an answer. If not, it sets the status to
+// NotRun.
 func (a *Action) judge() {
 	reason := inPipe(a.told, longestReason)
 	a.told.Close()
@@ -43,8 +45,8 @@ func (a *Action) judge() {
 
 const longestReason = 4 << 10
 
-// vanished says why the script is not there any more for its interpreter, which opens it once
-// more: what that ends with then is its own word, not the script's.
+// vanished returns an error if the script's file is not there any more. The interpreter opens that
+// file once more after the start; if it is gone, the status is the interpreter's, not the script's.
 func (r *Runner) vanished(status int) error {
 	if !slices.Contains([]int{syntaxError, notExecutable, notFound}, status) {
 		return nil
@@ -71,9 +73,9 @@ func (r *Runner) complain(err error) {
 	}
 }
 
-// files is what the action is to have open. Where the log cannot be written a stop writes nowhere,
-// and a status does so after its first answer was not believed. A start has the log in any case:
-// what it leaves running keeps it, and there may be room again.
+// files returns what the action gets as stdin, stdout and stderr. If the log cannot be written, a
+// stop writes nowhere, and so does a status once its answer was not believed. A start has the log
+// in any case: what it leaves running keeps it, and there may be room again.
 func (r *Runner) files(a *Action, stdout *os.File) []*os.File {
 	log := r.log
 	r.mu.Lock()
@@ -89,11 +91,11 @@ func (r *Runner) files(a *Action, stdout *os.File) []*os.File {
 }
 
 const (
-	logRoom   = 64 << 10 // there must be for what scripts write
+	logRoom   = 64 << 10 // bytes that must be free for what scripts write
 	lookLimit = 500 * time.Millisecond
 )
 
-// look is what f finds on the disk; nil where that takes long, as on a disk that hangs.
+// look returns what f returns, or nil if f takes too long, as on a disk that hangs.
 func (r *Runner) look(f func() error) error {
 	if !r.looking.TryLock() {
 		return nil // an earlier look hangs, or another is at it
@@ -113,7 +115,7 @@ func (r *Runner) look(f func() error) error {
 	}
 }
 
-// logIsFull is an error where it is certain that the log cannot be written.
+// logIsFull returns an error if it is certain that the log cannot be written.
 func (r *Runner) logIsFull() error {
 	full := isFull(r.log)
 	r.mu.Lock()

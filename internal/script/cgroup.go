@@ -27,14 +27,14 @@ type cgroup struct {
 	path string
 	held atomic.Pointer[held]
 
-	killed  atomic.Bool // since entry was made
+	killed  atomic.Bool // the cgroup was killed since entry was made
 	mu      sync.Mutex
 	entries *os.Root // nil, but for a test: where entry is instead
 	entry   string   // where scripts are started: ".", or a cgroup below it
-	made    int      // entries
+	made    int      // how many entries were made
 }
 
-// held is what is open of a cgroup.
+// held are the files of a cgroup that are kept open.
 type held struct {
 	root *os.Root
 	kill *os.File // nil before Linux 5.14
@@ -82,7 +82,7 @@ func cgroupMounts(mountinfo string) []string {
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 func openTree(base, path string) (_ *tree, err error) {
-	// Nothing is to be made in another directory, or in a cgroup of version 1.
+	// Elsewhere, or in a cgroup of version 1, nothing may be made.
 	if _, err := os.Stat(filepath.Join(base, "cgroup.controllers")); err != nil {
 		return nil, fmt.Errorf("cannot use %q: not a cgroup2 directory", base)
 	}
@@ -145,8 +145,9 @@ func (c *cgroup) open() error {
 	return nil
 }
 
-// now is what is open of c. Where somebody has removed it (it was empty then) it is what another
-// process has made in its place, or, if it is to be made, this one.
+// now returns the open files of c. If somebody removed the cgroup (it was empty then), they are
+// those of the one that another process made in its place. If there is none and toBeMade is set,
+// now makes it.
 func (c *cgroup) now(toBeMade bool) *held {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,7 +155,7 @@ func (c *cgroup) now(toBeMade bool) *held {
 	info, err := os.Stat(c.path) // opens nothing: the file table may be full
 	gone := errors.Is(err, fs.ErrNotExist)
 	if gone && toBeMade || err == nil && !os.SameFile(info, h.info) {
-		_ = c.open() // what was open others may still use: it is closed when nobody does
+		_ = c.open() // the old files stay open for those who use them, until nobody does
 	}
 	return c.held.Load()
 }
@@ -288,7 +289,7 @@ func (r *Runner) Settle() error {
 	}
 	failed := errors.New("it forks without end")
 	for end := now() + time.Second; ; {
-		pids, err := r.tree.act.pids() // first: what an action starts after this is not in it
+		pids, err := r.tree.act.pids() // this comes first: what an action starts later is not in the list
 		if err != nil {
 			return err
 		}
@@ -305,7 +306,7 @@ func (r *Runner) Settle() error {
 				if err != nil {
 					return err
 				}
-				continue // it leaves by itself
+				continue // a manager leaves the cgroup by itself
 			}
 			left++
 			if err := r.tree.svc.add(pid); err != nil && !errors.Is(err, unix.ESRCH) {

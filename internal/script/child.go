@@ -29,12 +29,13 @@ func startChild(argv []string, attr *os.ProcAttr, told bool) (*os.Process, error
 	return os.StartProcess("/proc/self/exe", append([]string{"btw", ChildVerb, fd}, argv...), attr)
 }
 
-// OOMScore is set in the environment of who has, for itself, another place in the order in which
-// processes are killed where memory is short: the place that its children are to have.
+// OOMScore is a variable in the environment of a process that protects itself from being killed
+// when memory runs out. It says which rank in that order the process's children are to have.
 const OOMScore = "BTW_OOM_SCORE_ADJ"
 
-// TakeOOMScore gives this process the place that OOMScore names, if it does, and forgets that. It
-// is done by the child: there is no moment in which its own children could inherit the other.
+// TakeOOMScore gives this process the rank that OOMScore names, if it is set, and removes the
+// variable. The child does it itself, before it starts anything: so no child of its own inherits
+// the protection.
 func TakeOOMScore() {
 	if score, ok := os.LookupEnv(OOMScore); ok {
 		_ = os.WriteFile("/proc/self/oom_score_adj", []byte(score), 0) // it never asks for more than it has
@@ -48,9 +49,9 @@ const (
 	notFound      = 127
 )
 
-// RunChild makes this process the script that args names: the file that is told of a failure (its
-// number, or "-": then it goes to stderr), the directory to be in, and the command. It returns only
-// where that fails: the exit status, as a shell's.
+// RunChild makes this process the script that args name. They are: the number of the file to which
+// a failure is written ("-": stderr), the directory to change to, and the command. It returns only
+// if that fails, with the exit status that a shell would give.
 func RunChild(args []string) int {
 	if len(args) < 3 {
 		return notFound

@@ -139,8 +139,9 @@ func (r *Runner) output(ctx context.Context, grace time.Duration, args ...string
 	return out, a.Status(), nil
 }
 
-// inPipe is what is in a pipe now, at most so many bytes: whoever wrote it has ended. It waits for nothing, for others may
-// have the pipe open, and no time is short enough for them and long enough for a host that is out of breath.
+// inPipe returns what is in a pipe now, at most limit bytes. Its writer has ended, so all is there.
+// It waits for nothing, because others may have the pipe open, and no waiting time fits both them
+// and a slow host.
 func inPipe(f *os.File, limit int) (all []byte) {
 	conn, err := f.SyscallConn()
 	if err != nil {
@@ -160,11 +161,11 @@ func inPipe(f *os.File, limit int) (all []byte) {
 	return all
 }
 
-// syntaxError is what shells end with when they cannot read a script. An old script may well end
-// with any status after it has answered.
+// syntaxError is the status of a shell that cannot read its script. Any other status of an echo is
+// accepted: an old script may end with any after it has answered.
 const syntaxError = 2
 
-// version tells the script and its modules from later versions of them.
+// version returns a text that changes whenever the script or one of its modules does.
 func (r *Runner) version() (string, error) {
 	packages := filepath.Join(r.cfg.Home, "packages")
 	modules, _ := filepath.Glob(filepath.Join(escape.Replace(packages), "modules", "*"))

@@ -27,8 +27,8 @@ type Guard struct {
 	pid int // of the command, until it was reaped
 }
 
-// NewGuard guards what has BTW_SESSION and BTW_LOCK of cfg in its environment, whoever started
-// it, and what Start starts. Of cfg, Name names the cgroup.
+// NewGuard makes a Guard for what Start starts, and for every process that has BTW_SESSION and
+// BTW_LOCK of cfg in its environment, whoever started it. cfg.Name is the name of its cgroup.
 func NewGuard(cfg Config) (*Guard, error) {
 	switch {
 	case filepath.Base(cfg.Name) != cfg.Name: // a lock's name is in it, so it may be longer than one
@@ -106,12 +106,12 @@ func (g *Guard) exec(argv []string, attr *os.ProcAttr, group int) (*os.Process, 
 // Signal signals the command, if it runs.
 func (g *Guard) Signal(sig syscall.Signal) {
 	if g.pid != 0 {
-		_ = unix.Kill(g.pid, sig) // its number is not another's before it was reaped
+		_ = unix.Kill(g.pid, sig) // nobody else can have this number before the command was reaped
 	}
 }
 
-// Reap takes away what has ended below this process. ended says that this was the command, and
-// status what it ended with: 128 + n if signal n ended it. It must not be called by two at a time.
+// Reap takes away the ended processes below this one. ended says that the command was among them,
+// and status is its exit status: 128 + n if signal n ended it. Only one at a time may call it.
 func (g *Guard) Reap() (status int, ended bool) {
 	for {
 		var ws unix.WaitStatus

@@ -17,12 +17,12 @@ const (
 	lastLook  = 50 * time.Millisecond // doubling
 )
 
-// target tells which processes belong to something.
+// target tells by what the processes that belong to something are known.
 type target struct {
-	pids    []int          // of its cgroups
-	marks   [][]byte       // all of them in the environment
-	leaders []int          // processes, and their groups
-	known   map[int]uint64 // start times, by pid
+	pids    []int          // all that is in its cgroups
+	marks   [][]byte       // a process with all of these in its environment belongs
+	leaders []int          // these processes belong, and all of their groups
+	known   map[int]uint64 // seen before: start times, by pid
 }
 
 // findAll looks for all that belongs to the package.
@@ -90,7 +90,7 @@ func (r *Runner) find(t target) (map[int]proc, error) {
 		if p, ok := procs[pid]; ok {
 			add(p)
 		} else if p, err := readProc(pid); err == nil {
-			add(p) // too young for the list
+			add(p) // it began after the list was read
 		}
 	}
 	for pid, p := range procs {
@@ -120,8 +120,8 @@ func (r *Runner) find(t target) (map[int]proc, error) {
 	return found, nil
 }
 
-// remember keeps what belongs to the package, for a later look at which it may be an orphan with
-// nothing left to tell it by, and forgets the dead. r.mu is held.
+// remember keeps what belongs to the package, and forgets the dead. At a later look such a process
+// may be an orphan by which nothing shows any more whose it is. r.mu is held.
 func (r *Runner) remember(found, procs map[int]proc) {
 	for pid, p := range found {
 		r.seen[pid] = p.start
@@ -174,18 +174,18 @@ func list(found map[int]proc) []Process {
 	return l
 }
 
-// Kill ends everything of this action: SIGTERM, and after grace SIGKILL to what is left. It
-// returns when nothing of it is left, or 1 s after SIGKILL. Other running actions are not
-// touched; what an ended one left and Settle did not take away is, where there are cgroups.
+// Kill ends everything of this action: it sends SIGTERM, and after grace SIGKILL to what is left.
+// It returns when nothing is left, or 1 s after SIGKILL. Other running actions are not touched.
+// With cgroups it also ends what an earlier action left, unless Settle has made that the service.
 func (a *Action) Kill(grace time.Duration) {
 	a.end(grace, a.r.tree != nil)
 }
 
-// Drop kills this action at once, and nothing that is not known to be its own: another may have begun
-// that is not known of yet.
+// Drop kills this action at once, and only what is surely its own: another action may have begun
+// already of which this Runner knows nothing yet.
 func (a *Action) Drop() { a.end(0, false) }
 
-// end is Kill; cgroup says whether what else is in the cgroup of actions goes too.
+// end does what Kill says. cgroup says whether to kill also what else is in the cgroup of actions.
 func (a *Action) end(grace time.Duration, cgroup bool) {
 	if a.proc == nil {
 		return // it never ran
@@ -225,8 +225,8 @@ func (a *Action) end(grace time.Duration, cgroup bool) {
 	})
 }
 
-// KillAll ends everything of the package, as Kill does for an action. It returns what is alive
-// even so: processes that hang in the kernel.
+// KillAll ends everything of the package, as Kill does for an action. It returns what is still
+// alive then: processes that hang in the kernel.
 func (r *Runner) KillAll(grace time.Duration) ([]Process, error) {
 	r.mu.Lock()
 	actions := slices.Collect(maps.Keys(r.running))
@@ -244,9 +244,8 @@ func (r *Runner) KillAll(grace time.Duration) ([]Process, error) {
 	return list(left), err
 }
 
-// killAt kills what can be killed without looking, after grace, unless the function that it
-// returns was called before: looking reads /proc, where one process that hangs in the kernel
-// can hold up who reads.
+// killAt kills after grace what can be killed without looking, unless stop was called before. A
+// look reads /proc, and one process that hangs in the kernel can block it.
 func (r *Runner) killAt(grace time.Duration, actions []*Action, killAll func()) (stop func()) {
 	var mu sync.Mutex
 	over := false
@@ -269,9 +268,9 @@ func (r *Runner) killAt(grace time.Duration, actions []*Action, killAll func()) 
 	}
 }
 
-// sure is look, but that finds nothing only if it does so three times. Without a cgroup's own list a
-// process is known by its environment, which it does not show in the moment in which it becomes
-// another program; its parent may have been killed in that moment.
+// sure wraps look: "nothing" is believed only after three looks. Without a cgroup a process is
+// known by its environment, which cannot be seen in the moment of an exec; and its parent may have
+// been killed in that moment.
 func (r *Runner) sure(look func() (map[int]proc, error)) func() (map[int]proc, error) {
 	if r.tree != nil {
 		return look

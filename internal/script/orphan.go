@@ -14,17 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This process is the subreaper: what scripts leave behind becomes its child, so that it stays in
-// reach, and has to be reaped here. It is not left to process 1, which may be a program that waits
-// for nobody: for kill -0, and for a status that uses it, the dead are up until they are reaped. A
-// stop script may look for that itself, so it is done as soon as the kernel tells. Children that other code of this process
-// waits for must not be: they are told apart by what only their parent has. os.StartProcess
-// (so os/exec too) keeps a pidfd of each child until it was waited for or let go, and
-// opens it in the same system call that makes the child. A zombie child that no pidfd of this process
-// refers to is nobody's, hence an orphan. Children must therefore not be started with syscall.ForkExec.
+// This process is the subreaper: what scripts leave behind becomes its child. So it stays in reach,
+// and must be reaped here. It is not left to process 1, which may reap nobody: a dead process that
+// is not reaped looks alive to kill -0, and to a status or stop script that uses it. So orphans are
+// reaped as soon as the kernel tells of them.
 //
-// Where the kernel has no pidfd (before 5.4) only those are reaped that a runner saw alive as its own and
-// that this package has not started itself; other zombies stay until this process ends.
+// Children that other code of this process waits for must not be reaped here. They are told apart
+// so: os.StartProcess (so os/exec too) keeps a pidfd of each child until the child was waited for
+// or released, and opens it in the same system call that makes the child. A zombie child of which
+// this process has no pidfd is an orphan. Therefore no child may be started with syscall.ForkExec.
+//
+// Where the kernel has no pidfd (before 5.4), only those are reaped that a runner saw alive as its
+// own and that this package has not started itself. Other zombies stay until this process ends.
 
 // expected is the children that this package has started and waits for: one list for the whole
 // process, because orphans and children belong to the process, not to a Runner.
@@ -33,7 +34,7 @@ var expected = children{pids: make(map[int]struct{}), runners: make(map[*Runner]
 type children struct {
 	mu       sync.Mutex
 	pids     map[int]struct{}
-	starting int  // being started: their pids are not known yet
+	starting int  // how many are being started: their pids are not known yet
 	handles  bool // os.Process has pidfds
 
 	reaping sync.Mutex // one at a time
@@ -116,8 +117,8 @@ func (c *children) reap(proc *os.Process) {
 	c.mu.Unlock()
 }
 
-// reapOrphans takes away the zombies among the processes that this process inherited. Where there
-// is no zombie at all that is one system call.
+// reapOrphans reaps the zombies among the processes that this process inherited. If there is no
+// zombie at all, it costs one system call.
 func (c *children) reapOrphans() {
 	c.reaping.Lock()
 	defer c.reaping.Unlock()
@@ -162,7 +163,7 @@ func zombieChildren() map[int]proc {
 	return zombies
 }
 
-// known is which of zombies a runner saw alive as its package's.
+// known returns those of zombies that a runner saw alive as its package's.
 func (c *children) known(zombies map[int]proc) (pids []int) {
 	c.mu.Lock()
 	runners := slices.Collect(maps.Keys(c.runners))
@@ -208,7 +209,7 @@ func (c *children) orphans(zombies, ours []int) []int {
 	return found
 }
 
-// handles is the processes that this process holds a pidfd of.
+// handles returns the processes of which this process holds a pidfd.
 func handles() (map[int]struct{}, error) {
 	entries, err := os.ReadDir("/proc/self/fdinfo")
 	if err != nil {

@@ -15,8 +15,8 @@ const AsideMark = "BTW_ASIDE"
 // must not have them, whoever started it.
 var Marks = []string{"BTW_SESSION", "BTW_LOCK", "BTW_ACTION", "BTW_TERM", "BTW_PREVIOUS", "BTW_UNFENCED", "BTW_NODE"}
 
-// aside says whether process pid runs beside packages: then neither it nor what descends from it is
-// a package's, be it started by a package's script or not, unless it has all of marks again.
+// aside says whether process pid runs beside packages. Then neither it nor its descendants belong
+// to a package, even if a package's script started it; unless it has all of marks again.
 func aside(pid int, marks [][]byte) (bool, error) {
 	env, err := environ(pid)
 	if err != nil || !bytes.Contains(env, []byte("\x00"+AsideMark+"=")) {
@@ -26,8 +26,8 @@ func aside(pid int, marks [][]byte) (bool, error) {
 	return !own, err
 }
 
-// fosters says whether process pid, a child of this process, is a package's whose own manager is no
-// more: what such a manager leaves is inherited by who reaps above it.
+// fosters says whether pid, a child of this process, belongs to a package whose own manager has
+// ended. What that manager left is inherited by the next reaper above it, which is this process.
 func fosters(pid int) bool {
 	if part := packagePart(strconv.Itoa(pid)); part != "" {
 		return part != packagePart("self")

@@ -24,14 +24,15 @@ type proc struct {
 	pid, ppid, pgrp int
 	start           uint64 // ticks since boot
 	zombie          bool
-	ours            bool // it is called as a program of ours may be
+	ours            bool // its name is one that our programs may have
 }
 
-// mayBeAside says whether p may be one that runs beside packages: such leads a group, or has a name of ours. To
-// read the environment of all would let what forks without end get away.
+// mayBeAside says whether p may run beside packages: such a process leads a group, or has a name of
+// ours. Only of these the environment is read; to read it of all takes so long that a chain of
+// forks could get away.
 func (p proc) mayBeAside() bool { return p.pgrp == p.pid || p.ours }
 
-// ourNames are what programs of ours may be called: exe is one that was started from memory.
+// ourNames are what our programs may be called. A program that was started from memory is "exe".
 var ourNames = []string{"exe", "btw", "back-to-work", "deadman", "dex-server", "watchdog"}
 
 // processes is every process of this machine that can be seen, by pid.
@@ -61,8 +62,8 @@ func processes() (map[int]proc, error) {
 	return procs, nil
 }
 
-// exhausted tells a want of ours from a process that has gone. Half a look would see an end
-// where there is none, so it must fail as a whole.
+// exhausted says whether err means that this process lacks something (files, memory), not that the
+// other process has gone. A list with gaps would look like an end, so then there must be no list.
 func exhausted(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
 }

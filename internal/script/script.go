@@ -13,11 +13,12 @@
 // process belongs to the package if it has our BTW_SESSION and BTW_LOCK in its environment, is in
 // the group of a running script, descends from one that belongs, or was seen to belong before.
 //
-// The search stops at what runs beside packages, and says so in its environment (AsideMark): a
-// manager that a package's script has started, with its deadman and all that they start, is not the
-// package's, though it descends from it. It leaves the package's cgroup before it starts anything,
-// or it would be killed with that. A dex-exec is no such process: its command runs for the script
-// that called it, and ends with that. Nor is what its own manager's end has made our child.
+// The search stops at processes that run beside packages, which say so in their environment
+// (AsideMark): a manager that a package's script has started does not belong to the package, nor do
+// its deadman and all that they start. Such a manager leaves the package's cgroup before it starts
+// anything; otherwise it would be killed with the cgroup. A dex-exec is no such process: its
+// command runs for the script that called it, and ends with it. Nor is a process that we inherited
+// when its own manager ended.
 //
 // This process is the subreaper of what scripts leave behind; see orphan.go.
 //
@@ -54,7 +55,7 @@ type Config struct {
 	Cgroup  string   // "": the mounted cgroup2; "none": work without; else a cgroup2 directory
 	Also    []string // other cgroups (see Runner.Cgroup) that processes of the package may be in, from when this host had another name
 	Beside  bool     // another process runs the package: its cgroups are left as they are at the end
-	GoesOn  bool     // the package may run already: that its log cannot be opened is no reason to stop it
+	GoesOn  bool     // the package may run already: go on even if its log cannot be opened
 }
 
 // Runner runs the script of one package. Its methods may be called at the same time.
@@ -112,7 +113,8 @@ func New(cfg Config) (*Runner, error) {
 	return r, nil
 }
 
-// openLog opens the package's log. Who goes on does without, as on a disk that became read-only.
+// openLog opens the package's log. If the package may run already and the log cannot be opened, as
+// on a disk that became read-only, it does without.
 func openLog(cfg Config) (*os.File, error) {
 	dir := filepath.Join(cfg.Home, "log")
 	err := os.MkdirAll(dir, 0o755)
@@ -145,13 +147,13 @@ func (r *Runner) Close() error {
 	return errors.Join(r.null.Close(), r.log.Close())
 }
 
-// Leave is Close, but that the cgroups stay: another process needs them.
+// Leave does what Close does, but keeps the cgroups: another process needs them.
 func (r *Runner) Leave() error {
 	r.cfg.Beside = true
 	return r.Close()
 }
 
-// Abandon is Close for a package that was not begun: an empty log goes too.
+// Abandon does what Close does, for a package that was not begun: it removes an empty log too.
 func (r *Runner) Abandon() error {
 	if info, err := r.log.Stat(); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
 		_ = os.Remove(r.log.Name())
@@ -222,7 +224,7 @@ func environment(cfg Config) []string {
 			env = append(env, kv)
 		}
 	}
-	// Ours come first: those in a lock directory that the original has made know other locks.
+	// Ours come first: the commands that the original put into a lock directory know other locks.
 	dirs := []string{filepath.Join(cfg.Home, "bin"), filepath.Join(cfg.Home, "dex-lock")}
 	if cfg.LockDir != "" && !slices.Contains(dirs, cfg.LockDir) {
 		dirs = append(dirs, cfg.LockDir)

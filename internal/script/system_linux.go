@@ -18,13 +18,15 @@ func becomeReaper() error {
 	return nil
 }
 
-// inside is attr, but that the process is started straight into c, whose directory was entered as dir.
+// inside returns attr changed so that the process starts straight in c, whose directory is open as
+// dir.
 func (c *cgroup) inside(attr syscall.SysProcAttr, dir *os.File) *syscall.SysProcAttr {
 	attr.UseCgroupFD, attr.CgroupFD = true, int(dir.Fd())
 	return &attr
 }
 
-// endWithParent is attr, but that the process is killed when the thread that starts it ends.
+// endWithParent returns attr changed so that the process is killed when the thread that starts it
+// ends.
 func endWithParent(attr syscall.SysProcAttr) syscall.SysProcAttr {
 	attr.Pdeathsig = syscall.SIGKILL
 	return attr
@@ -74,7 +76,7 @@ func awaitEnd(pid int) int {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil:
-			return 255 // somebody else took it; the worst that a script can say
+			return 255 // somebody else reaped it: say the worst that a script can say
 		case info.code == 1: // CLD_EXITED
 			return int(info.child.status)
 		}
@@ -89,7 +91,7 @@ func hasZombie() bool {
 	return err == nil && info.child.pid != 0
 }
 
-// now is elapsed time that goes on in a suspend.
+// now is the time since boot, with the time that the host was suspended.
 func now() time.Duration {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)

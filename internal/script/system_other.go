@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Nothing is run here: a package's processes could get away from who is to kill them, unseen. No Runner and no Guard
-// is made without this.
+// becomeReaper fails here, so that there is no Runner and no Guard: a package's processes could
+// escape unseen from those who must kill them.
 func becomeReaper() error {
 	return errors.New("cannot keep hold of what scripts leave running on this system: that needs Linux")
 }
 
-// What follows is for a Runner or a Guard, of which there is none.
+// The rest serves a Runner or a Guard, and neither exists here.
 
 const anyChild = 0
 

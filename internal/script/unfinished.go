@@ -9,9 +9,10 @@ import (
 	"strings"
 )
 
-// KillUnfinished kills the actions that an earlier process began, which nobody waits for any more.
-// With cgroups that is all that no successful start has left; without, an action cannot be told
-// from the service, and all is killed if a start was one of them, nothing else.
+// KillUnfinished kills the actions that an earlier process began and for which nobody waits any
+// more. With cgroups it kills all that is not the service. Without them an action cannot be told
+// from the service: then it kills everything if starting says that one of them was a start, else
+// nothing.
 func (r *Runner) KillUnfinished(starting bool) error {
 	if r.tree == nil {
 		if !starting {
@@ -35,7 +36,7 @@ func (r *Runner) KillUnfinished(starting bool) error {
 	return errors.Join(errs...)
 }
 
-// trees is all that processes of the package may be in.
+// trees returns all the cgroup trees in which processes of the package may be.
 func (r *Runner) trees() []*tree {
 	if r.tree == nil {
 		return r.also
@@ -43,7 +44,8 @@ func (r *Runner) trees() []*tree {
 	return append([]*tree{r.tree}, r.also...)
 }
 
-// findAlso opens the other cgroups that cfg names, as far as they are there and are such as this program makes.
+// findAlso opens the other cgroups that cfg.Also names, if they are there and look as this program
+// makes them.
 func findAlso(cfg Config, own *tree) (trees []*tree) {
 	mountinfo, _ := os.ReadFile("/proc/self/mountinfo")
 	for _, path := range cfg.Also {
