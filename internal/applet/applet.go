@@ -1,5 +1,5 @@
-// Package applet is the small programs that scripts call, and that not every system has, or not so: each is a command
-// by itself, and the same code can be called without a process.
+// Package applet has the small programs that scripts call and that some systems lack, or have in
+// another form. Each is a command by itself, and other code can call it without starting a process.
 package applet
 
 import "backtowork/internal/command"

@@ -152,8 +152,8 @@ func (o *arpingOptions) run(ctx context.Context, env *command.Env) (int, error) 
 	return r.status(ctx)
 }
 
-// way is the device to use and the address to ask from: nil with -D, where none is to be
-// shown, and the address itself where that is told.
+// way returns the device to use, and the address to ask from. With -D that address is nil, because
+// none may be shown, unless -s gives one; with -U and -A it is the target itself.
 func (o *arpingOptions) way(ctx context.Context, target *net.IPAddr) (device string, source net.IP, err error) {
 	if o.source != "" {
 		if source, err = o.ownSource(ctx, target.IP); err != nil {
@@ -284,7 +284,8 @@ func (r *arpingRun) print(a netif.Answer) {
 	fmt.Fprintf(r.out, "%s %s from %v [%s]  %d.%03dms\n", cast, kind, r.target, strings.ToUpper(a.MAC.String()), took/1000, took%1000)
 }
 
-// status is the exit status. An interrupted -D has not shown that the address is free.
+// status returns the exit status. An interrupted -D has not shown that the address is free, so its
+// status is not 0.
 func (r *arpingRun) status(ctx context.Context) (int, error) {
 	switch {
 	case r.detect && r.received > 0:

@@ -66,7 +66,7 @@ func od(_ context.Context, env *command.Env) error {
 	}
 	d.offset = d.skip
 	var from io.Reader = in
-	if d.limit >= 0 { // not a byte more: what follows in a pipe is for others
+	if d.limit >= 0 { // read no byte more than the limit: the rest of a pipe is for the next reader
 		from = io.LimitReader(in, d.limit)
 	}
 	err = d.print(bufio.NewReaderSize(from, 64<<10))
@@ -263,7 +263,8 @@ func (d *dump) address(end string) {
 	}
 }
 
-// inputs reads the files one after the other. One that cannot be read is said and left out.
+// inputs reads the files one after the other. If one cannot be read, it says so and goes on with
+// the next.
 type inputs struct {
 	env    *command.Env
 	names  []string

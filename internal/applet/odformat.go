@@ -24,12 +24,12 @@ func newODFormat(kind byte, size int) odFormat {
 	return f
 }
 
-// lineWidth is the characters of a full line of so many bytes.
+// lineWidth is how many characters a full line of so many bytes takes.
 func (f odFormat) lineWidth(bytes int) int { return bytes / f.size * (f.width + 1) }
 
-// print prints the numbers that the first n bytes of line are part of. The fields of all
-// formats together span the same width, so that the columns of one line stand under those
-// of another: what one lacks is spread over its fields.
+// print prints the numbers that contain the first n bytes of line. A line in each format is equally
+// wide, so that columns stand under each other: a format that needs less spreads the missing blanks
+// over its fields.
 func (f odFormat) print(w *bufio.Writer, line []byte, n, widest int) {
 	fields := len(line) / f.size
 	pad := widest - f.lineWidth(len(line))

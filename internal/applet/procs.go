@@ -131,7 +131,8 @@ func (s *search) show(p process) string {
 
 func parsePgrep(args []string) (*search, error) { return parseSearch(args, "fxvnoclaAd:u:U:P:") }
 
-// parsePkill refuses what would reach every process by a slip, such as an unset variable.
+// parsePkill refuses arguments that would reach every process by mistake, such as an unset
+// variable.
 func parsePkill(args []string) (*search, error) {
 	name, args := takeSignal(args)
 	s, err := parseSearch(args, "fxnocAs:u:U:P:")

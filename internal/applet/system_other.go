@@ -4,7 +4,7 @@ package applet
 
 import "errors"
 
-// allProcesses finds none for certain: what else systems show in /proc, if they have it, is not this.
+// allProcesses always fails: other systems have no /proc, or another one.
 func allProcesses() ([]process, error) {
 	return nil, errors.New("cannot list processes: that needs Linux")
 }

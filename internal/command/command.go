@@ -110,7 +110,7 @@ func Report(env *Env, usage string, err error) int {
 	return 1
 }
 
-// Failed says err as Report does, and ends the command with a status of its own.
+// Failed prints err as Report does, and ends the command with the given status.
 func Failed(env *Env, status int, err error) error {
 	var wrong UsageError
 	if errors.As(err, &wrong) {
@@ -120,7 +120,8 @@ func Failed(env *Env, status int, err error) error {
 	return Status(status)
 }
 
-// CannotExecute ends the command with the statuses that shells have for it: 127 not found, 126 found.
+// CannotExecute ends the command with a shell's status: 127 if the program was not found, 126 if it
+// was.
 func CannotExecute(env *Env, name string, err error) error {
 	status := 126
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {

@@ -15,10 +15,11 @@ type Option struct {
 	Value  string
 }
 
-// Options takes the options off args as getopt(3) does: several in one (-fx), the value
-// joined or apart (-c3, -c 3), "--" at the end of them. accept is the letters, with a colon
-// after one that takes a value, two after one whose value, joined only, may be left out. A "+" in front says
-// that the first operand ends the options. long gives some letters a long name as well.
+// Options takes the options off args as getopt(3) does: several may be written in one word (-fx), a
+// value joined or apart (-c3, -c 3), and "--" ends them. accept lists the letters. One colon after
+// a letter: it takes a value; two colons: the value may be left out, and must be joined if it is
+// given. A "+" in front: the first operand ends the options. long gives some letters a long name
+// too.
 func Options(args []string, accept string, long map[string]byte) (opts []Option, operands []string, err error) {
 	accept, inOrder := strings.CutPrefix(accept, "+")
 	for len(args) > 0 {

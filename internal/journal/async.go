@@ -35,14 +35,14 @@ func NewAsync(w io.Writer) *Async {
 			if n := a.takeDropped(); n > 0 {
 				To(w).Plain(Warning, fmt.Sprintf("(%d lines could not be written)", n))
 			}
-			_, _ = w.Write(line) // there is nobody to tell
+			_, _ = w.Write(line) // a failure is dropped: there is nobody to tell it to
 		}
 	}()
 	return a
 }
 
-// SameFile says whether what is written to both ends up in one file, or on one terminal: then the
-// order of lines matters.
+// SameFile says whether both writers write to one file, or one terminal. If so, the order of their
+// lines matters.
 func SameFile(a, b io.Writer) bool {
 	one, ok1 := a.(*os.File)
 	other, ok2 := b.(*os.File)

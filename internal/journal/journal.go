@@ -24,7 +24,7 @@ type Level = slog.Level
 const (
 	Debug   = slog.LevelDebug // is told only to those who ask for it
 	Info    = slog.LevelInfo
-	Warning = slog.LevelWarn  // it goes on, but hardly as the admin means it
+	Warning = slog.LevelWarn  // work goes on, but probably not as the admin wants
 	Error   = slog.LevelError // something could not be done, or was lost
 )
 
@@ -32,26 +32,26 @@ const (
 type Line struct {
 	Time    time.Time
 	Level   Level
-	Plain   bool   // the level is not written: the text is the whole line
+	Plain   bool   // the level is not written: the text stands alone
 	Package string // that it is about; "" for all of a process
-	By      string // which process of several that write to one place: "deadman"; "" for the first
+	By      string // the process that wrote it, if several write to one place: "deadman"; "" for the main one
 	Text    string
-	Facts   []slog.Attr // what is to be known besides the text, each by its name
+	Facts   []slog.Attr // more to know beside the text, each fact with its name
 }
 
 // A Log takes lines.
 type Log func(Line)
 
-// Tell takes a line of now.
+// Tell passes on a line with the present time.
 func (l Log) Tell(level Level, text string) { l(Line{Time: time.Now(), Level: level, Text: text}) }
 
 // Info tells what is done.
 func (l Log) Info(text string) { l.Tell(Info, text) }
 
-// Warning tells of what goes on, but hardly as the admin means it.
+// Warning tells that work goes on, but probably not as the admin wants.
 func (l Log) Warning(text string) { l.Tell(Warning, text) }
 
-// Error tells of what could not be done, or was lost.
+// Error tells that something could not be done, or was lost.
 func (l Log) Error(text string) { l.Tell(Error, text) }
 
 // Plain tells text alone, without the word for its level.
@@ -59,7 +59,7 @@ func (l Log) Plain(level Level, text string, facts ...slog.Attr) {
 	l(Line{Time: time.Now(), Level: level, Plain: true, Text: text, Facts: facts})
 }
 
-// Of is l for what is told about a package.
+// Of returns a Log like l, whose lines are about a package.
 func (l Log) Of(pkg string) Log {
 	return func(line Line) {
 		line.Package = pkg
@@ -67,7 +67,8 @@ func (l Log) Of(pkg string) Log {
 	}
 }
 
-// By is l for another process, which writes to the same place and is told apart by name.
+// By returns a Log like l for another process that writes to the same place; its lines begin with
+// name.
 func (l Log) By(name string) Log {
 	return func(line Line) {
 		line.By = name
@@ -86,7 +87,8 @@ func (l Log) Both(other Log) Log {
 // To writes lines to w, each in one write.
 func To(w io.Writer) Log { return writing(w, Line.String) }
 
-// Named is To, where the lines of several packages meet: each begins with the package's name.
+// Named is like To, for a place where the lines of several packages meet: each begins with its
+// package's name.
 func Named(w io.Writer) Log { return writing(w, Line.named) }
 
 func writing(w io.Writer, shape func(Line) string) Log {
@@ -94,12 +96,12 @@ func writing(w io.Writer, shape func(Line) string) Log {
 	return func(line Line) {
 		mu.Lock()
 		defer mu.Unlock()
-		_, _ = io.WriteString(w, shape(line)+"\n") // there is nobody to tell
+		_, _ = io.WriteString(w, shape(line)+"\n") // a failure is dropped: there is nobody to tell it to
 	}
 }
 
-// Logger is l for those who tell facts besides the text: a lock server or client, the watchdog's
-// process. Their lines are plain; those below least are left out.
+// Logger makes a slog.Logger of l, for those who tell facts beside the text: a lock server or
+// client, the watchdog's process. Their lines are Plain. Lines below level least are left out.
 func (l Log) Logger(least Level) *slog.Logger { return slog.New(handler{l, least}) }
 
 type handler struct {

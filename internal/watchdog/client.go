@@ -11,7 +11,7 @@ import (
 	"backtowork/internal/lease"
 )
 
-// callLimit is how long a caller may be kept waiting.
+// callLimit is the longest time that a call may take.
 const callLimit = 500 * time.Millisecond
 
 var errSilent = errors.New("the watchdog process does not answer")
@@ -21,9 +21,9 @@ type Refusal string
 
 func (r Refusal) Error() string { return string(r) }
 
-// A Client tells a server what a deadman knows. Each of its calls is over within 500 ms. Once one
-// has failed, but for a [Refusal], all fail at once: then it is time for another Client. Several
-// goroutines may use it.
+// A Client tells a server what a deadman knows. Each of its calls ends within 500 ms. After a call
+// has failed, unless with a [Refusal], all further ones fail at once: then make a new Client.
+// Several goroutines may use it.
 type Client struct {
 	Timeout time.Duration // of the device: so long after its last food the machine is reset
 	Spans   bool          // the server can reset the machine by the kill end of a package: see [Resets]
@@ -94,7 +94,7 @@ func newClient(conn net.Conn) *Client {
 
 // Hold says that something of pkg, which has a T + S of span, may run until kill.
 func (c *Client) Hold(pkg string, kill lease.Time, span time.Duration) error {
-	if !c.Spans { // it is of an older version, since nobody may end it while packages run
+	if !c.Spans { // an older version: it is still there because nobody may end it while packages run
 		span = 0
 	}
 	_, err := c.call(message{Package: pkg, End: readingOf(kill), Span: span.Milliseconds()}, callLimit)
@@ -137,7 +137,7 @@ func (c *Client) call(m message, limit time.Duration) (r reply, err error) {
 	}
 	switch {
 	case err != nil:
-		_ = c.conn.Close() // an answer that comes late must not pass for that to a later question
+		_ = c.conn.Close() // a late answer must not be taken for the answer to the next question
 		return r, fmt.Errorf("%w: %w", errSilent, err)
 	case r.Error != "":
 		return r, Refusal(r.Error)

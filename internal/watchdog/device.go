@@ -10,8 +10,8 @@ import (
 // Wanted is how long a device is asked to wait for food until it resets the machine.
 const Wanted = 10 * time.Second
 
-// The bytes that are written to a device: any but the last feeds it, and whoever closes it right
-// after the last disarms it.
+// These bytes are written to a device. Any byte feeds it; after the magic one, closing the device
+// disarms it.
 var (
 	food  = []byte{0}
 	magic = []byte("V")
@@ -23,7 +23,7 @@ type Device struct {
 	to      io.WriteCloser
 }
 
-// agree asks a device for the wanted timeout, and is the one that it has then, both in seconds.
+// agree asks a device for the wanted timeout, and returns the timeout that the device has then.
 func agree(set func(int) error, ask func() (uint32, error)) time.Duration {
 	_ = set(int(Wanted / time.Second)) // a device may have one that cannot be changed
 	if seconds, err := ask(); err == nil && seconds > 0 {
@@ -37,8 +37,8 @@ func (d *Device) feed() error {
 	return err
 }
 
-// disarm ends the device's watch. A driver that was loaded with nowayout takes no end: it resets
-// the machine.
+// disarm ends the device's watch. A driver that was loaded with nowayout ignores that, and resets
+// the machine later.
 func (d *Device) disarm() error {
 	_, err := d.to.Write(magic)
 	if err := errors.Join(err, d.to.Close()); err != nil {

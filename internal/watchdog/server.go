@@ -1,16 +1,20 @@
-// Package watchdog feeds this machine's hardware watchdog for as long as nothing on it can be
-// running that it has no right to run: the second line behind the deadman of each manager
-// (SAFETY.md rule 17).
+// Package watchdog is the second line of defence behind the deadman of each manager (SAFETY.md rule
+// 17): it feeds this machine's hardware watchdog only as long as nothing can be running here that
+// may not.
 //
-// A deadman says of each of its packages until when something of it may run, the kill end K, says
-// it anew with each renewal, and at last that the package is clear: nothing of it is left, and
-// somebody has looked. The device is fed only while that cannot keep the machine alive for longer than
-// [Late] past K: so a package that is neither renewed nor clear has the machine reset then, before the
-// lock servers give its lock away. Where all that a package has, T + S, is hardly longer than the
-// device's timeout, that would starve a healthy one: see [Resets]. Such a package stops the feeding when
-// it is past K by [Grace]. Either way nothing is fed any more from then on, and the machine is reset one
-// timeout of the device later. What was said once holds: a connection that breaks, a deadman that is
-// killed or hangs, change nothing.
+// For each of its packages a deadman says until when something of it may run: that is the kill end
+// K. It says so again with each renewal. At last it says that the package is clear: somebody has
+// looked, and nothing of it is left.
+//
+// The device is fed only if the machine is then reset no later than [Late] after K. So a package
+// that is neither renewed nor clear makes the machine reset before the lock servers give its lock
+// away. If the package's T + S is hardly longer than the device's timeout, this would reset a
+// healthy machine too (see [Resets]): such a package stops the feeding only when it is past K by
+// [Grace]. Once feeding has stopped it never begins again, and the machine is reset one timeout of
+// the device later.
+//
+// What was said stays valid: a connection that breaks, or a deadman that is killed or hangs,
+// changes nothing.
 //
 // The server and its deadmen speak over a unix socket, in JSON, one object per line:
 //
@@ -39,34 +43,36 @@ import (
 // Grace is how far past its kill end a package may be until it is said to be clear.
 const Grace = time.Second
 
-// Late is how long after the kill end of a package that it guards the device resets the machine at the
-// latest, but for its own inexactness. The lock servers wait for half a second at the least.
+// Late is how long after a package's kill end the device resets the machine at the latest, apart
+// from the device's own inexactness. The lock servers wait at least half a second.
 const Late = 250 * time.Millisecond
 
-// The device is fed every again in the last moments before a package starves it: an alarm may come late.
+// In the last moments before a package starves the device, it is fed at shorter intervals: the
+// alarm may come late.
 const (
 	moments = time.Second
 	again   = 100 * time.Millisecond
 )
 
-// patience is how long a package may starve the device until that is worth a word: what tells of a renewal
-// may come somewhat late.
+// patience is how long a package may starve the device before the log says so: the word of a
+// renewal may come a little late.
 const patience = 2 * time.Second
 
-// Resets says whether a device of that timeout can reset the machine by the kill end of a package that
-// has span, its T + S: it is told of a renewal up to a third of T, and so of span, after it was asked for.
+// Resets says whether a device with that timeout can reset the machine by the kill end of a package
+// whose T + S is span. The word of a renewal may come up to a third of T, and so up to a third of
+// span, after the renewal was asked for.
 func Resets(span, timeout time.Duration) bool { return span-span/3 > timeout }
 
 // A hold is a package that is not clear.
 type hold struct {
 	end    lease.Time // its kill end
-	resets bool       // by which the machine is reset
+	resets bool       // the machine is reset by that time
 }
 
-// starves is when the device must not be fed any more for now.
+// starves returns the time from which this package forbids to feed the device.
 func (h hold) starves(timeout time.Duration) lease.Time { return h.end.Add(Late - timeout) }
 
-// errEnding refuses what comes when the device is not armed any more.
+// errEnding refuses what a deadman says after the device was disarmed.
 var errEnding = errors.New("the watchdog process ends")
 
 // A Config is what a [Server] needs.
@@ -92,10 +98,10 @@ type Server struct {
 	armed   lease.Time    // when it is to come
 	changed chan struct{} // full when there is something to feed for
 
-	failing  bool   // the device did not take its food; of the loop in Run, as is:
+	failing  bool   // the device did not take its food; only the loop in Run uses this, and the next two
 	starving string // the package for which it is not fed,
 	since    lease.Time
-	told     bool // and the log has that
+	told     bool // and the log says so
 }
 
 // New is a server that holds nothing yet.
@@ -112,7 +118,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener, ends <-chan os.Signal)
 	defer cancel()
 	listening.Go(func() { s.serve(ctx, l) })
 	defer s.quiet()
-	// This only sets the pace; who is late is told by the clocks, at each turn anew.
+	// The ticks only set the pace; at each turn the clocks say what is late.
 	turns := time.NewTicker(s.Device.Timeout / 4)
 	defer turns.Stop()
 	s.feed()
@@ -132,8 +138,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener, ends <-chan os.Signal)
 	}
 }
 
-// feed feeds the device, if nothing speaks against it. It must need neither a file nor another
-// process: a machine whose disks hang is alive.
+// feed feeds the device, if nothing forbids it. It must need neither a file nor another process: a
+// machine whose disks hang is still alive.
 func (s *Server) feed() {
 	pkg, err := s.look()
 	switch {
@@ -169,7 +175,8 @@ func (s *Server) starves(pkg string) {
 	}
 }
 
-// look says why the device must not be fed any more, or for which package not now.
+// look returns an error if the device must never be fed again; else the package, if any, for which
+// it must not be fed now.
 func (s *Server) look() (pkg string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,7 +192,7 @@ func (s *Server) look() (pkg string, err error) {
 	return "", nil
 }
 
-// judge says why the device must not be fed any more, nil if it may be.
+// judge returns an error if the device must never be fed again.
 func (s *Server) judge() error {
 	if s.stopped != nil {
 		return s.stopped
@@ -200,7 +207,7 @@ func (s *Server) judge() error {
 	return s.stopped
 }
 
-// stop is the end of the feeding.
+// stop ends the feeding for ever.
 func (s *Server) stop(pkg string) {
 	s.stopped = fmt.Errorf("the watchdog is not fed any more, since package %q is past its kill end and may still run", pkg)
 	s.unset()
@@ -211,7 +218,7 @@ func (s *Server) stop(pkg string) {
 	}
 }
 
-// take takes what a deadman says. What comes too late changes nothing.
+// take handles a deadman's message. A message that comes too late changes nothing.
 func (s *Server) take(m message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -237,7 +244,7 @@ func (s *Server) take(m message) error {
 	return s.judge() // what was taken may be late already
 }
 
-// wake has the device fed, if it may be.
+// wake makes the loop feed the device soon, if it may.
 func (s *Server) wake() {
 	select {
 	case s.changed <- struct{}{}:
@@ -245,8 +252,8 @@ func (s *Server) wake() {
 	}
 }
 
-// alarm looks again when the next thing is due: the last food before a package starves the device, or
-// the end of its grace. Were it not to come, the next turn of the loop would see it.
+// alarm sets the alarm for what is due next: the last food before a package starves the device, or
+// the end of its grace. If the alarm does not come, the next turn of the loop does its work.
 func (s *Server) alarm() {
 	s.unset()
 	s.unset = func() {}
@@ -275,14 +282,14 @@ func (s *Server) alarm() {
 func (s *Server) due() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	early := s.armed.Left(s.Clock.Now()) > 0 // where no alarm is to be had it comes at once: then the turns of the loop must do
-	if s.judge() == nil && !early {          // else it said what it found
+	early := s.armed.Left(s.Clock.Now()) > 0 // without file descriptors an alarm comes at once: then the turns of the loop must do
+	if s.judge() == nil && !early {          // if judge found something, it has logged it
 		s.wake()
 		s.alarm()
 	}
 }
 
-// quiet takes the alarm away.
+// quiet cancels the alarm.
 func (s *Server) quiet() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

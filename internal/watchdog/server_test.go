@@ -215,7 +215,8 @@ func TestLate(t *testing.T) {
 	}
 }
 
-// The feeding stops when the grace is over, not at the next turn: what comes between is too late.
+// The feeding stops exactly when the grace is over, not at the loop's next turn: a message between
+// the two is too late.
 func TestAlarm(t *testing.T) {
 	virtual.Test(t, func(t *testing.T) {
 		n := newNode(t, lease.Scaled(1))
@@ -266,7 +267,7 @@ type still lease.Time
 func (s still) Now() lease.Time                      { return lease.Time(s) }
 func (still) AfterFunc(time.Duration, func()) func() { return func() {} }
 
-// Were the alarm not to come, what comes next is too late all the same.
+// Even if the alarm does not come, the next message is too late.
 func TestTooLate(t *testing.T) {
 	t.Parallel()
 	at := func(d time.Duration) still { return still(lease.Reading(d, d)) }
@@ -382,7 +383,8 @@ func (l lateAlarm) AfterFunc(d time.Duration, f func()) func() {
 	return l.Clock.AfterFunc(max(d, 0)+l.late, f)
 }
 
-// Where no alarm is to be had (it comes at once), the turns of the loop do what can be done, and nothing spins.
+// If alarms cannot be had (they come at once), the turns of the loop do the work, and nothing loops
+// without a pause.
 func TestNoAlarms(t *testing.T) {
 	t.Parallel()
 	c := &noAlarms{Clock: lease.System()}

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenDevice opens the watchdog at path, which arms it. It may be any file that can be written to:
-// one that knows no timeout has that which is wanted.
+// OpenDevice opens the watchdog at path, which arms it. The path may name any file that can be
+// written to; if it has no timeout to ask for, the wanted one is assumed.
 func OpenDevice(path string) (*Device, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	var fault *fs.PathError
@@ -47,8 +47,8 @@ func Protect() error {
 // heapAhead is what Go's heap grows to before it is collected for the first time.
 const heapAhead = 4 << 20
 
-// lockMemory locks what is in memory, what gets there later, and the whole program, which may have
-// to run while its disk hangs. It does not fill all that Go has set aside, which would be 130 MB.
+// lockMemory keeps in memory what is there now, what will be added, and the whole program: it must
+// run even if its disk hangs. Memory that Go has only reserved, 130 MB, is not filled.
 func lockMemory() error {
 	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
 		return err

@@ -54,8 +54,8 @@ type reply struct {
 	Error   string `json:"error,omitempty"`
 }
 
-// parse reads a line. What a server does not know it refuses: whoever said it must not believe
-// that it is guarded.
+// parse reads a line. It refuses what it does not know: otherwise the sender would believe that it
+// is guarded, and would not be.
 func parse(line []byte) (m message, err error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
@@ -79,11 +79,11 @@ func parse(line []byte) (m message, err error) {
 	return m, nil
 }
 
-// far is what no time of a host is: 146 years, in nanoseconds.
+// far is more than any clock of a host shows: 146 years, in nanoseconds.
 const far = 1 << 62
 
-// possible says whether r can be a time of this host: neither a value that was left out nor one
-// that cannot be reckoned with.
+// possible says whether r can be a time of this host. It is not if a value was left out, or is so
+// big that sums with it would overflow.
 func (r reading) possible() bool {
 	return r.Boot > 0 && r.Boot < far && r.Raw > 0 && r.Raw < far
 }
@@ -140,7 +140,8 @@ func (s *Server) talk(ctx context.Context, conn net.Conn) {
 	answers := json.NewEncoder(conn)
 	if err := checkPeer(conn); err != nil {
 		s.Log.Warn("connection refused", "reason", err)
-		// Heard out first: who is hung up on while it speaks does not hear why.
+		// Read what the deadman says first: one that is cut off while it writes does not see the
+		// reason.
 		if conn.SetDeadline(time.Now().Add(callLimit)) == nil && lines.Scan() {
 			_ = answers.Encode(reply{Error: err.Error()})
 		}
@@ -157,7 +158,7 @@ func (s *Server) talk(ctx context.Context, conn net.Conn) {
 func checkPeer(conn net.Conn) error {
 	c, ok := conn.(*net.UnixConn)
 	if !ok {
-		return nil // not from outside of this process
+		return nil // not a unix socket: a test's connection inside this process
 	}
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -180,8 +181,8 @@ func checkPeer(conn net.Conn) error {
 // welcome says whether a process of the user uid may talk with one of the user own.
 func welcome(uid, own uint32) bool { return uid == own || uid == 0 }
 
-// Listen makes the socket of a server. What an earlier one left there is removed: the caller has
-// made sure that it is gone.
+// Listen makes the socket of a server. It removes the socket of an earlier server, of which the
+// caller knows that it has ended.
 func Listen(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot make the socket of the watchdog: %w", err)
@@ -195,11 +196,12 @@ func Listen(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the socket of the watchdog: %w", err)
 	}
-	l.SetUnlinkOnClose(false) // its short name leads nowhere by then
+	l.SetUnlinkOnClose(false) // Close would unlink the short name, which leads nowhere by then
 	return l, nil
 }
 
-// shorten is another path to the same file, until done, where path is too long for a socket's.
+// shorten returns another path to the same file if path is too long for a socket. It is good until
+// done is called.
 func shorten(path string) (short string, done func(), err error) {
 	if len(path) < len(unix.RawSockaddrUnix{}.Path) {
 		return path, func() {}, nil
