@@ -11,7 +11,7 @@ import (
 	"backtowork/internal/lock"
 )
 
-// A Measured is what a fault costs that comes alone.
+// A Measured says what a fault costs if it is the only one.
 type Measured struct {
 	Down     []float64 // for how long a package was up nowhere, in seconds: 0 if it stayed up
 	Seed     uint64    // of the longest
@@ -35,7 +35,7 @@ func (m Measured) Median() float64 {
 	return sorted[len(sorted)/2]
 }
 
-// Add is both.
+// Add returns the measurements of both.
 func (m Measured) Add(o Measured) Measured {
 	if o.Most() >= m.Most() {
 		m.Seed, m.Timeline = o.Seed, o.Timeline
@@ -55,8 +55,8 @@ func (s *Simulation) oneByOne() {
 	}
 }
 
-// alone makes one fault, leaves it until the package is up in spite of it, as far as it can be, and
-// heals it.
+// alone makes one fault and heals it later: when the package is up in spite of the fault, or when
+// that has taken too long.
 func (s *Simulation) alone(name string) {
 	s.mu.Lock()
 	for _, p := range s.packages {
@@ -68,9 +68,9 @@ func (s *Simulation) alone(name string) {
 	s.fault(name)
 	faults[name].do(s)
 	if name == "bad-stop" {
-		s.haltOne() // else it would not be noticed
+		s.haltOne() // without a stop nobody would notice this fault
 	}
-	s.sleep(s.longest((*Package).silence) + 5*time.Second) // so long it may take until it is noticed at all
+	s.sleep(s.longest((*Package).silence) + 5*time.Second) // the longest time until somebody notices the fault
 	for time.Since(begin) < s.longest((*Package).patience) && !s.allUp() && !s.isWrong() {
 		s.sleep(time.Second)
 	}
@@ -102,8 +102,9 @@ func (s *Simulation) longest(of func(*Package) time.Duration) (d time.Duration) 
 	return d
 }
 
-// measured notes what a fault has cost, and holds that to the bound of doc/SAFETY.md: a package that can
-// run does so within (leader changes + 1) x (T + S + m) + an election. What its scripts take is on top.
+// measured records what a fault has cost, and compares that with the bound of doc/SAFETY.md: a
+// package that can run does so within (leader changes + 1) x (T + S + m) + an election. The time of
+// its scripts comes on top.
 func (s *Simulation) measured(name string, begin time.Time, healed time.Duration, elections uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +127,7 @@ func (s *Simulation) measured(name string, begin time.Time, healed time.Duration
 	}
 }
 
-// fencing is for how long a fence that hangs keeps the lock from everybody. One may begin in the moment
+// fencing is how long a fence that hangs can keep everybody from the lock. A fence may begin just
 // before the lock could be had; with fence_required it is tried again after a minute.
 func (p *Package) fencing() (d time.Duration) {
 	if p.Params.Fence != "" {
@@ -138,17 +139,17 @@ func (p *Package) fencing() (d time.Duration) {
 	return d
 }
 
-// canRun says whether a package can run in spite of that fault, however long it goes on: on another node,
-// by a majority of the lock servers that hears it.
+// canRun says whether a package can run in spite of that fault, however long the fault lasts. It
+// needs another node, and a majority of lock servers that hears this node.
 func (s *Simulation) canRun(name string) bool {
 	nodes := 2
 	if name == "kill-in-start" {
-		nodes++ // one is halted, so that another starts the package, which is cut off
+		nodes++ // one node is halted, and the one that then starts the package is cut off
 	}
 	return s.Servers >= 3 && faults[name].spares && len(s.nodes) >= nodes
 }
 
-// raftTerm is raft's, as the servers know it now: it grows by 1 with each election.
+// raftTerm is the highest term of raft that a server knows: it grows by 1 with each election.
 func (s *Simulation) raftTerm() (term uint64) {
 	for _, v := range s.servers {
 		var status api.Status

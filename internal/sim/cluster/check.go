@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	late     = 50 * time.Millisecond  // after a kill end, that is now perhaps
-	thawTime = 100 * time.Millisecond // for what stood still until after its kill end
+	late     = 50 * time.Millisecond  // how long after a kill end something may still be alive: it may be ending just now
+	thawTime = 100 * time.Millisecond // the same for a host that stood still until after the kill end
 )
 
 // An event is one of the timeline.
@@ -44,7 +44,7 @@ func (e event) String() string {
 	return fmt.Sprintf("%10.3f %s%s", e.at.Seconds(), name, e.text)
 }
 
-// violate says that something is wrong that never may be. The first counts.
+// violate reports that something happened that must never happen. Only the first report counts.
 func (s *Simulation) violate(p *Package, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +95,7 @@ func (w *world) check() {
 	w.checkLease()
 }
 
-// doubled is two nodes with something of a package. The caller holds s.mu.
+// doubled reports that something of a package is alive on two nodes. The caller holds s.mu.
 func (s *Simulation) doubled(p *Package, on []string) {
 	if s.BothKilled {
 		s.result.Doubled++
@@ -104,10 +104,11 @@ func (s *Simulation) doubled(p *Package, on []string) {
 	s.violateLocked(p, "it is alive on two nodes: %s", strings.Join(on, " and "))
 }
 
-// counts is whether what is on the node runs: not while it stands still, nor for a moment after.
+// counts says whether what is on the node really runs: not while the host stands still, nor in the
+// first moment after that.
 func (n *node) counts() bool { return isClosed(n.flow) && time.Since(n.thaw) >= thawTime }
 
-// checkLease sees that nothing is alive after the kill end. The caller holds s.mu.
+// checkLease checks that nothing is alive after the kill end. The caller holds s.mu.
 func (w *world) checkLease() {
 	alive, _ := w.busy()
 	if len(alive) == 0 || !w.node.counts() || w.s.BothKilled {
@@ -123,8 +124,8 @@ func (w *world) checkLease() {
 	}
 }
 
-// left is how long it is until the kill end. That may move to a time that has passed: by other
-// parameters, or where it is learnt that another node has the lock. The caller holds s.mu.
+// left returns how long it is until the kill end. The kill end may move back, even into the past:
+// when parameters change, or when the node learns that another has the lock. The caller holds s.mu.
 func (w *world) left() time.Duration {
 	_, kill := w.lease.Lock.Ends()
 	if w.kill.Left(kill) < 0 {
@@ -136,7 +137,8 @@ func (w *world) left() time.Duration {
 	return kill.Left(w.node.clock.Now())
 }
 
-// arm looks again at the kill end, and after a thaw. The caller holds s.mu.
+// arm sets a timer that checks again just after the kill end, or after the host has stood still.
+// The caller holds s.mu.
 func (w *world) arm() {
 	if w.timer != nil {
 		w.timer.Stop()
@@ -173,7 +175,8 @@ func (p *Package) look() {
 	p.up = up
 }
 
-// sameTime sees that no two of start and stop run on a node at once. The caller holds s.mu.
+// sameTime checks that no two starts or stops run on a node at the same time. The caller holds
+// s.mu.
 func (w *world) sameTime(a *action) {
 	for _, p := range w.procs {
 		other := p.action
@@ -191,7 +194,7 @@ type grant struct {
 	unfenced []string
 }
 
-// granted notes one. The caller holds s.mu.
+// granted records a grant. The caller holds s.mu.
 func (p *Package) granted(node string, term uint64, previous string, unfenced []string) {
 	if p.grants == nil {
 		p.grants = map[uint64]grant{}
@@ -199,8 +202,8 @@ func (p *Package) granted(node string, term uint64, previous string, unfenced []
 	p.grants[term] = grant{node, previous, unfenced}
 }
 
-// knows sees that BTW_TERM and BTW_PREVIOUS of a start are those of the lock that the node has: the lock
-// that was granted, not one that was gone on with in an earlier term. The caller holds s.mu.
+// knows checks that BTW_TERM, BTW_PREVIOUS and BTW_UNFENCED of a start are those of the lock as it
+// was granted to the node, not those of an adoption. The caller holds s.mu.
 func (s *Simulation) knows(a *action) {
 	g, ok := a.w.pkg.grants[a.of.Term]
 	if a.what != "start" || !ok {

@@ -9,13 +9,14 @@ import (
 	"backtowork/internal/failover"
 )
 
-// A fault is something that can go wrong.
+// A fault is something that can go wrong. A line of the table is read as: how often, light, spares,
+// what it is, do.
 type fault struct {
-	weight int               // how often it does
-	light  bool              // a package that runs well runs on, if it comes alone
-	spares bool              // it leaves a node that can run a package, if there are three lock servers
-	what   string            // it is, for people
-	do     func(*Simulation) // it
+	weight int               // how often it is made, compared with the others
+	light  bool              // if no other fault comes, a package that runs goes on undisturbed
+	spares bool              // with three lock servers, some node can still run a package
+	what   string            // what happens, in words
+	do     func(*Simulation) // makes it happen
 }
 
 // faults is what can go wrong.
@@ -121,7 +122,7 @@ func (s *Simulation) setOdds(odds float64) {
 	s.odds = odds
 }
 
-// fault notes one.
+// fault records that a fault is made.
 func (s *Simulation) fault(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +133,7 @@ func (s *Simulation) fault(name string) {
 	}
 }
 
-// count notes what happens by itself. The caller holds s.mu.
+// count records an event that no fault made. The caller holds s.mu.
 func (s *Simulation) count(p *Package, name string) {
 	s.noteLocked(p, "%s", name)
 	s.result.Happened[name]++
@@ -168,7 +169,7 @@ func (s *Simulation) heal() {
 	s.note(nil, "everything is healed")
 }
 
-// each has each manager of a node asked for something.
+// each asks every manager of a node for something.
 func (s *Simulation) each(n *node, what string) {
 	for _, p := range s.packages {
 		s.tell(n.jobs[p.Name], what, "")
@@ -189,7 +190,7 @@ func (s *Simulation) holder() *job {
 	return s.nodes[at].jobs[p.Name]
 }
 
-// some is mostly the holder.
+// some returns the holder mostly, now and then a random job.
 func (s *Simulation) some() *job {
 	if s.rng.IntN(5) == 0 {
 		return pick(s, s.nodes...).jobs[pick(s, s.packages...).Name]
@@ -197,7 +198,7 @@ func (s *Simulation) some() *job {
 	return s.holder()
 }
 
-// hurt is the manager and the deadman of a job, if both are well.
+// hurt calls do with the manager and the deadman of a job, if both are well.
 func (s *Simulation) hurt(j *job, do func(manager, deadman *process)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,7 +242,7 @@ func (s *Simulation) pauseAtStart() {
 	s.startLater(j)
 }
 
-// starting is told of each start before it begins.
+// starting is called before each start.
 func (s *Simulation) starting(h hands) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,7 +263,8 @@ func (s *Simulation) starting(h hands) {
 	j.since = time.Now()
 }
 
-// killReleaser kills the next manager that gives the lock back, while that is slowly on its way.
+// killReleaser kills the next manager that gives the lock back, while its request is slowly on its
+// way.
 func (s *Simulation) killReleaser() {
 	j := s.holder()
 	s.mu.Lock()
@@ -272,7 +274,7 @@ func (s *Simulation) killReleaser() {
 	s.startLater(j)
 }
 
-// releasing is told of each release before it begins.
+// releasing is called before each release.
 func (s *Simulation) releasing(l *locker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

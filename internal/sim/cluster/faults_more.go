@@ -21,7 +21,7 @@ func (s *Simulation) killInStart() {
 	s.startLater(j)
 }
 
-// killNow kills the manager whose hands h are, and cuts its node off now and then.
+// killNow kills the manager to which h belongs, and in half of the cases cuts its node off.
 func (s *Simulation) killNow(h hands) {
 	s.mu.Lock()
 	j := h.node.jobs[h.pkg.Name]
@@ -51,7 +51,8 @@ func (s *Simulation) current() []*server {
 	return s.servers
 }
 
-// rename gives a host another name, while packages run there: then one that goes on for another is needed.
+// rename gives a host another name while packages run there, and then makes one process take over
+// from another.
 func (s *Simulation) rename() {
 	j, how := s.some(), s.rng.IntN(3)
 	s.mu.Lock()
@@ -77,7 +78,7 @@ func (s *Simulation) rename() {
 // upgrade is service upgrade.
 func (s *Simulation) upgrade() { s.upgradeOf(s.some()) }
 
-// upgradeOf has the manager of a job become the program of this version, or of another.
+// upgradeOf makes the manager of a job become the program of this version, or of another.
 func (s *Simulation) upgradeOf(j *job) {
 	s.tell(j, manager.Upgrade, pick(s, version, version+" 2", version+" 3"))
 }
@@ -102,8 +103,8 @@ func (s *Simulation) diskHangs() {
 	s.later(s.span(time.Second, 30*time.Second), func() { n.setDisks(false, false) })
 }
 
-// noForks is a limit of processes that is reached: no script can be run on a node, for less than a package
-// may be in doubt.
+// noForks makes a node unable to start processes, as at the limit of their number: no script can
+// run there. It lasts less long than a package may be in doubt.
 func (s *Simulation) noForks() {
 	n := s.some().node
 	least := time.Minute
@@ -121,7 +122,8 @@ func (s *Simulation) noForks() {
 	})
 }
 
-// badParameters makes a parameter of a package bad, and has another manager go on with it.
+// badParameters makes a parameter of a package bad, and then makes another manager take the package
+// over.
 func (s *Simulation) badParameters() {
 	j, kills := s.some(), s.rng.IntN(2) == 0
 	s.mu.Lock()

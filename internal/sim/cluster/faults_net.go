@@ -163,7 +163,7 @@ func (s *Simulation) serverRestart() {
 	s.later(s.span(time.Millisecond, 10*time.Second), v.bootAgain)
 }
 
-// toAndFro has one lock server after the other lead for a while.
+// toAndFro makes one lock server after another the leader for a while.
 func (s *Simulation) toAndFro() {
 	s.net.Heal()
 	for range 6 {
@@ -182,8 +182,9 @@ func (s *Simulation) toAndFro() {
 	}
 }
 
-// forgetState has a lock server lose its state, once all have the same again, and vote: what is lost by
-// more at a time, or by the one that had it when another lagged behind, nobody could make good.
+// forgetState makes a lock server lose its state, but only while all servers vote and have the same
+// state. If more than one lost it, or the one that had it while another lagged behind, nobody could
+// replace what is lost.
 func (s *Simulation) forgetState() {
 	v := pick(s, s.servers...)
 	if s.Servers < 3 || !s.allAlike() {
@@ -200,7 +201,7 @@ func (s *Simulation) forgetState() {
 	s.later(s.span(time.Millisecond, 20*time.Second), v.bootAgain)
 }
 
-// settles is for how long lock_servers is not changed again: a manager reads it once a minute.
+// settles is how long lock_servers stays as it is after a change: a manager reads it once a minute.
 const settles = 2 * time.Minute
 
 // replaceServer is an admin who puts another host in the place of a lock server: each host has the new
@@ -260,8 +261,8 @@ func (s *Simulation) allAlike() bool {
 	return true
 }
 
-// slowDisk makes each call of a lock server's disk take a while, or hang for longer than the server
-// takes that.
+// slowDisk makes each call of a lock server's disk slow; or it makes the disk hang, for longer than
+// the server accepts.
 func (s *Simulation) slowDisk() {
 	v := pick(s, s.servers...)
 	if !v.up() {
@@ -276,7 +277,7 @@ func (s *Simulation) slowDisk() {
 	d := s.span(2100*time.Millisecond, 5*time.Second)
 	v.stallBy(func() {
 		time.Sleep(d)
-		runtime.Goexit() // the process is no more
+		runtime.Goexit() // the server has ended meanwhile: its process would be gone
 	}, true)
 	s.later(s.span(5*time.Second, 40*time.Second), func() {
 		v.stallBy(nil, false)

@@ -49,7 +49,7 @@ func (d *disk) set(hangs, full bool) {
 	}
 }
 
-// reboot is that the host was booted: what waited for the disk is gone.
+// reboot mends the disk, as a boot of its host does: calls that waited for it are gone.
 func (d *disk) reboot() { d.set(false, false) }
 
 // Files are a disk as a process has it.
@@ -107,7 +107,8 @@ type dir struct {
 // Notes is the notes of a package.
 func (d dirs) Notes(name string) *notes.Dir { return notes.On(files{d.jobs[name].disk, d.p}) }
 
-// patiently tries something for as long as another process may hold a lock for a moment.
+// patiently tries something until it succeeds or limit is over: another process may hold a lock for
+// a moment.
 func (d dirs) patiently(limit time.Duration, try func() bool) bool {
 	for end := time.Now().Add(limit); ; {
 		d.s.mu.Lock()
@@ -151,7 +152,7 @@ func (d *disk) isFull() bool {
 	return d.full
 }
 
-// Guard makes the process the package's deadman.
+// LockAsDeadman makes the process the package's deadman.
 func (d dirs) LockAsDeadman(name string) (io.Closer, error) {
 	j := d.jobs[name]
 	if !d.patiently(time.Second, func() bool {
@@ -174,7 +175,7 @@ func (d dirs) HasDeadman(name string) bool {
 	return j.deadman != nil && j.deadman.alive()
 }
 
-// A guard is a deadman's lock.
+// A deadmanLock is a deadman's lock on its file.
 type deadmanLock struct {
 	*job
 	p *process
@@ -195,7 +196,7 @@ func (g deadmanLock) Close() error {
 // Notes is the notes in the directory.
 func (d dir) Notes() *notes.Dir { return d.notes }
 
-// Serve has requests answered.
+// Serve makes answer the function that answers requests.
 func (d dir) Serve(answer func(manager.Request) manager.Answer) {
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
@@ -204,7 +205,7 @@ func (d dir) Serve(answer func(manager.Request) manager.Answer) {
 	}
 }
 
-// Leave ends it.
+// Leave gives the directory up; what stands in it stays.
 func (d dir) Leave() {
 	if !d.p.acts() {
 		return
@@ -216,7 +217,7 @@ func (d dir) Leave() {
 	}
 }
 
-// Remove ends it, with what stands there.
+// Remove gives the directory up, and removes what stands in it.
 func (d dir) Remove() {
 	if !d.p.acts() {
 		return

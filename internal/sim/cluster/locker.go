@@ -11,8 +11,8 @@ import (
 	"backtowork/internal/manager"
 )
 
-// A locker is the manager's, seen from outside: what it gets is noted, and a process that does not
-// run gets nothing.
+// A locker wraps a manager's Locker: it records the locks that the manager gets, and gives nothing
+// to a process that is dead or stands still.
 type locker struct {
 	*manager.Locker
 	j *job
@@ -36,7 +36,7 @@ func (h hands) powerOff(ctx context.Context, name string) error {
 	}
 	select {
 	case <-time.After(takes):
-	case <-h.p.ctx.Done(): // what it has begun goes on
+	case <-h.p.ctx.Done(): // the fence goes on without the process that began it
 		<-time.After(takes)
 	}
 	for _, n := range h.s.nodes {
@@ -90,7 +90,7 @@ func (l *locker) resume(ctx context.Context, name string, pace time.Duration) fa
 	return l.Locker.Resume(ctx, name, pace)
 }
 
-// has notes what the node has now.
+// has records which lock the node has now.
 func (l *locker) has(got failover.Lock) *held {
 	h := &held{Lock: got, l: l}
 	l.p.acts()
@@ -104,11 +104,11 @@ func (l *locker) has(got failover.Lock) *held {
 	return h
 }
 
-// A held lock is a manager's.
+// A held is a lock that a manager has.
 type held struct {
 	failover.Lock
 	l    *locker
-	late lease.Time // of a kill end that is not absolute
+	late lease.Time // the kill end, if rule 3 is off and it moves
 }
 
 // Settled says that the package has begun.
@@ -132,7 +132,7 @@ func (h *held) Turn(doing failover.PkgState) {
 	}
 }
 
-// Ends is L and K.
+// Ends returns L, the lease's end, and K, the kill end.
 func (h *held) Ends() (end, kill lease.Time) {
 	end, kill = h.Lock.Ends()
 	if !h.l.j.s.Off.KillEnd || !isClosed(h.Lost()) {

@@ -21,12 +21,12 @@ import (
 type job struct {
 	*world
 	disk    *disk
-	pid     *process                             // that holds the manager's flock; it may be dead
-	deadman *process                             // that holds the deadman's
-	ask     func(manager.Request) manager.Answer // its manager's; nil for nobody
+	pid     *process                             // holds the manager's flock; it may be dead
+	deadman *process                             // holds the deadman's flock
+	ask     func(manager.Request) manager.Answer // how to ask its manager; nil if there is none
 	since   time.Time
 
-	session string // of the last manager that had the lock, by process by
+	session string // of the last manager that had the lock; by is its process
 	by      *process
 	halted  bool // it was asked to halt
 }
@@ -37,8 +37,8 @@ const version = "simulated"
 // A begun is how a process of back-to-work was begun.
 type begun struct {
 	jobs         []*job
-	with         net.Conn      // the deadman that it goes on with; nil for none
-	after        time.Duration // until it does anything
+	with         net.Conn      // the deadman from which it takes over; nil for none
+	after        time.Duration // how long it takes until it does anything
 	afterDeadman bool
 	version      string // "" is the usual
 }
@@ -64,7 +64,7 @@ func (n *node) common(p *process, version string) manager.Common {
 	}
 }
 
-// startManager starts back-to-work on the node, by whoever.
+// startManager starts the process p, a back-to-work, on the node; b says how.
 func (n *node) startManager(p *process, b begun) {
 	n.s.wg.Go(func() {
 		defer p.kill()
@@ -152,7 +152,8 @@ func (n *node) beside(ctx context.Context, p *process, c *lockclient.Client) {
 	}
 }
 
-// killer is what kills a process of the node, whatever program that has become.
+// killer returns a function that kills process pid of the node, whatever program that process has
+// become.
 func (n *node) killer(by *process, pid int) func() {
 	return func() {
 		if !by.acts() {
@@ -167,8 +168,8 @@ func (n *node) killer(by *process, pid int) func() {
 	}
 }
 
-// become is an exec: another program in the same process, which has nothing of what the first had but one
-// connection.
+// become acts as an exec: another program runs in the same process, and has only one connection of
+// the first.
 func (n *node) become(p *process, path string) (func(io.ReadWriteCloser, []string) error, error) {
 	return func(to io.ReadWriteCloser, packages []string) error {
 		if !p.acts() {
@@ -201,7 +202,7 @@ func (n *node) become(p *process, path string) (func(io.ReadWriteCloser, []strin
 	}, nil
 }
 
-// heir is what a process that goes on for p, or watches it, calls its host.
+// heir returns the name under which a successor of p, or its deadman, knows the host.
 func (s *Simulation) heir(n *node, p *process) string {
 	if s.Off.Name {
 		s.mu.Lock()
@@ -266,7 +267,7 @@ func (n *node) deadman(d *process, version string) manager.DeadmanConfig {
 // deadmanActs is whether the deadman d has any effect.
 func (n *node) deadmanActs(d *process) bool { return d.acts() && !n.s.Off.Deadman }
 
-// killManager is a deadman that kills its manager.
+// killManager is called when the deadman d kills its manager.
 func (n *node) killManager(d *process, kill func()) {
 	if !n.deadmanActs(d) || n.s.Off.Silence {
 		return
@@ -284,7 +285,7 @@ func (n *node) moment(name string) time.Duration {
 	return 10*time.Millisecond + time.Duration(n.jobs[name].rng.Int64N(int64(390*time.Millisecond)))
 }
 
-// revive starts a manager that goes on with packages; now and then that fails, or hangs.
+// revive starts a manager that takes packages over; now and then that fails, or hangs.
 func (n *node) revive(d *process, version string, packages []string) (io.ReadWriteCloser, func(), error) {
 	if !n.deadmanActs(d) {
 		return nil, nil, errDead
@@ -312,7 +313,7 @@ func (n *node) revive(d *process, version string, packages []string) (io.ReadWri
 	return d.own(ours), func() { n.killManager(d, kill) }, nil
 }
 
-// stopsBy is told by what a deadman is about to stop a package.
+// stopsBy is called before a deadman stops a package, with the word by which it does so.
 func (n *node) stopsBy(w *deadman.Word) {
 	n.s.mu.Lock()
 	defer n.s.mu.Unlock()
@@ -322,7 +323,7 @@ func (n *node) stopsBy(w *deadman.Word) {
 	}
 }
 
-// A deadmanHands is what a deadman has in hand of a package.
+// A deadmanHands is how a deadman reaches a package.
 type deadmanHands struct{ hands }
 
 // Start begins a script.
@@ -342,7 +343,7 @@ func (h deadmanHands) KillAll(grace time.Duration) (string, error) {
 	return h.hands.KillAll(grace)
 }
 
-// KillUnfinished is the first that a deadman does who stops a package.
+// KillUnfinished is the first thing that a deadman does when it stops a package.
 func (h deadmanHands) KillUnfinished(starting bool) error {
 	if h.s.Off.Deadman || h.s.Off.Silence {
 		return nil
@@ -354,8 +355,8 @@ func (h deadmanHands) KillUnfinished(starting bool) error {
 	return h.hands.KillUnfinished(starting)
 }
 
-// told notes a lock that the manager had, and of which it could not tell anybody but the deadman before it
-// was killed. The caller holds s.mu.
+// told records a lock of which only the deadman knows: the manager had it, and was killed before it
+// could tell anybody else. The caller holds s.mu.
 func (w *world) told(word deadman.Word) {
 	var term uint64
 	if w.lease != nil {
@@ -376,8 +377,8 @@ func (j *job) manages() bool {
 // watched says whether the job has a deadman that is well. The caller holds s.mu.
 func (j *job) watched() bool { return j.deadman != nil && j.deadman.alive() && !j.deadman.paused() }
 
-// whole says whether manager and deadman are both there and well, for a while already: only then
-// one of them may be hurt. The caller holds s.mu.
+// whole says whether manager and deadman are both there and well, and have been for a while: only
+// then may one of them be hurt. The caller holds s.mu.
 func (j *job) whole() bool {
 	const settled = 3 * time.Second
 	return j.node.up && j.manages() && !j.pid.paused() && j.watched() &&

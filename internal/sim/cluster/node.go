@@ -19,7 +19,7 @@ type node struct {
 	boot   int // how often it was booted
 	up     bool
 	full   bool          // no process can be made
-	flow   chan struct{} // closed, unless the whole host stands still
+	flow   chan struct{} // open while the whole host stands still, else closed
 	thaw   time.Time     // when it last went on
 	tls    *tls.Config
 	locks  *disk           // what it knows of locks
@@ -109,7 +109,7 @@ func (n *node) startAll() {
 	for _, j := range idle {
 		p := n.process("manager")
 		n.s.mu.Lock()
-		for _, parent := range n.s.packages { // whose script starts it, where that runs
+		for _, parent := range n.s.packages { // a nested package is started by its parent's script, if the parent runs
 			if w := n.jobs[parent.Name].world; parent.child == j.pkg && w.up() {
 				p.in = w
 			}

@@ -15,10 +15,11 @@ import (
 	"backtowork/internal/lockclient"
 )
 
-// What a manager or a deadman does with a rule switched off, where that is more than to leave
-// something out.
+// This file has what a manager or a deadman does if a rule is switched off, where that is more than
+// to leave something out.
 
-// A same lock is one that a manager goes on with in the session and the term of another.
+// A same is a lock that a manager takes over without an adoption: it goes on in the earlier
+// manager's session and term.
 type same struct {
 	l      *locker
 	client *lockclient.Client
@@ -132,10 +133,11 @@ func (h *held) tellRelease(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// lag is how long what a manager says is on its way to the deadman without the word before the start.
+// lag is how long the words of a manager take to its deadman, if the rule is off that the manager
+// waits for the deadman before a start.
 const lag = time.Minute
 
-// lagging is a connection on which each word is answered before it was heard.
+// lagging returns a connection on which each word is answered before the other end has read it.
 func (s *Simulation) lagging(to net.Conn) (from net.Conn) {
 	from, here := socketPair()
 	s.wg.Go(func() {

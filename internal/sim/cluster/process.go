@@ -14,14 +14,14 @@ import (
 	"backtowork/internal/lease"
 )
 
-// A process is one of a node. What it does has an effect only while it runs: all that reaches
-// beyond it, its scripts, its connections and its timers, passes through it. That of a process that
-// stands still (SIGSTOP) waits, that of a dead one does nothing.
+// A process is a process of a node. Its scripts, connections and timers all pass through it, so
+// that what it does has an effect only while it runs. If it stands still (SIGSTOP), its acts wait;
+// if it is dead, they do nothing.
 type process struct {
 	name string
 	pid  int
 	node string // what it calls its host
-	in   *world // in whose start it was begun, unless it has moved out; the simulation's mu guards it
+	in   *world // the package in whose start script it was begun; nil once it has moved out. The simulation's mu guards it
 
 	signals chan os.Signal
 	adopted atomic.Bool     // it has gone on with a package, once
@@ -30,7 +30,7 @@ type process struct {
 
 	mu    sync.Mutex
 	dead  bool
-	gate  chan struct{} // closed, unless the process stands still
+	gate  chan struct{} // open while the process stands still, else closed
 	still int           // for how many reasons it does
 	conns map[*gated]bool
 }
@@ -44,7 +44,8 @@ func newProcess(name string, pid int) *process {
 	return p
 }
 
-// pass waits while the process stands still; it is false where the process is dead, or closed is.
+// pass waits while the process stands still. It returns false if the process is dead, or if closed
+// is closed.
 func (p *process) pass(closed <-chan struct{}) bool {
 	for {
 		p.mu.Lock()
@@ -69,7 +70,7 @@ func (p *process) pass(closed <-chan struct{}) bool {
 	}
 }
 
-// acts is pass for what has nothing to be closed.
+// acts is pass without a channel to watch.
 func (p *process) acts() bool { return p.pass(nil) }
 
 func (p *process) alive() bool {
@@ -145,13 +146,13 @@ func (c clock) AfterFunc(d time.Duration, f func()) func() {
 	}
 }
 
-// A gated connection is one of a process.
+// A gated is a connection of a process: it works only while the process runs.
 type gated struct {
 	net.Conn
 	p      *process
 	closed chan struct{}
 	once   sync.Once
-	last   atomic.Bool // only the last word is to be said: TLS does so in Close
+	last   atomic.Bool // TLS is in Close, and writes its last message
 }
 
 // own makes c one of p's connections.
@@ -178,8 +179,8 @@ func (g *gated) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// SetWriteDeadline is called by TLS alone, before the last word. Nothing may wait for that:
-// net/http holds a mutex then, and virtual time does not go on while others wait for one.
+// SetWriteDeadline is called only by TLS, before its last message. That message must not wait:
+// net/http holds a mutex then, and virtual time stands still while anybody waits for a mutex.
 func (g *gated) SetWriteDeadline(t time.Time) error {
 	g.last.Store(!t.IsZero())
 	return g.Conn.SetWriteDeadline(t)
@@ -240,7 +241,8 @@ func socketPair() (a, b *socket) {
 	return a, b
 }
 
-// moved is the same end, in other hands: who reads from s, or writes to it, finds it closed.
+// moved returns a new socket for the same end, and closes s: it is for a process that takes the
+// connection over.
 func (s *socket) moved() *socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()

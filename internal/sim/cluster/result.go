@@ -8,11 +8,11 @@ type Result struct {
 	Happened   map[string]int     // what scripts did that they should not, and such
 	Grants     int                // of the lock
 	Adoptions  int                // of one that an earlier manager had
-	Kept       int                // packages that ran on after that, untouched
+	Kept       int                // packages that ran on undisturbed after an adoption
 	TakeOvers  int                // stops by a deadman
 	Blocked    int                // locks that stayed with a node that could not be shown to be down
-	Unkillable int                // changes while something that could not be killed was alive elsewhere
-	Doubled    int                // changes while two were alive, where that is to be expected
+	Unkillable int                // changes of what runs, while something that could not be killed was alive on another node
+	Doubled    int                // changes of what runs, while two were alive and the plan allows that
 	Down       map[string]float64 // longest time that a package was up nowhere, in seconds, by the fault before it
 	Alone      map[string]Measured
 	Wrong      string // "" if nothing is; else what, and the timeline before it

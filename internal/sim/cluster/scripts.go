@@ -10,21 +10,22 @@ import (
 	"backtowork/internal/journal"
 )
 
-// Hands are a process's on a package: what package script is in the real program.
+// Hands is how a process reaches a package: it stands for package script of the real program.
 type hands struct {
 	*world
 	p *process
 	reach
 }
 
-// A reach is what of a package a process can find: what has its mark in the environment, and what is in
-// its cgroups. Those have a name made of what the host was called.
+// A reach says which processes of a package a process can find: those with the package's mark in
+// their environment, and those in its cgroups. The host's name, at the time when a cgroup was made,
+// is part of the cgroup's name.
 type reach struct {
 	mark   string
 	groups []string
 }
 
-// reach is that of a process of n: what it starts goes to the first of its groups.
+// reach returns the reach of process p. What p starts goes to the first of its groups.
 func (n *node) reach(p *process, mark string, also []string) reach {
 	r := reach{mark: mark, groups: []string{p.node}}
 	if !n.s.Off.Name {
@@ -126,7 +127,8 @@ func (h hands) Start(what string, of failover.Token) (failover.Action, error) {
 	return deed{h.begin(what, call{h.p.name, of, h.reach}), h}, nil
 }
 
-// A critical action is one that could not be run, and is taken for a package that is critical.
+// A critical is an action that could not be run, taken for one that ended with "critical" (rule 15
+// is off).
 type critical struct{ failover.Action }
 
 // Done is closed.
@@ -169,7 +171,8 @@ func (h hands) KillAll(grace time.Duration) (string, error) {
 	return h.sweep(grace, func(*proc) bool { return true })
 }
 
-// sweep sends TERM to some, and KILL after grace, and says what is alive of them for all that.
+// sweep sends TERM to those that which picks, and KILL after grace. It returns what is alive even
+// then.
 func (h hands) sweep(grace time.Duration, which func(*proc) bool) (string, error) {
 	left := func() []*proc {
 		return slices.DeleteFunc(h.seen(), func(p *proc) bool { return !which(p) })
@@ -232,7 +235,7 @@ func (h hands) Alive() (string, error) {
 	return words(h.seen()), nil
 }
 
-// KillUnfinished kills what no start has left for good.
+// KillUnfinished kills the actions and what they left, but not the service.
 func (h hands) KillUnfinished(bool) error {
 	if h.s.Off.Unkilled {
 		return nil
@@ -241,8 +244,8 @@ func (h hands) KillUnfinished(bool) error {
 	return err
 }
 
-// killWithin kills the managers and deadmen that are in the package's cgroup, since its start has started
-// them. The caller holds s.mu.
+// killWithin kills the managers and deadmen that are in the package's cgroup, because the package's
+// start script started them. The caller holds s.mu.
 func (h hands) killWithin(kill bool) {
 	for _, p := range h.node.processes {
 		if kill && p.in == h.world && p.alive() {
@@ -269,7 +272,7 @@ func (s *Simulation) aside(p *process) {
 	}
 }
 
-// inherit has a process be in the cgroup of the one that starts it.
+// inherit puts a new process into the cgroup of the one that starts it.
 func (s *Simulation) inherit(from, to *process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

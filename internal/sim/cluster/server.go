@@ -29,7 +29,7 @@ type server struct {
 	now    *lockserver.Server
 	cancel context.CancelFunc
 	ended  chan struct{} // nil before the first start
-	stall  func()        // in each call of its store; nil for nothing of it
+	stall  func()        // called before each call of its store; nil for nothing
 	doomed bool          // its disk hangs: it may end by itself
 	dying  bool          // it does
 }
@@ -106,7 +106,7 @@ func (v *server) once(ctx context.Context) error {
 	return server.Run(ctx)
 }
 
-// reload has it read lock_servers, which is list now on its host.
+// reload puts list into lock_servers on the server's host, and makes the server read it.
 func (v *server) reload(list []string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -116,7 +116,7 @@ func (v *server) reload(list []string) {
 	}
 }
 
-// pause is what each call of the store waits for.
+// pause is called before each call of the store, and waits if it is to stall.
 func (v *server) pause() {
 	v.mu.Lock()
 	stall := v.stall
@@ -133,7 +133,7 @@ func (v *server) stallBy(stall func(), doomed bool) {
 	v.stall, v.doomed = stall, v.doomed || doomed
 }
 
-// fatal ends the process, which nothing here but a disk that hangs may make it do.
+// fatal ends the process. Only a disk that hangs may be a reason for that here.
 func (v *server) fatal(err error) {
 	v.mu.Lock()
 	doomed := v.doomed

@@ -7,8 +7,8 @@
 //	          \                     /            |
 //	           scripts: the world  /          memnet
 //
-// What is looked at is not what the parts say but what they do: at each change of what runs
-// anywhere the checks of check.go hold, or the run ends with a timeline of what came before.
+// The checks look at what the parts do, not at what they say. At each change of what runs anywhere
+// the rules of check.go must hold; if not, the run ends, with a timeline of what came before.
 package cluster
 
 import (
@@ -31,7 +31,7 @@ import (
 	"backtowork/internal/sim/memnet"
 )
 
-// A Plan is what one simulation does. What is zero, the seed says.
+// A Plan is what one simulation does. Where a field is zero the seed decides.
 type Plan struct {
 	Seed       uint64
 	Dir        string        // for the files of lock servers; "" is the system's, in memory where there is a place
@@ -51,7 +51,7 @@ type Plan struct {
 	Trace      func(line string) `json:"-"` // is told each event at once; may be nil
 }
 
-// Off switches rules off, to show that the checks see it.
+// Off switches rules off, to show that the checks notice it.
 type Off struct {
 	Servers  lockserver.Off
 	Adoption bool // rule 18: a manager that takes another's place goes on in its session and term (in its session alone it could: terms are enough)
@@ -62,12 +62,12 @@ type Off struct {
 	Release  bool // rule 17: the lock is given back, and the deadman hears of it afterwards
 	Word     bool // rule 17: nobody waits until the deadman knows of the lock
 	Smaller  bool // rule 20: a smaller T binds when the servers know it, not before
-	Name     bool // rule 4: who goes on with a package goes by what the host is called now
+	Name     bool // rule 4: a manager that takes over uses the host's name of now
 	Unkilled bool // rule 18: what an earlier manager has begun goes on
-	Previous bool // rule 18: who has gone on with a package once goes by its own node as the one before
-	Strict   bool // rule 18: who goes on with a package refuses parameters that became bad
-	NotRun   bool // rule 15: a script that could not be run is critical
-	Standing bool // rule 15: what was set up by former parameters is left
+	Previous bool // rule 18: after an adoption the manager names its own node as the previous one
+	Strict   bool // rule 18: a manager that takes over refuses parameters that became bad
+	NotRun   bool // rule 15: a script that could not be run counts as critical
+	Standing bool // rule 15: what was set up by earlier parameters is left
 	Aside    bool // rule 17: managers and deadmen stay in the cgroup of who started them
 }
 
@@ -79,20 +79,20 @@ type Package struct {
 	worlds []*world
 
 	up      bool
-	fault   string // the last that there was
+	fault   string // the last fault that was made
 	cause   string // why it is down
 	since   time.Time
-	longest time.Duration    // that it was up nowhere, since a fault that comes alone
-	blocked bool             // since then its lock was
-	told    uint64           // the highest term of which a deadman told
-	armed   bool             // the next that starts is to be stopped
-	slow    bool             // the next release is to be slow, and its manager killed
+	longest time.Duration    // the longest time that it was up nowhere, since the last fault that came alone
+	blocked bool             // since that fault its lock was blocked
+	told    uint64           // the highest term of a lock of which only a deadman knew
+	armed   bool             // the next manager that starts it is to stand still
+	slow    bool             // its next release is to be slow, and the manager killed meanwhile
 	killed  bool             // the manager of the next start is to be killed while the script runs
 	wrong   bool             // a parameter cannot be used now
 	bare    bool             // its service has nothing of ours in its environment
 	vip     string           // its address
-	child   *Package         // that its start starts; nil for none
-	grants  map[uint64]grant // that were not adoptions, by term
+	child   *Package         // the package that its start script starts; nil for none
+	grants  map[uint64]grant // grants of its lock, without adoptions, by term
 }
 
 // A Simulation is one run.
@@ -104,7 +104,7 @@ type Simulation struct {
 	rng      *rand.Rand // of the goroutine that makes the faults
 	grouped  bool       // one process of back-to-work runs all packages of a node
 	servers  []*server  // of lock_servers, as an admin wants it; changed with mu held
-	former   []*server  // that were replaced
+	former   []*server  // servers that were replaced
 	replaced time.Time  // the last one
 	nodes    []*node
 	packages []*Package
@@ -115,7 +115,7 @@ type Simulation struct {
 	over     atomic.Bool    // no node is booted any more, and nothing is done later
 
 	mu     sync.Mutex
-	odds   float64 // that a script does not do as it should
+	odds   float64 // how likely it is that a script does something wrong
 	pids   int
 	healed chan struct{} // closed, and made anew, when all is healed
 	events []event
@@ -247,7 +247,7 @@ func (s *Simulation) unblock() {
 			j := n.jobs[p.Name]
 			s.mu.Lock()
 			j.clean()
-			its := j.manages() && j.by == j.pid && j.session == k.Session // else that was an earlier one
+			its := j.manages() && j.by == j.pid && j.session == k.Session // if not, an earlier manager left it blocked
 			s.noteLocked(p, "the admin unblocks %s", n.name)
 			s.mu.Unlock()
 			if its {
@@ -269,7 +269,7 @@ func (s *Simulation) finish() {
 				s.halt(j)
 			}
 		}
-		time.Sleep(5 * time.Second) // who was just being begun by a deadman hears it too
+		time.Sleep(5 * time.Second) // a manager that a deadman was just starting is asked the second time
 	}
 	const bound = 2 * time.Minute
 	for s.running() > 0 && !s.isWrong() {

@@ -33,8 +33,8 @@ func (s *Simulation) run() {
 	s.finish()
 }
 
-// large says whether quiet times would cost more than they show: most of an hour is spent on the heartbeats
-// of the lock servers.
+// large says whether quiet times would cost more than they show: most of the work in a quiet hour
+// is for the heartbeats of the lock servers.
 func (s *Simulation) large() bool { return s.Servers > 3 }
 
 func (s *Simulation) length() time.Duration {
@@ -72,7 +72,7 @@ func (s *Simulation) recovers(after string) {
 	}
 }
 
-// seeTold sees that the locks were granted of which only deadmen knew.
+// seeTold checks that every lock in whose term a deadman acted was really granted.
 func (s *Simulation) seeTold() {
 	locks := s.locks()
 	for _, p := range s.packages {
@@ -85,9 +85,10 @@ func (s *Simulation) seeTold() {
 	}
 }
 
-// recovery is how long a package may take to be up after everything is healed, by doc/SAFETY.md: (leader
-// changes + 1) x (T + S + m) and an election. On top is what its scripts and an admin may be in the middle
-// of: a status that hangs, a stop, a start, each to its limit, and a lock that is blocked until he looks.
+// recovery is how long a package may take to be up after everything is healed, by doc/SAFETY.md:
+// (leader changes + 1) x (T + S + m) and an election. On top comes what may just be going on: a
+// status that hangs, a stop, a start, each up to its limit, and a blocked lock until the admin
+// looks.
 func (p *Package) recovery(elections uint64) time.Duration {
 	bound := time.Duration(elections+1)*p.silence() + failover.LongestElection + adminLooks
 	bound += p.Params.Timeout + p.Params.StopTimeout + p.Params.StartTimeout + p.Params.Pace + p.scripts()
@@ -116,7 +117,7 @@ func (s *Simulation) allUp() bool {
 	return !slices.ContainsFunc(s.packages, func(p *Package) bool { return !p.up })
 }
 
-// quietTimes is when nothing happens: every package stays up.
+// quietTimes lets time pass without faults: every package must stay up.
 func (s *Simulation) quietTimes(length time.Duration) {
 	s.net.SetDelay(0) // cheaper
 	s.note(nil, "quiet times")

@@ -26,12 +26,12 @@ type world struct {
 	started bool          // its last start succeeded
 	vips    []string      // addresses of the package that this node has
 
-	lease    *held       // the last that the node had
-	released bool        // and gave back
-	adopted  bool        // by a manager that has not asked for the status yet
-	kill     lease.Time  // its kill end, when that was looked at last
-	moved    time.Time   // when that went back
-	timer    *time.Timer // at the kill end
+	lease    *held       // the last lease that the node had
+	released bool        // the node has given that back
+	adopted  bool        // a manager has adopted it, and not asked for the status yet
+	kill     lease.Time  // its kill end, as last seen
+	moved    time.Time   // when the kill end last moved back
+	timer    *time.Timer // checks again at the kill end
 }
 
 // A proc is a process of the package, or of one of its scripts.
@@ -44,10 +44,10 @@ type proc struct {
 	doomed  bool      // it got a KILL
 	dead    bool
 	ended   chan struct{}
-	service int       // the how manieth
+	service int       // its number among the services begun here; 0 if it is none
 	mark    string    // in its environment; "" for none of ours
 	group   string    // its cgroup
-	counts  time.Time // from when on it matters: what a status leaves may live as long as that needs to be seen
+	counts  time.Time // it is ignored before: what a status leaves is killed only after it was noticed
 }
 
 // An action is one run of the package script.
@@ -72,10 +72,10 @@ type act struct {
 	takes  time.Duration
 	code   int
 	hangs  bool
-	deaf   bool          // to TERM
-	tough  time.Duration // to KILL
+	deaf   bool          // it ignores TERM
+	tough  time.Duration // how long KILL has no effect
 	lies   bool          // a stop stops nothing; a status says up
-	leaves bool          // a process behind
+	leaves bool          // it leaves a process behind
 }
 
 // usual is what a healthy script takes.
@@ -201,10 +201,10 @@ func (a *action) lockAll(f func()) {
 	f()
 }
 
-// swept is until when what a status has left is killed.
+// swept is how long what a status left behind may live until it is killed.
 const swept = 4 * time.Second
 
-// sleep is false where the script is killed meanwhile.
+// sleep returns false if the script is killed meanwhile.
 func (a *action) sleep(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -221,7 +221,7 @@ func (a *action) sleep(d time.Duration) bool {
 	}
 }
 
-// acts is the half of the script. The caller holds s.mu.
+// acts does the script's work, half-way through its time. The caller holds s.mu.
 func (a *action) acts(does act) {
 	w := a.w
 	switch {
@@ -333,8 +333,8 @@ func (w *world) service() int {
 	return 0
 }
 
-// busy is what of the package is alive but for the status script, in words: what can be killed, and
-// what cannot for now. The caller holds s.mu.
+// busy says in words what of the package is alive, without the status script: alive can be killed,
+// tough cannot for now. The caller holds s.mu.
 func (w *world) busy() (alive, tough []string) {
 	for _, p := range w.procs {
 		switch {

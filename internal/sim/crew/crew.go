@@ -28,7 +28,7 @@ import (
 type Crew struct {
 	Processes int
 	Worker    func() *exec.Cmd // a new worker process, not started
-	Limit     time.Duration    // that one job may take; what takes longer is ended, and says where it stands
+	Limit     time.Duration    // for one job; a worker that takes longer is ended, and prints where its goroutines are
 }
 
 // environ makes a Go program cheap on one processor, and the same seed do the same again.
@@ -37,9 +37,9 @@ var environ = []string{"GOMAXPROCS=1", "GOGC=1000", "GODEBUG=randseednop=0"}
 // longestLine is what a result may have.
 const longestLine = 64 << 20 // bytes
 
-// Run works off jobs, and calls took with each result, one at a time and in no order. Once took is
-// false no job is begun any more. A process that ends before its time is not replaced: took is told of
-// its last job, with all that it said.
+// Run does all jobs, and calls took with each result, one at a time and in no order. Once took
+// returns false no further job is begun. A process that ends too early is not replaced: took gets
+// an error for its last job, with all that the process printed.
 func Run[J, R any](c Crew, jobs iter.Seq[J], took func(J, R, error) (more bool)) {
 	var mu sync.Mutex
 	next, stop := iter.Pull(jobs)
@@ -124,13 +124,13 @@ func (w *worker) dismiss() {
 	_ = w.cmd.Wait()
 }
 
-// do has the worker do a job. broken is that it will do no other.
+// do gives the worker a job. broken says that it can do no other.
 func (w *worker) do(j any, r any) (broken bool, err error) {
 	line, err := json.Marshal(j)
 	if err != nil {
 		return false, err
 	}
-	hangs := time.AfterFunc(w.limit, func() { _ = w.cmd.Process.Signal(syscall.SIGQUIT) }) // it says where it stands
+	hangs := time.AfterFunc(w.limit, func() { _ = w.cmd.Process.Signal(syscall.SIGQUIT) }) // it prints where its goroutines are
 	defer hangs.Stop()
 	_, err = w.in.Write(append(line, '\n'))
 	said, answer, ok := w.answer()
@@ -174,8 +174,8 @@ func (w *worker) answer() (said, line string, ok bool) {
 	return before.String(), "", false
 }
 
-// stands is, of a process that says where all its goroutines stand, those that may be why it hangs: not
-// who waits as one does in virtual time. Of anything else it is all.
+// stands shortens a dump of goroutines to those that may be the reason why a process hangs: it
+// leaves out those that wait as usual in virtual time. Any other text stays whole.
 func stands(text string) string {
 	if !strings.Contains(text, "durable") {
 		return text
@@ -196,11 +196,12 @@ func last(text string) string {
 	return text[max(0, len(text)-most):]
 }
 
-// ErrEnd ends the worker that has it of a job. What it says of itself then, to the end, is why.
+// ErrEnd ends the worker, if a job returns it. What the worker prints until its end is then the
+// reason.
 var ErrEnd = errors.New("the worker itself has failed")
 
-// Serve is the worker's part: it does what is read from in, until that ends, and says on out what
-// came of it.
+// Serve is the worker's part: it does the jobs that it reads from in, until in ends, and writes
+// their results to out.
 func Serve[J, R any](in io.Reader, out io.Writer, do func(J) (R, error)) error {
 	jobs := json.NewDecoder(in)
 	for {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// A packet is on its way to an end of a connection. One without data is the other's end of file.
+// A packet is on its way to an end of a connection. A packet without data tells that the other end
+// was closed.
 type packet struct {
 	data      []byte
 	sent, due time.Time
@@ -25,7 +26,7 @@ type conn struct {
 	wake *sync.Cond // for who reads
 
 	in       []packet // on the way to this end
-	expected bool     // is among the net's coming
+	expected bool     // this end is in the net's coming
 	here     []byte   // has arrived
 	eof      bool     // the peer closed, and that has arrived
 	reset    bool
@@ -43,7 +44,8 @@ func newConn(n *Net, host string) *conn {
 
 var errReset = errors.New("connection reset")
 
-// take has what is due arrive, unless the link is cut. The caller holds the net's mu.
+// take moves the packets that are due to here, unless the link is cut. The caller holds the net's
+// mu.
 func (c *conn) take(now time.Time) {
 	cut := c.net.cuts[[2]string{c.peer.host, c.host}]
 	taken := 0
@@ -94,9 +96,9 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 }
 
-// setAlarm makes sure that who reads is woken at the deadline. A deadline is mostly moved on
-// before it is reached: so the alarm stays where it is, and is set again when it comes too
-// early. The caller holds the net's mu.
+// setAlarm makes sure that a reader is woken at its deadline. Most deadlines are moved on before
+// they are reached: so a running alarm is left as it is, and set again if it comes too early. The
+// caller holds the net's mu.
 func (c *conn) setAlarm() {
 	if c.readBy.IsZero() || !c.alarmAt.IsZero() && !c.readBy.Before(c.alarmAt) {
 		return
@@ -169,7 +171,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	defer c.net.mu.Unlock()
 	c.readBy = t
 	if !t.IsZero() && (c.alarmAt.IsZero() || t.Before(c.alarmAt)) {
-		c.wake.Broadcast() // who reads sets the alarm anew
+		c.wake.Broadcast() // the reader sets the alarm anew
 	}
 	return nil
 }

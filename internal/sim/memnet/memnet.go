@@ -16,10 +16,10 @@ import (
 // Delay is how long a packet takes where nothing else was said.
 const Delay = time.Millisecond
 
-// A Net is a network between hosts in one process, in virtual time. A packet takes delay,
-// or as long as its link says. What is cut is not lost but held, as TCP does it, until the cut
-// is healed. It is made to be cheap: one timer for all packets, and who waits for one packet is
-// not woken for another.
+// A Net is a network between hosts in one process, in virtual time. A packet takes delay, or as
+// long as its link says. A packet on a cut link is not lost: it is held, as by TCP, until the cut
+// is healed. The Net is made to be cheap: it has one timer for all packets, and a packet wakes only
+// the one who waits for it.
 type Net struct {
 	delay time.Duration
 
@@ -27,7 +27,7 @@ type Net struct {
 	listeners map[string]*listener
 	cuts      map[[2]string]bool
 	slow      map[[2]string]func() time.Duration // how long a packet takes, from and to whom
-	off       map[string]bool                    // hosts that are down: true if the whole machine is, which refuses nothing
+	off       map[string]bool                    // hosts that are down; true: the whole machine, so a dial to it hangs
 	conns     map[*conn]bool
 	changed   chan struct{} // closed when cuts or listeners change: for who dials
 	coming    arrivals      // ends to which a packet is on its way
@@ -46,10 +46,10 @@ func New() *Net {
 	return n
 }
 
-// Cut holds what from sends to to.
+// Cut holds all packets from the host from to the host to.
 func (n *Net) Cut(from, to string) { n.Set(from, to, true) }
 
-// Set cuts what from sends to to, or heals that link.
+// Set cuts the link between two hosts in one direction, or heals it.
 func (n *Net) Set(from, to string, cut bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -60,7 +60,7 @@ func (n *Net) Set(from, to string, cut bool) {
 	n.tell()
 }
 
-// IsCut says whether what from sends to to is held.
+// IsCut says whether the link is cut in that direction.
 func (n *Net) IsCut(from, to string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -121,7 +121,7 @@ func (n *Net) SetSlow(from, to string, delay func() time.Duration) {
 	n.slow[[2]string{from, to}] = delay
 }
 
-// Release delivers what from sent to to before t, and goes on holding the rest.
+// Release delivers what was sent on a cut link before t, and goes on holding the rest.
 func (n *Net) Release(from, to string, t time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -135,7 +135,7 @@ func (n *Net) Release(from, to string, t time.Time) {
 	n.deliver(from, to)
 }
 
-// deliver looks again at what from sent to to. The caller holds n.mu.
+// deliver looks again at the packets of one link. The caller holds n.mu.
 func (n *Net) deliver(from, to string) {
 	for c := range n.conns {
 		if c.host == to && c.peer.host == from {
@@ -144,8 +144,8 @@ func (n *Net) deliver(from, to string) {
 	}
 }
 
-// Forget makes all connections between two hosts carry nothing any more, without a word, as a
-// firewall does that forgot them.
+// Forget makes the connections between two hosts carry nothing any more, without telling either of
+// them, as a firewall does that has lost its table.
 func (n *Net) Forget(a, b string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -161,12 +161,12 @@ func (n *Net) Crash(host string) {
 	n.Reset(func(a, _ string) bool { return a == host })
 }
 
-// Reset ends the connections from a to b that which says.
+// Reset ends those connections from a to b for which which(a, b) is true.
 func (n *Net) Reset(which func(a, b string) bool) {
 	n.resetEnds(func(end, peer *conn) bool { return which(peer.host, end.host) && !peer.closed })
 }
 
-// resetEnds has the ends that which says, given the end and its peer, learn that the peer is gone.
+// resetEnds tells the ends for which which(end, peer) is true that their peer is gone.
 func (n *Net) resetEnds(which func(end, peer *conn) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -180,8 +180,9 @@ func (n *Net) resetEnds(which func(end, peer *conn) bool) {
 	}
 }
 
-// PowerOff ends all connections of host: with a reset, as when its processes are killed, or if
-// silent without a word, as when its power fails. Until Power nobody connects to it, nor it.
+// PowerOff ends all connections of host. If silent is false the peers get a reset, as when the
+// host's processes are killed; if it is true they get nothing, as when its power fails. Until Power
+// is called nobody can connect to the host, nor the host to anybody.
 func (n *Net) PowerOff(host string, silent bool) {
 	n.mu.Lock()
 	n.off[host] = silent
@@ -198,7 +199,8 @@ func (n *Net) PowerOff(host string, silent bool) {
 	n.Crash(host)
 }
 
-// Power brings a host back. What others still take for connections to it is reset.
+// Power brings a host back. It resets the connections to the host that others still believe to
+// have.
 func (n *Net) Power(host string) {
 	n.mu.Lock()
 	delete(n.off, host)

@@ -1,8 +1,9 @@
 // Package virtual runs tests in virtual time (testing/synctest), on one processor.
 //
-// On more than one the race detector of Go crashes: two goroutines of a bubble that look at timers that
-// are due are one goroutine to it, at the same time (runtime, timer.unlockAndRun: all timers of a bubble share
-// a race context; go1.26.8). One processor is cheaper too, and the same seed does the same more often.
+// On more than one processor Go's race detector crashes: to it, two goroutines of a bubble that
+// look at due timers at the same time are one goroutine (runtime, timer.unlockAndRun: all timers of
+// a bubble share a race context; go1.26.8). One processor is also cheaper, and makes the same seed
+// do the same more often.
 package virtual
 
 import (
