@@ -178,7 +178,7 @@ func (n *node) awaitRunning(ctx context.Context, pkg string) error {
 	})
 }
 
-// await looks until done, or ctx ends; then else is what is wrong.
+// await waits until done returns true. If ctx ends before that, the error is the text otherwise.
 func await(ctx context.Context, otherwise string, done func() bool) error {
 	for !done() {
 		select {
@@ -190,7 +190,8 @@ func await(ctx context.Context, otherwise string, done func() bool) error {
 	return nil
 }
 
-// stop ends all processes: managers first, which need the servers to give back their locks.
+// stop ends all processes. The managers end first, because they need the servers to give back their
+// locks.
 func (c *cluster) stop() {
 	c.stopManagers()
 	stopAll(c.nodes[:], func(n *node) *child { return n.server })
@@ -198,7 +199,7 @@ func (c *cluster) stop() {
 
 func (c *cluster) stopManagers() {
 	stopAll(c.nodes[:], func(n *node) *child { return n.manager })
-	_ = os.Remove("/tmp/" + c.pkg + ".maintenance") // of a package that was killed
+	_ = os.Remove("/tmp/" + c.pkg + ".maintenance") // a package that was killed leaves this file
 }
 
 func stopAll(nodes []*node, of func(*node) *child) {
@@ -278,7 +279,8 @@ func startChild(output, path string, args ...string) (*child, error) {
 	return p, nil
 }
 
-// environment is this process's, without what would lead a command elsewhere.
+// environment returns this process's environment without the variables that change what a command
+// does.
 func environment() []string {
 	env := []string{}
 	for _, kv := range os.Environ() {

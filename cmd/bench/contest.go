@@ -35,8 +35,8 @@ type contestant struct {
 // values are what was measured in a round, by the name of the figure.
 type values map[string]float64
 
-// contest measures the contestants in turns, round after round, the other way round every
-// other time. There are no more rounds once the time is over, but one.
+// contest measures the contestants one after the other, round after round; every second round goes
+// in the opposite order. Once the time is over no further round begins, but there is always one.
 func contest(ctx context.Context, all []*contestant, rounds int, until time.Time) ([][]values, error) {
 	measured := make([][]values, len(all))
 	for round := range rounds {

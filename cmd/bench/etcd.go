@@ -14,8 +14,8 @@ import (
 // fetchLimit is for the package, and for building the program.
 const fetchLimit = 2 * time.Minute
 
-// An etcd is a cluster of three members on the loopback, as the package comes: only addresses
-// and directories are given.
+// An etcd is a cluster of three members on the loopback, with the package's default settings: only
+// addresses and directories are given.
 type etcd struct {
 	version   string
 	program   string // that uses it
@@ -23,7 +23,8 @@ type etcd struct {
 	members   map[string]*child // by endpoint
 }
 
-// newEtcd starts one in dir. Where that fails, some of it may be there to be stopped.
+// newEtcd starts a cluster in dir. If that fails, e may hold a part of it, which the caller must
+// stop.
 func newEtcd(ctx context.Context, dir string) (e *etcd, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
@@ -113,8 +114,8 @@ func (e *etcd) stop() {
 	}
 }
 
-// contestants are the ways to use etcd: with the leader alone, where it is fastest, with a
-// stream of its own for each lease, and as its users do, with any of the members.
+// contestants are the three ways to use etcd: through the leader alone, which is fastest; with a
+// stream of its own for each lease; and through any of the members, as its users do.
 func (e *etcd) contestants() []*contestant {
 	use := func(name, which, streams string, partly bool) *contestant {
 		driver := append([]string{e.program, which, streams}, e.endpoints...)

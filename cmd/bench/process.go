@@ -108,7 +108,7 @@ func cpuTimes(pids []int) ([]time.Duration, error) {
 	return times, nil
 }
 
-// cpuTime is what a process and its children that have ended have used of the CPUs: utime,
+// cpuTime returns how much CPU time a process has used, with its children that have ended: utime,
 // stime, cutime and cstime, the 14th to 17th field, in hundredths of a second.
 func cpuTime(pid int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -205,7 +205,7 @@ func fileSystem(dir string) string {
 			continue
 		}
 		inside := dir == fields[4] || strings.HasPrefix(dir, strings.TrimSuffix(fields[4], "/")+"/")
-		if inside && len(fields[4]) >= len(best) { // of two at one place the later is seen
+		if inside && len(fields[4]) >= len(best) { // of two mounts at one place the later hides the other
 			best, kind = fields[4], types[0]
 		}
 	}

@@ -48,10 +48,10 @@ func (p *program) stop() {
 		return
 	}
 	p.stopped = true
-	_ = p.in.Close() // where it is the program's end already, nobody needs another
+	_ = p.in.Close() // an error means that the program has ended already
 	kill := time.AfterFunc(stopLimit, func() { _ = p.cmd.Process.Kill() })
 	defer kill.Stop()
-	_ = p.cmd.Wait() // what it had to say was read
+	_ = p.cmd.Wait() // its answers were read
 }
 
 // do has the program do one thing.

@@ -8,8 +8,8 @@ import (
 	"text/tabwriter"
 )
 
-// A figure is a row of the comparison. The ratio is ours to the best of the others', which is
-// the highest of what is counted per second, and the lowest of everything else.
+// A figure is a row of the comparison. Its ratio is our value divided by the best value of the
+// others. The best is the highest for what is counted per second, else the lowest.
 type figure struct {
 	name    string
 	atLeast float64 // goal of the ratio; 0 is none
@@ -48,8 +48,8 @@ func figures() []figure {
 	return append(all, figure{name: "RSS MB, leader", atMost: 0.5}, figure{name: "RSS MB, follower", atMost: 0.5})
 }
 
-// compare prints what was measured of the contestants, of which the first is ours: medians of
-// the rounds, and where there are others the median ratio of the rounds, its lowest and highest.
+// compare prints what was measured of the contestants; the first is ours. It prints the median of
+// the rounds, and, if there are others, the median, lowest and highest ratio.
 func compare(to io.Writer, all []*contestant, measured [][]values) error {
 	w := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
 	row := []string{fmt.Sprintf("median of %d rounds", len(measured[0]))}
@@ -98,7 +98,7 @@ func (f figure) ratios(measured [][]values) (ratios []float64) {
 		if f.more() {
 			best = slices.Max(others)
 		}
-		if best > 0 { // a clock that ticks has seen nothing of it
+		if best > 0 { // 0: too short for the clock that measured it
 			ratios = append(ratios, mine[0]/best)
 		}
 	}

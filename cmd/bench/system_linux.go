@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// apart starts a process in a group of its own, since Ctrl-C is for this process, which ends the others in order. Where
-// this one ends before them they get sig.
+// apart makes a process start in a process group of its own: Ctrl-C is only for this process, which
+// ends the others in order. If this process ends before them, they get sig.
 func apart(sig syscall.Signal) (*syscall.SysProcAttr, error) {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: sig}, nil
 }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// apart starts nothing: no lock server runs on this system.
+// apart always fails: no lock server runs on this system.
 func apart(syscall.Signal) (*syscall.SysProcAttr, error) {
 	return nil, errors.New("cannot measure on this system: that needs Linux")
 }

@@ -16,7 +16,7 @@ func (t *table) add(name, format string, values ...any) {
 	t.rows = append(t.rows, [3]string{name, fmt.Sprintf(format, values...), ""})
 }
 
-// aim is add for a time that is to be below a limit.
+// aim adds a row for a time that should be below a limit.
 func (t *table) aim(name string, took, limit time.Duration) {
 	verdict := "< " + inMillis(limit)
 	if took >= limit {

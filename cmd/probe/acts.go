@@ -10,15 +10,14 @@ import (
 	"backtowork/internal/sim/lives"
 )
 
-// An act is one run of a package's script, as it noted itself in lines of
+// An act is one run of a package's script. The script itself has noted it, in one or more lines of
+// this form (a status in one line, without times):
 //
 //	BEGAN NOW ACTION TERM PREVIOUS NODE
-//
-// of which an act has one or more. A status has one, without times.
 type act struct {
-	host           string // whose disk it noted on
+	host           string // the host on whose disk it noted this
 	action         string
-	node, previous string // by what it calls itself, and was told
+	node, previous string // its own node, and the previous one that it was told
 	term           uint64
 	first, last    string // when it began, and when it was last seen
 }
@@ -66,7 +65,7 @@ func starts(acts []act) (list []act) {
 	return list
 }
 
-// judgeActs says what must not be in what the scripts of a package did.
+// judgeActs looks for what the scripts of a package must never do.
 func (f *findings) judgeActs(pkg string) {
 	acts := f.logs.acts[pkg]
 	f.violations = append(f.violations, beside(pkg, acts)...)
@@ -75,7 +74,7 @@ func (f *findings) judgeActs(pkg string) {
 	f.violations = append(f.violations, previous(pkg, acts)...)
 }
 
-// beside is the starts and stops that ran at the same time on one host.
+// beside returns the starts and stops that ran at the same time on one host.
 func beside(pkg string, acts []act) (wrong []string) {
 	var runs []lives.Run
 	whose := map[string]act{}
@@ -93,7 +92,7 @@ func beside(pkg string, acts []act) (wrong []string) {
 	return wrong
 }
 
-// oneTerm is the terms that two nodes went by.
+// oneTerm returns the terms that two nodes used.
 func oneTerm(pkg string, acts []act) (wrong []string) {
 	nodes := map[uint64]string{}
 	for _, a := range acts {
@@ -109,8 +108,9 @@ func oneTerm(pkg string, acts []act) (wrong []string) {
 	return slices.Compact(wrong)
 }
 
-// termsBack is the starts under a lock that another had after it. (A host that was frozen may wake up
-// in the middle of one, which is killed then.)
+// termsBack returns the starts that ran although another node had a later lock already. It allows
+// those on a host that was frozen: such a start goes on for a moment when the host wakes up, and is
+// killed.
 func (f *findings) termsBack(pkg string, starts []act) (wrong []string) {
 	var latest act
 	for _, a := range starts {
@@ -126,10 +126,11 @@ func (f *findings) termsBack(pkg string, starts []act) (wrong []string) {
 	return wrong
 }
 
-// previous is the starts that were told of another node than the one that had the lock before. Who that
-// was, the scripts of all nodes tell by their terms, as far as any ran; who started it last may still be
-// named though another had the lock since. One that lost the lock by silence stays named until a start has
-// succeeded: so the next start may be told what the last one was told, but never of its own node.
+// previous returns the starts that were told a wrong BTW_PREVIOUS. Right is the node that had the
+// lock before; the terms in the scripts of all nodes show which that was, if a script ran. Two
+// other answers are allowed. The node of the last start may be named, even if another had the lock
+// since. And a node that lost the lock in silence is named until a start has succeeded: so a start
+// may be told what the last one was told, but never its own node.
 func previous(pkg string, acts []act) (wrong []string) {
 	holders := map[uint64]string{}
 	for _, a := range acts {

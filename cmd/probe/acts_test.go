@@ -72,7 +72,8 @@ func TestReportOfScripts(t *testing.T) {
 	}
 }
 
-// A script's company notes nothing once it is nobody's child any more; what it notes is read again.
+// A companion of a script notes nothing once it is no longer that script's child. What it notes can
+// be read again.
 func TestDuring(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "web.acts")

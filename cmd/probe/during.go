@@ -10,16 +10,17 @@ import (
 	"time"
 )
 
-// during notes that the script, which began this process, runs: until it has ended, or both are killed.
-// (It is told by whose child this is: a process that nobody has waited for has ended too.)
+// during is started by a package script, and notes that the script runs, until the script has ended
+// or both are killed. It sees the end by its own parent: that changes even if nobody waits for the
+// script.
 func during(ctx context.Context, path, action, script, began string) error {
 	pid, err := strconv.Atoi(script)
 	if err != nil {
 		return fmt.Errorf("cannot follow the script %q: not a process id", script)
 	}
-	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM) // what they end is the script
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM) // these signals are for the script; this process ends after it
 	return noteLines(ctx, path, func() string {
-		now := time.Now() // of before the look: nothing is noted of a time after the script's end
+		now := time.Now() // taken before the look, so that no note is later than the script's end
 		if os.Getppid() != pid {
 			return ""
 		}

@@ -38,7 +38,7 @@ const freeze = "freeze"
 type event struct {
 	at        time.Time
 	word      string
-	host, pkg string // or what else stands there; may be empty
+	host, pkg string // or other words of the line; may be empty
 }
 
 func (e event) isFault() bool {
@@ -78,7 +78,7 @@ func readLogs(dir string, limit int64) (*logs, error) {
 	return l, err
 }
 
-// each reads the files of all hosts that the pattern means. Their names are those of packages.
+// each reads the files of all hosts that match the pattern. A file's name is a package's name.
 func (l *logs) each(pattern string, limit int64, take func(host, name, text string)) error {
 	paths, _ := filepath.Glob(filepath.Join(l.dir, "h*", pattern))
 	for _, path := range paths {
@@ -110,7 +110,7 @@ func readTail(path string, limit int64) (string, error) {
 		return "", err
 	}
 	text, err := io.ReadAll(f)
-	if skip > 0 { // the middle of a line
+	if skip > 0 { // reading began in the middle of a line
 		text = text[bytes.IndexByte(text, '\n')+1:]
 	}
 	return string(text), err

@@ -1,5 +1,6 @@
-// Web is what the demo and chaos run on the hosts of their lab: a web server and a daemon that note
-// when they live, a client that asks, and the report of what all of them noted.
+// Probe is what the demo and chaos run on the hosts of their lab, under the name web: a web server
+// and a daemon that note when they live, a client that asks, and the report of what all of them
+// noted.
 package main
 
 import (

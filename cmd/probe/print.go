@@ -53,7 +53,7 @@ func report(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// columns is of whom the seconds are told, and how the column is called.
+// columns returns for whom the report gives seconds, and the titles of these columns.
 func (f *findings) columns() (names, titles []string) {
 	for _, pkg := range f.logs.packages() {
 		names, titles = append(names, pkg), append(titles, pkg+" down")
@@ -69,7 +69,7 @@ func (f *findings) seed() (seed string, seconds float64) {
 	return events[0].host, events[len(events)-1].at.Sub(events[0].at).Seconds()
 }
 
-// printLast is a line for who watches.
+// printLast prints one line, for a person who watches.
 func (f *findings) printLast(w io.Writer) {
 	if len(f.rounds) == 0 {
 		return

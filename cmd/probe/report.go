@@ -11,11 +11,12 @@ import (
 )
 
 const (
-	// hole is for how long there may be no note, or no answer, before that counts as down.
+	// hole is the longest time without a note, or an answer, that does not count as down.
 	hole = 500 * time.Millisecond
-	// asleep is for how long a process notes nothing that stands still.
+	// asleep is the pause between two notes after which a process counts as having stood still.
 	asleep = time.Second
-	// thawLimit is for how long two may run when a whole host wakes up after its kill end.
+	// thawLimit is how long a package may run on two hosts when a whole host wakes up after its
+	// kill end.
 	thawLimit = 100 * time.Millisecond
 )
 
@@ -85,8 +86,8 @@ func look(l *logs) *findings {
 	return f
 }
 
-// rounds is what the log of faults tells. A round ends when the next one begins: what comes of a
-// fault may come late.
+// rounds makes rounds of the log of faults. A round ends when the next one begins, because a fault
+// may have late effects.
 func rounds(events []event) (all []round) {
 	open := false
 	for _, e := range events {
@@ -125,8 +126,8 @@ func (f *findings) lookForTwo(pkg string) {
 	}
 }
 
-// isThaw tells whether two ran only because one of the hosts was frozen and woke up, and no longer
-// than is allowed after that.
+// isThaw says whether two ran at once only because one of the hosts was frozen and woke up, and for
+// no longer than is allowed then.
 func (f *findings) isThaw(o lives.Overlap) bool {
 	end := lives.Time(min(o.A.Last, o.B.Last))
 	for _, run := range []lives.Run{o.A, o.B} {
@@ -145,7 +146,7 @@ func (f *findings) frozen(host string, from, to time.Time) bool {
 	})
 }
 
-// judge says what must not be.
+// judge looks for what must never be.
 func (f *findings) judge() {
 	for _, o := range f.overlaps {
 		f.violations = append(f.violations, fmt.Sprintf("OVERLAP: %s ran %s: %.3f s", o.pkg, inWords(o.Overlap), o.Length().Seconds()))
@@ -211,7 +212,7 @@ func merge(at []time.Time) (spans []span) {
 	return spans
 }
 
-// down is for how long nothing ran between two times.
+// down returns how long nothing ran between two times.
 func down(spans []span, from, to time.Time) (total time.Duration) {
 	seen := from
 	for _, s := range spans {

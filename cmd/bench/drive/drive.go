@@ -131,7 +131,8 @@ func acquire(ctx context.Context, s Service, o Order, r *Result) error {
 	return nil
 }
 
-// renew counts what is renewed. The times are of single renewals only where one lock is held.
+// renew counts the locks that are renewed. Times are recorded only if one lock is held: then each
+// is the time of one renewal.
 func renew(ctx context.Context, s Service, o Order, r *Result) error {
 	var count atomic.Int64
 	answered := func(n int) { count.Add(int64(n)) }
@@ -149,8 +150,8 @@ func renew(ctx context.Context, s Service, o Order, r *Result) error {
 	return err
 }
 
-// handOver measures from the call that releases a lock until another client, which waited for
-// it, has it. The two clients take turns.
+// handOver measures the time from the call that releases a lock until another client, which has
+// waited for the lock, has it. The two clients take turns.
 func handOver(ctx context.Context, s Service, o Order, r *Result, open func(context.Context) (Service, error)) error {
 	other, err := open(ctx)
 	if err != nil {
@@ -178,7 +179,7 @@ type releaser func(context.Context) error
 
 // handTo releases a lock once s waits for it, and returns how s releases it in turn.
 func handTo(ctx context.Context, release releaser, s Service, name string) (time.Duration, releaser, error) {
-	const untilItWaits = 150 * time.Millisecond // etcd hears of changes after 100 ms at first
+	const untilItWaits = 150 * time.Millisecond // etcd reports its first changes only after 100 ms
 	type acquired struct {
 		release releaser
 		at      time.Time

@@ -1,5 +1,5 @@
-// Etcd is the program by which the bench measures etcd: a user of etcd's own Go client. It is
-// a module of its own, so that the toolkit's needs neither etcd nor gRPC.
+// Etcd is the program with which the bench measures etcd. It uses etcd's own Go client. It is a
+// module of its own, so that the toolkit's module needs neither etcd nor gRPC.
 package main
 
 import (
