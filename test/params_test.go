@@ -10,8 +10,9 @@ import (
 	"backtowork/internal/failover"
 )
 
-// TestRepoParameters holds what users read of the parameters of a package against what the program knows: each stands in the
-// README or in a package that is there to be copied, and README's table has no other.
+// TestRepoParameters checks what users can read of a package's parameters against what the program
+// knows: each parameter is in the README or in a package that is there to be copied, and README's
+// table has no other.
 func TestRepoParameters(t *testing.T) {
 	t.Parallel()
 	var texts strings.Builder

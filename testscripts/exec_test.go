@@ -17,13 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A terminal is the other side of one at which a shell with job control sits.
+// A terminal is the user's side of a terminal at which a shell with job control runs.
 type terminal struct {
 	t    *testing.T
 	keys *os.File
 	mu   sync.Mutex
 	seen bytes.Buffer
-	read int // of what was seen, by wants
+	read int // how much of what was seen wants has passed
 }
 
 func (p *terminal) Write(b []byte) (int, error) {

@@ -7,8 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// lastPort is the last port that freePort gave. Below 32768 the kernel gives none by itself, as it does to every
-// connection that goes out and to who listens on port 0: one of those could be taken before it is used.
+// lastPort is the last port that freePort gave. It stays below 32768: higher ports the kernel gives
+// by itself, to outgoing connections and to those who listen on port 0, so another could take one
+// before it is used.
 var lastPort atomic.Int64
 
 func init() { lastPort.Store(20000 + int64(os.Getpid()%100)*100) }

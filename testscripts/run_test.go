@@ -27,13 +27,13 @@ func TestMain(m *testing.M) {
 		run[name] = func() { os.Exit(cli.Main()) }
 	}
 	run["btw"] = func() { os.Exit(cli.Main()) }
-	if run[filepath.Base(os.Args[0])] == nil { // the tests, and none of the commands
+	if run[filepath.Base(os.Args[0])] == nil { // this is the test binary itself, not one of the commands
 		for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
-			if signal.Ignored(s) { // nohup: what is started here is not to ignore them too
+			if signal.Ignored(s) { // under nohup: the programs started here must not ignore the signal too
 				signal.Notify(make(chan os.Signal, 1), s)
 			}
 		}
-		if err := flag.Set("test.parallel", "4"); err != nil { // unless it is asked for: the tests here mostly wait
+		if err := flag.Set("test.parallel", "4"); err != nil { // a default, which -test.parallel replaces: the tests here mostly wait
 			panic(err)
 		}
 	}
@@ -93,8 +93,8 @@ func makeHome(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("LOCK_SERVERS", servers)
 }
 
-// listen (listen silent|rude) takes the port of $LOCK_SERVERS for the rest of the script: for a
-// program that never answers, or hangs up.
+// listen (listen silent|rude) takes the port of $LOCK_SERVERS for the rest of the script. It stands
+// for a program that never answers (silent), or that hangs up (rude).
 func listen(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: listen silent|rude")
@@ -172,8 +172,9 @@ func endAll(dir string) {
 	}
 }
 
-// runs REGEXP wants a process of this script whose command line matches; ! runs wants none, but for one that
-// is just ending: service stop is done when its package is.
+// runs REGEXP checks that a process of this script has a command line that matches. ! runs checks
+// that there is none, but gives one that is ending a moment: service stop returns when its package
+// has ended.
 func runs(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: [!] runs REGEXP")

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Two nodes of one cluster_nodes, on each of which lock_servers names the node alone: the package does not
-// run twice, both say why, and it runs again when one list was mended.
+// On each of two nodes of one cluster_nodes, lock_servers names only that node. The package does
+// not run twice, both nodes say why, and it runs again when one list is mended.
 func twoAlone(t *testing.T, tr tree) {
 	l := newLab(t, tr, 2, []string{"quick"}, map[string]string{"conf/cluster_nodes": "h1 h2"})
 	servers := func(host, list string) {

@@ -95,7 +95,7 @@ func keyRotation(t *testing.T, tr tree) {
 	l.missedStep(all)
 }
 
-// fastHolder is a holder on a host that renews every half second and goes by that host's key file.
+// fastHolder makes a holder on a host that renews every half second and uses that host's key file.
 func (l *lab) fastHolder(host string, said *heard) (held *lockclient.Held, end func()) {
 	l.t.Helper()
 	key, err := clusterkey.Load(l.keyFile(host))
@@ -136,7 +136,7 @@ func (l *lab) copyKey(from, to string) {
 	must(l.t, os.WriteFile(l.keyFile(to), data, 0o600))
 }
 
-// takesUp waits until what runs on a host has said n times that the key has changed.
+// takesUp waits until what runs on a host has said n times that it uses the changed key.
 func (l *lab) takesUp(host string, n int) {
 	l.t.Helper()
 	name := map[string]string{"h1": "btw", "h2": ""}[host]

@@ -199,7 +199,7 @@ func stopped(t *testing.T, tr tree) {
 		}
 	}
 
-	both := func(signal string) { // else the deadman stops the package, and starts a manager that asks too
+	both := func(signal string) { // both: otherwise the deadman stops the package, and starts a manager that asks for the lock too
 		l.lab("exec", "-w", labHome+"/temp/lockdir_idle", "h1", "sh", "-c", "kill -"+signal+" $(cat pid deadman)")
 	}
 	both("STOP")
@@ -220,10 +220,11 @@ func stopped(t *testing.T, tr tree) {
 	l.await(5*time.Second, "h1 stands by", func() bool { return !l.isActive("h1") }) // its deadman may have acted in between
 }
 
-// staleRenewal makes a holder that renews by way of one server, the leader. The function that it
-// returns, called when that server is stopped and another leads, gives the lock to another
-// session, sends a renewal by the first that waits in the stopped server's socket, lets it go on
-// by wake, and wants no acknowledgement.
+// staleRenewal checks that a lock server which was stopped acknowledges no old renewal. It makes a
+// holder that renews only through one server, the leader. Call the function that it returns when
+// that server is stopped and another leads. That function gives the lock to another session, sends
+// a renewal of the first holder, which waits in the socket of the stopped server, and calls wake to
+// let the server go on. The renewal must not be acknowledged.
 func (l *lab) staleRenewal(leader string) func(wake func()) {
 	l.t.Helper()
 	ctx := l.t.Context()
@@ -256,8 +257,8 @@ func (l *lab) staleRenewal(leader string) func(wake func()) {
 	}
 }
 
-// Case B8: the nodes' packages have different times. Each holder's own count, and a change by
-// USR1 counts once.
+// Case B8: the nodes' packages have different times. The times of the holder are those that count,
+// and a change by USR1 counts once.
 func differentTimes(t *testing.T, tr tree) {
 	l := idleLab(t, tr)
 	seconds := func(timeout, stop int) lock.Times {
@@ -298,7 +299,7 @@ func differentTimes(t *testing.T, tr tree) {
 		l.await(10*time.Second, from+" stands by", func() bool { return !l.isActive(from) })
 	}
 	moves("h1", "h2", seconds(11, 3))
-	says("h2", seconds(8, 2), 2) // the second entry is that its start has settled who lost it by silence
+	says("h2", seconds(8, 2), 2) // the second entry comes after its start has succeeded: then nobody is named any more who lost the lock in silence
 	moves("h2", "h1", seconds(8, 2))
 	says("h1", seconds(11, 3), 2)
 }

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Behind a link that takes 200 ms and loses three packets in ten, a node keeps its lock, or loses
-// it in the order of the rules: the other node never has it too early.
+// Behind a link that takes 200 ms and loses three packets in ten a node keeps its lock, or loses it
+// as the rules say: the other node never has it too early.
 func lossyLink(t *testing.T, tr tree) {
 	l := idleLab(t, tr)
 	for _, host := range idleNodes {

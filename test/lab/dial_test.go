@@ -22,8 +22,8 @@ func (l *lab) newLine(host, line string) {
 	must(l.t, os.WriteFile(path, fmt.Appendf(nil, "%s\n%s", line, text), 0o644))
 }
 
-// The first address of each other host's name is an IPv6 address that leads nowhere: there is a leader as
-// soon as without, the package runs, and the servers see one another.
+// The first address of each other host's name is an IPv6 address that leads nowhere. There is a
+// leader as soon as without it, the package runs, and the servers see one another.
 func deadFirstAddress(t *testing.T, tr tree) {
 	l := threeNodes(t, tr, "probe")
 	for i, host := range l.hosts {

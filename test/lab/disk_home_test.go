@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The disk that hangs is that of the whole home of the lock server that leads, its log too: it cannot
-// say why, and ends all the same, so that another leads and locks change hands as before.
+// The disk that hangs holds the whole home of the leading lock server, its log too. The server
+// cannot say why, but ends all the same: another leads, and locks change hands as before.
 func homeHangs(t *testing.T, tr tree) {
 	l := newLab(t, tr, 5, []string{"probe"}, map[string]string{
 		"conf/cluster_nodes":         "h1 h2",
@@ -40,7 +40,7 @@ func homeHangs(t *testing.T, tr tree) {
 		}
 		return next != ""
 	})
-	within(t, next+" leads", begin, at, 2*time.Second+time.Second/2+election) // the store's limit, and the last words'
+	within(t, next+" leads", begin, at, 2*time.Second+time.Second/2+election) // the store's limit, and the time of the last words
 	term := l.term("w", next)
 	l.await(10*time.Second, "locks change hands", func() bool { return l.term("w", next) > term+1 })
 	l.keeps("h1", quickT, "a leader whose home hangs")

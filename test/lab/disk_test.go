@@ -77,7 +77,8 @@ func (l *lab) newDisk(host string) *disk {
 	return l.mountDisk(host, stateDir, 16<<20, "mkdir -p "+stateDir+" && mount -o loop \"$0\" "+stateDir)
 }
 
-// mountDisk makes a small file system for a host, which the shell command mount mounts at at: $0 is its image.
+// mountDisk makes a small file system for a host. The shell command mount mounts its image, $0, at
+// the directory at.
 func (l *lab) mountDisk(host, at string, size int64, mount string) *disk {
 	l.t.Helper()
 	for _, tool := range []string{"mkfs.ext4", "fsfreeze", "losetup"} {
@@ -90,7 +91,7 @@ func (l *lab) mountDisk(host, at string, size int64, mount string) *disk {
 	must(l.t, os.WriteFile(image, nil, 0o600))
 	must(l.t, os.Truncate(image, size))
 	command(l.t, nil, "mkfs.ext4", "-q", "-m", "0", image)
-	l.t.Cleanup(d.thaw) // before the host is taken down: nothing on it could be killed
+	l.t.Cleanup(d.thaw) // before the host is taken down: while the disk is frozen nothing there can be killed
 	command(l.t, nil, "nsenter", "-t", d.pid, "-m", "sh", "-c", mount, image)
 	return d
 }
@@ -194,7 +195,7 @@ func (l *lab) catchesUp(host string) {
 	})
 }
 
-// keeps watches the holder for as long: it runs, in the same term, and is renewed.
+// keeps checks for some time that the holder runs on, in the same term, and is renewed.
 func (l *lab) keeps(active string, long time.Duration, what string) {
 	l.t.Helper()
 	lock := func() []string { return strings.Fields(l.value(sight{active, "probe", seesLock})) }
@@ -277,7 +278,7 @@ func diskFull(t *testing.T, tr tree) {
 func diskDamaged(t *testing.T, tr tree) {
 	l, disks, active := diskLab(t, tr)
 	db := stateDir + "/raft.db"
-	harms := map[string][]string{ // of all pages but the first two: one or two of them may be free, and harm nobody
+	harms := map[string][]string{ // all pages but the first two: one or two alone might be free, and their damage harm nobody
 		"follower": {"dd if=/dev/urandom of=" + db + " bs=4096 seek=2 count=$(( $(stat -c %s " + db + ") / 4096 - 2 )) conv=notrunc", "truncate -s 20000 " + db, ": > " + db},
 		"leader":   {"dd if=/dev/zero of=" + db + " bs=1 seek=4120 count=8 conv=notrunc", "dd if=/dev/zero of=" + db + " bs=4096 count=1 conv=notrunc"},
 	}

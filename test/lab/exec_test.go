@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// jobScript leaves a daemon that TERM does not end, and ends as little itself. Both note when they
-// ran, for the verdict of the lab.
+// jobScript is a job that ignores TERM, and leaves a daemon that ignores it too. Both note when
+// they ran, for the verdict of the lab.
 const jobScript = `#!/bin/sh
 trap '' TERM
 note () { run=$(date +%s.%N) ; while : ; do date "+$run %s.%N" ; sleep 0.02 ; done >> /opt/probe.run ; }
@@ -58,7 +58,7 @@ func execOnHosts(t *testing.T, tr tree) {
 	third := l.jobRuns(10*time.Second, next)
 	within(t, "runs elsewhere after SIGKILL of dex-exec", begin, time.Now(), 5*time.Second)
 
-	l.lab("sig", third, "exec", "STOP") // the lock is kept by the other process of it
+	l.lab("sig", third, "exec", "STOP") // the keeper, which is dex-exec's other process, keeps the lock
 	l.stays(execT+execM+time.Second, "goes on on "+third, func() bool { return l.jobOn(third) })
 
 	begin = l.crash(third)
@@ -75,7 +75,7 @@ func execOnHosts(t *testing.T, tr tree) {
 	}
 }
 
-// labFails is lab, whatever the exit status.
+// labFails does what lab does, whatever the exit status is.
 func (l *lab) labFails(args ...string) string {
 	cmd := exec.Command(l.repo+"/utils/lab", args...)
 	cmd.Env = append(os.Environ(), "LAB_NAME="+l.name)

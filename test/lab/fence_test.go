@@ -23,7 +23,8 @@ case $1 in
 esac
 `
 
-// stuckHost is a host that runs the package stuck, and would be reset by writing to that file.
+// stuckHost makes a host that runs the package stuck. Writing to the file trigger stands for a
+// reset of the host.
 func stuckHost(t *testing.T, tr tree, trigger string) (l *lab, disk string) {
 	t.Helper()
 	l = newLab(t, tr, 1, []string{"stuck"}, map[string]string{
@@ -35,8 +36,8 @@ func stuckHost(t *testing.T, tr tree, trigger string) (l *lab, disk string) {
 	return l, disk
 }
 
-// selfFence has a host reset itself when its package cannot be shown to be down, by a file in
-// the place of the one that resets.
+// selfFence checks that a host resets itself when its package cannot be shown to be down. A file
+// stands in the place of the one that resets.
 func selfFence(t *testing.T, tr tree) {
 	l, disk := stuckHost(t, tr, "/opt/trigger")
 	path := filepath.Join(disk, "opt/trigger")
@@ -61,7 +62,7 @@ func selfFence(t *testing.T, tr tree) {
 	l.exits("h1", 1, 5*time.Second)
 }
 
-// selfFenceRefused has nothing started where the host could not be reset.
+// selfFenceRefused checks that nothing is started if the host could not be reset.
 func selfFenceRefused(t *testing.T, tr tree) {
 	l, disk := stuckHost(t, tr, "/opt/none")
 	l.start("h1", "stuck")
@@ -73,8 +74,8 @@ func selfFenceRefused(t *testing.T, tr tree) {
 	}
 }
 
-// fencedScript is a package whose other node is powered off by who reads /opt/fence.ask: the test,
-// which says in /opt/fence.said how that went.
+// fencedScript is a package with a fence. To power a node off it writes to /opt/fence.ask; the test
+// reads that, and answers in /opt/fence.said how it went.
 const fencedScript = `#!/bin/sh
 pace=1 timeout=8 start_timeout=4 stop_timeout=20 fence=test fence_timeout=10
 [ ! -r /opt/fenced.conf ] || . /opt/fenced.conf
@@ -92,8 +93,8 @@ case $1 in
 esac
 `
 
-// fencedNodes are three hosts with that package; power is called with what a host asks to be
-// powered off, and returns what the fence is to do.
+// fencedNodes makes three hosts with that package. When a host asks to have a node powered off,
+// power is called, and returns what the fence is to do.
 func fencedNodes(t *testing.T, tr tree, conf string, power func(l *lab, node string) string) (l *lab, active string) {
 	t.Helper()
 	l = threeNodes(t, tr, "fenced")
@@ -152,7 +153,7 @@ func fenceSucceeds(t *testing.T, tr tree) {
 	}
 }
 
-// A fence that fails opens nothing early.
+// A fence that fails lets nobody have the lock early.
 func fenceFails(t *testing.T, tr tree) {
 	l, active := fencedNodes(t, tr, "", func(*lab, string) string { return "echo no answer ; exit 1" })
 	cut := l.cutOff(active, active)
@@ -161,7 +162,8 @@ func fenceFails(t *testing.T, tr tree) {
 	l.notEarly("fenced", active, next, cut, quickT+20*time.Second)
 }
 
-// Where a fence is required, one that hangs opens nothing at all; a person who says that the node is off does.
+// If a fence is required, one that hangs lets nobody have the lock at all, until a person says that
+// the node is off.
 func fenceRequired(t *testing.T, tr tree) {
 	l, active := fencedNodes(t, tr, "fence_required=yes", func(*lab, string) string { return "" })
 	l.cutOff(active, active)

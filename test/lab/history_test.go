@@ -194,8 +194,8 @@ func (f *faults) whole() bool {
 	return cmd.Run() == nil
 }
 
-// halt ends the fights of a host, so that it can stand still: processes that stand still with a lock
-// go on for a moment when they wake.
+// halt ends the fights of a host before it is made to stand still: a process that stands still with
+// a lock would go on for a moment when it wakes.
 func (f *faults) halt(host string) {
 	for _, name := range []string{"one", "two"} {
 		f.l.lab("sigg", host, "claim-"+name, "KILL")

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// The disk that a node has everything of back-to-work on is full, then that of another is read-only: what an
-// admin asks of a manager is done all the same, and nothing of it is left to be done later. A manager that is
-// killed there has a successor, and so has a deadman.
+// The disk that holds everything of back-to-work on a node is full; then that of another node is
+// read-only. A manager still does what an admin asks, and leaves nothing of it to be done later. A
+// manager that is killed there gets a successor, and so does a deadman.
 func homeFull(t *testing.T, tr tree) {
 	l := threeNodes(t, tr, "beat")
 	disks := map[string]*disk{}
@@ -39,7 +39,7 @@ func homeFull(t *testing.T, tr tree) {
 	l.stopsAt(second)
 }
 
-// asks is what an admin asks of a manager while beat runs.
+// asks asks a manager for what an admin may ask, while beat runs.
 func (l *lab) asks(host string) {
 	l.t.Helper()
 	for _, asked := range []string{"clear", "upgrade"} {

@@ -37,11 +37,11 @@ func TestMain(m *testing.M) {
 		webClient()
 	}
 	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
-		if signal.Ignored(s) { // nohup: what is started here is not to ignore them too
+		if signal.Ignored(s) { // under nohup: the programs started here must not ignore the signal too
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
 	}
-	if err := flag.Set("test.parallel", "4"); err != nil { // unless it is asked for: the tests here mostly wait
+	if err := flag.Set("test.parallel", "4"); err != nil { // a default, which -test.parallel replaces: the tests here mostly wait
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -69,7 +69,7 @@ func needHosts(t *testing.T) {
 // A tree is what gets installed on every host.
 type tree struct {
 	repo, btw, key string
-	off            string // rules, in a test build that can do without
+	off            string // rules to switch off, in a test build
 }
 
 // buildTree builds the binary, with flags, and takes away labs that a killed test has left.
@@ -165,7 +165,7 @@ type lab struct {
 	name string
 	repo string
 
-	mayOverlap bool // two at once is what the story itself looks at
+	mayOverlap bool // the story itself looks at two at once
 }
 
 // newLab makes the hosts h1 to hN. The files of conf are written below the home of each.
@@ -303,7 +303,8 @@ func (l *lab) await(within time.Duration, what string, ok func() bool) time.Time
 	return time.Now()
 }
 
-// stuck is where the kernel holds processes, of any host, that cannot even be killed now: at a disk mostly.
+// stuck says where the kernel holds processes of any host that cannot even be killed now; mostly at
+// a disk.
 func stuck() string {
 	var found strings.Builder
 	tasks, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*")

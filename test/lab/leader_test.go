@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onNet does f in the network of a host. What f opens stays there.
+// onNet calls f in the network of a host. A socket that f opens stays in that network.
 func (l *lab) onNet(host string, f func() error) (err error) {
 	pid, err := os.ReadFile("/tmp/" + l.name + "/" + host + "/.lab/pid")
 	if err != nil {

@@ -12,11 +12,12 @@ import (
 	"backtowork/internal/sim/lives"
 )
 
-// thawLimit is for how long two may run when a host wakes up after its kill end.
+// thawLimit is how long a package may run on two hosts when one of them wakes up after its kill
+// end.
 const thawLimit = 100 * time.Millisecond
 
-// Case B6: the whole host of the active stands still until another node runs the package, and goes
-// on. What it runs then it kills at once: the time that both run is measured.
+// Case B6: the whole host of the active stands still until another node runs the package, and then
+// goes on. It kills at once what still runs there. The time during which both run is measured.
 func hostFrozen(t *testing.T, tr tree) {
 	l, active := beatLab(t, tr, "")
 	l.mayOverlap = true // for a moment
@@ -50,7 +51,7 @@ func (l *lab) freezeAndThaw(active string) (next string) {
 	l.standsBy(active)
 	l.silent(active, time.Second)
 	l.onlyOn(next, time.Second)
-	within(l.t, "dead after the thaw", thawed, l.lastBeat(active), thawLimit) // less than 0: it did not come to itself
+	within(l.t, "dead after the thaw", thawed, l.lastBeat(active), thawLimit) // less than 0: it died without running again
 	l.quiet(active, "stop it by hand")
 	if n := len(l.lives(active)); n != before {
 		l.t.Errorf("beat was started again on %s, which was frozen: %d lives, want %d", active, n, before)
@@ -84,8 +85,9 @@ const (
 	hangsKilledCut = "its disk hangs, its manager is killed, and it is cut off"
 )
 
-// Case B10: the disk that the active has everything of back-to-work on hangs. While it can renew its
-// lock the package goes on; cut off too, nothing of it is alive at the kill end.
+// Case B10: the disk that holds everything of back-to-work on the active hangs. The package goes on
+// while its lock can be renewed. When the host is cut off too, nothing of it is alive at the kill
+// end.
 func diskHangsUnder(t *testing.T, tr tree, what string) {
 	l, active, disk := homesLab(t, tr)
 	pid := l.pids(active, "pid")
@@ -120,8 +122,8 @@ func homesLab(t *testing.T, tr tree) (l *lab, active string, its *disk) {
 	return l, active, disks[active]
 }
 
-// hungAndCut holds to the rules what follows when a host whose disk hangs, and that is cut off, has
-// renewed its lock for the last time shortly before since. Its files tell nothing: they hang too.
+// hungAndCut checks what follows on a host whose disk hangs and that is cut off. Its lock was
+// renewed for the last time shortly before since. Its files tell nothing, because they hang too.
 func (l *lab) hungAndCut(active string, since time.Time) {
 	l.t.Helper()
 	within(l.t, "dead after the last word", since, l.silent(active, quickT+quickS+time.Second), quickT+quickS)

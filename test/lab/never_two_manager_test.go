@@ -85,7 +85,7 @@ func (l *lab) stopManager(active string) {
 	l.says(active, stopsLine, 1, time.Second)
 	l.try(active, "kill", "-CONT", pid) // it was killed
 	l.onlyOn(next, time.Second)
-	if next != active { // else its new manager was the first to ask
+	if next != active { // if they are equal, its new manager was the first to ask for the lock
 		l.standsBy(active)
 	}
 }
@@ -107,9 +107,9 @@ func withoutCgroup(t *testing.T, tr tree) {
 	l.stopManager(active)
 }
 
-// All of the control group is killed in which back-to-work was started, as systemd kills a unit: neither manager
-// nor deadman is in it any more. Then the manager is killed with all of its session and that in which the package
-// was started; the deadman is in none of them.
+// Everything is killed in the control group in which back-to-work was started, as systemd kills a
+// unit: manager and deadman are no longer in it. Then the manager is killed, with all of its
+// session and of the session in which the package was started: the deadman is in neither.
 func unitKilled(t *testing.T, tr tree) {
 	l := threeNodes(t, tr, "beat")
 	active := l.startServers(l.hosts...)
@@ -148,8 +148,8 @@ func unitKilled(t *testing.T, tr tree) {
 	l.onlyOn(on, 2*time.Second)
 }
 
-// Case B11: the manager gets next to no processor time, and then the node is cut off. It counts time,
-// and not its turns: the package is down in time, by its own doing or the deadman's.
+// Case B11: the manager gets nearly no processor time, and then the node is cut off. It goes by the
+// clock, not by the number of its turns: the manager or the deadman has the package down in time.
 func managerStarved(t *testing.T, tr tree) {
 	l, active := beatLab(t, tr, "")
 	l.starve(active, l.pids(active, "pid")[0])

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// forgets takes away the state of the lock servers of hosts while they run, kills them, and has
+// forgets removes the state of the lock servers of hosts while they run, kills them, and makes
 // dex-server-init start them again.
 func (l *lab) forgets(hosts ...string) time.Time {
 	l.t.Helper()
@@ -34,7 +34,7 @@ func (l *lab) forgets(hosts ...string) time.Time {
 	return at
 }
 
-// nobodyGets holds until the time given that nobody runs beat, and no lock server leads.
+// nobodyGets checks until the given time that nobody runs beat, and that no lock server leads.
 func (l *lab) nobodyGets(until time.Time, servers ...string) {
 	l.t.Helper()
 	l.stays(time.Until(until), "nobody runs it", func() bool { return !slices.ContainsFunc(l.hosts, l.beats) })
@@ -68,8 +68,8 @@ func majorityForgets(t *testing.T, tr tree) {
 	l.nobodyGets(time.Now().Add(2*time.Second), others...)
 }
 
-// Case B8: the active has a longer timeout than the others, and is cut off. They wait for the
-// active's own.
+// Case B8: the active has a longer timeout than the others, and is cut off. The others wait for the
+// active's timeout, not for their own.
 func longerTimeout(t *testing.T, tr tree) {
 	const long = 20 * time.Second
 	l := threeNodes(t, tr, "beat")

@@ -24,8 +24,9 @@ case $1 in
 esac
 `
 
-// A package that another one's start script has started goes on, guarded, when that other is stopped: its
-// manager and its deadman are not killed with it. (Its stop would hang: what they leave would run on.)
+// The start script of one package starts another package. When the first is stopped the other goes
+// on, and stays guarded: its manager and its deadman are not killed with the first. (Its stop would
+// hang, so that without them it would run on.)
 func parentStops(t *testing.T, tr tree) {
 	l := threeNodes(t, tr, "beat")
 	l.beatConf("how=hang", l.hosts...)
@@ -53,9 +54,9 @@ func parentStops(t *testing.T, tr tree) {
 	l.oneLife(active)
 }
 
-// A node gets another name while it runs a package whose process has nothing of ours in its environment: the
-// next deadman, and the next manager, go by the name of before. Cut off, with a stop that hangs, nothing of
-// it lives after the kill end.
+// A node gets another name while it runs a package whose process has nothing of ours in its
+// environment. The next deadman and the next manager use the earlier name. When the node is cut
+// off, and the stop hangs, nothing of the package lives after the kill end.
 func nodeRenamed(t *testing.T, tr tree) {
 	l, active := beatLab(t, tr, "env='env -i'\nhow=hang")
 	must(t, os.WriteFile(filepath.Join(l.dir, active, labHome, "conf/node_name"), []byte("other\n"), 0o644))

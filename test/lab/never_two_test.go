@@ -150,7 +150,7 @@ func (l *lab) silent(host string, within time.Duration) time.Time {
 	return l.lastBeat(host)
 }
 
-// onlyOn holds for as long that beat runs on no host but that one.
+// onlyOn checks for some time that beat runs on no host but that one.
 func (l *lab) onlyOn(host string, long time.Duration) {
 	l.t.Helper()
 	others := l.others(host)
@@ -171,7 +171,7 @@ func (l *lab) says(host, line string, n int, within time.Duration) time.Time {
 	return l.await(within, fmt.Sprintf("%s says %q", host, line), func() bool { return strings.Count(l.logOf(host, "btw"), line) >= n })
 }
 
-// quiet wants the manager of a host, and its deadman, not to have said a line.
+// quiet checks that the manager of a host, and its deadman, have not said a line.
 func (l *lab) quiet(host, line string) {
 	l.t.Helper()
 	if strings.Contains(l.logOf(host, "btw"), line) {
@@ -192,8 +192,9 @@ func (l *lab) renewedAt(holder string, until time.Time) time.Time {
 	return c.at
 }
 
-// downByKillEnd waits until beat is dead on a host that cannot renew its lock any more, and holds
-// that to the kill end. It says when it was, and when the lock was last renewed.
+// downByKillEnd waits until beat is dead on a host that cannot renew its lock any more, and checks
+// that this was before the kill end. It returns when beat was last alive, and when the lock was
+// last renewed.
 func (l *lab) downByKillEnd(host string) (last, renewed time.Time) {
 	l.t.Helper()
 	last = l.silent(host, quickT+quickS+2*time.Second)
@@ -202,8 +203,8 @@ func (l *lab) downByKillEnd(host string) (last, renewed time.Time) {
 	return last, renewed
 }
 
-// movesOn is downByKillEnd, and then waits until beat runs again, which may be on the same host if
-// that has a manager, and holds that to the rules: not early and not late.
+// movesOn does what downByKillEnd does, then waits until beat runs again, and checks that this is
+// neither early nor late. It may run on the same host again, if that has a manager.
 func (l *lab) movesOn(old string) (next string) {
 	l.t.Helper()
 	last, renewed := l.downByKillEnd(old)
@@ -227,7 +228,7 @@ func (l *lab) standsBy(host string) {
 	})
 }
 
-// oneLife wants beat on a host to have been started once, and to run still.
+// oneLife checks that beat was started once on a host, and still runs.
 func (l *lab) oneLife(host string) {
 	l.t.Helper()
 	if lives := l.lives(host); len(lives) != 1 || !l.beats(host) {
@@ -235,7 +236,7 @@ func (l *lab) oneLife(host string) {
 	}
 }
 
-// outOfSight makes what the files of a host say count for nothing: whoever writes them stands still.
+// outOfSight makes the watcher ignore the files of a host: whoever writes them stands still.
 func (l *lab) outOfSight(host string, out bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -259,8 +260,8 @@ func (l *lab) signal(host, name string, pids ...string) time.Time {
 	return at
 }
 
-// meet waits until beat runs on another host too, which is what the story is there to show, and
-// then for a while; it says for how long both ran.
+// meet waits until beat runs on another host too, which is what the story wants to show, and then
+// for a while. It logs for how long both ran.
 func (l *lab) meet(old string, within time.Duration) (next string) {
 	l.t.Helper()
 	next, _ = l.beatsOn(within, old)

@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// TestOnceTwo is TestNeverTwo with the rules off that each case is about, or with nobody left to keep them:
-// it wants to see the package run twice, so TestNeverTwo would see it too. B11 is B5 here: two that get no time at
-// all. (With 1 ms in a second for the two together it ran twice for a second and more in 6 of 8 tries.)
-// B12 is not here: there is no rule to switch off, dex-server-init just leaves a server alone that runs.
+// TestOnceTwo tells the cases of TestNeverTwo again: with those rules off that the case is about,
+// or with nobody left to keep them. Each case must see the package run twice; this shows that
+// TestNeverTwo would see it too. B11 is the same as B5 here: both processes get no time at all.
+// (With 1 ms in a second for the two together, it ran twice for a second or more in 6 of 8 tries.)
+// B12 is not here, because it has no rule to switch off: dex-server-init just does nothing to a
+// server that runs.
 func TestOnceTwo(t *testing.T) {
 	needHosts(t)
 	tell(t, buildTree(t, "-tags", "rulesoff"), []story{
@@ -36,8 +38,8 @@ func (tr tree) without(rules string) tree {
 	return tr
 }
 
-// unguarded is a host with nobody who could act: its manager and its deadman stand still. What its files say
-// counts for nothing. It returns the two.
+// unguarded makes the manager and the deadman of a host stand still, so that nobody can act there,
+// and makes the watcher ignore its files. It returns the two pids.
 func (l *lab) unguarded(host string) (pids []string) {
 	l.t.Helper()
 	l.mayOverlap = true
@@ -47,7 +49,7 @@ func (l *lab) unguarded(host string) (pids []string) {
 	return pids
 }
 
-// meetLate is meet after T + S + m.
+// meetLate does what meet does, and checks that T + S + m are over by then.
 func (l *lab) meetLate(old string) (next string) {
 	l.t.Helper()
 	begin := time.Now()
@@ -117,7 +119,8 @@ func thawedUnguarded(t *testing.T, tr tree) {
 	l.meet(active, time.Second)
 }
 
-// B8 without rule 5: the servers go by the times of who asks, and not by the longer ones of the holder.
+// B8 without rule 5: the servers use the times of the one who asks, not the longer times of the
+// holder.
 func timesOfWhoAsks(t *testing.T, tr tree) {
 	l := threeNodes(t, tr.without(`{"Servers":{"Own":true}}`), "beat")
 	l.mayOverlap = true
@@ -128,8 +131,8 @@ func timesOfWhoAsks(t *testing.T, tr tree) {
 	l.meetLate(active)
 }
 
-// B9 without rule 13: a server that is started takes lock_servers as it stands then. Three of five are a majority,
-// and so are two of the three that the others know.
+// B9 without rule 13: a server uses the lock_servers that it finds at its start. Three of five are
+// a majority, and so are two of the three that the others know.
 func listAtTheStart(t *testing.T, tr tree) {
 	l := newLab(t, tr.without(`{"Servers":{"Members":true}}`), 5, []string{"beat"}, map[string]string{
 		"conf/cluster_nodes":         "h1 h2 h3 h4 h5",
@@ -159,5 +162,5 @@ func diskHangsUnguarded(t *testing.T, tr tree) {
 	disk.freeze()
 	l.signal(active, "KILL", pids...)
 	l.cutOff(active, active)
-	l.meet(active, silence+takeOver+election) // when it began tells nobody: the notes of locks are on these disks
+	l.meet(active, silence+takeOver+election) // nobody can tell when it began: the notes of locks are on these disks
 }

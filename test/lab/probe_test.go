@@ -11,9 +11,9 @@ import (
 	"backtowork/internal/sim/lives"
 )
 
-// probeScript is a package that is a process: it notes the time every 20 ms for as long as it
-// lives, on a disk that outlives the host. So it tells of itself when it ran, whatever the
-// manager, the marker and the status say.
+// probeScript is a package that is a process. It notes the time every 20 ms as long as it lives, on
+// a disk that outlives the host. So it shows by itself when it ran, whatever the manager, the
+// marker and the status say.
 const probeScript = `#!/bin/sh
 pace=1
 timeout=8

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// TestLab holds utils/lab to what its help says, for what the stories rest on.
+// TestLab checks that utils/lab does what its help says, as far as the stories need it.
 func TestLab(t *testing.T) {
 	t.Parallel()
 	needHosts(t)
@@ -101,7 +101,7 @@ func TestLabPrograms(t *testing.T) {
 	}
 }
 
-// hears holds that a packet gets through for exactly these pairs: from, to.
+// hears checks that a packet gets through for exactly these pairs: from, to.
 func (l *lab) hears(want ...string) {
 	l.t.Helper()
 	var got []string

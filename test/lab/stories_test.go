@@ -276,7 +276,7 @@ func (l *lab) isDown(pkg, host string, limit time.Duration) time.Time {
 	return l.await(limit, pkg+" is down on "+host, func() bool { return l.value(sight{host, pkg, seesUp}) == "" })
 }
 
-// crashAndTakeOver crashes the active host, and holds the take-over against the rules.
+// crashAndTakeOver crashes the active host, and checks the take-over by the rules.
 func (l *lab) crashAndTakeOver(pkg, active string, leads bool, timeout, stop, margin time.Duration) (next string) {
 	l.t.Helper()
 	crashed := l.crash(active)
@@ -287,7 +287,7 @@ func (l *lab) crashAndTakeOver(pkg, active string, leads bool, timeout, stop, ma
 	return next
 }
 
-// losesAndTakeOver holds against the rules what follows when the active node is out of reach.
+// losesAndTakeOver checks by the rules what follows when the active node is out of reach.
 func (l *lab) losesAndTakeOver(pkg, active string, leads bool, cut time.Time) (next string) {
 	l.t.Helper()
 	down := l.isDown(pkg, active, quickT+quickS+5*time.Second)
@@ -299,8 +299,8 @@ func (l *lab) losesAndTakeOver(pkg, active string, leads bool, cut time.Time) (n
 	return next
 }
 
-// atMost is how long it may take until the package runs elsewhere, when the holder has been silent
-// for as long as the servers wait; leads: they lost their leader with it.
+// atMost is the longest time until the package may run elsewhere, after the holder has been silent
+// for as long as the servers wait. leads says that they lost their leader with it.
 func atMost(leads bool, silent time.Duration) time.Duration {
 	if leads {
 		return silent + takeOver + election
@@ -313,7 +313,7 @@ func atMost(leads bool, silent time.Duration) time.Duration {
 func (l *lab) notEarly(pkg, old, next string, since time.Time, least time.Duration) {
 	l.t.Helper()
 	var got change
-	l.await(5*time.Second, next+" is seen to be active", func() (seen bool) { // the package itself may be seen before
+	l.await(5*time.Second, next+" is seen to be active", func() (seen bool) { // the package itself may be seen earlier than that
 		got, seen = l.first(since, func(c change) bool { return c.sight == sight{next, pkg, seesRole} && c.value == "active" })
 		return seen
 	})

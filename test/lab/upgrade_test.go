@@ -68,8 +68,8 @@ case $1 in
 esac
 `
 
-// upgradeUnderClient replaces the program, and then kills manager and deadman, under a package that is
-// asked 100 times a second from another host: no question fails, and nothing was started again.
+// upgradeUnderClient replaces the program, and then kills manager and deadman, while another host
+// asks the package 100 times a second. No question fails, and nothing is started again.
 func upgradeUnderClient(t *testing.T, tr tree) {
 	l := newLab(t, tr, 4, []string{"web"}, map[string]string{
 		"conf/cluster_nodes":         "h1 h2 h3",

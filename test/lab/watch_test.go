@@ -101,8 +101,8 @@ func (w *watcher) once(pkg, what, value string, counts func(host string) bool) {
 	w.twice[key] = len(have) > 1
 }
 
-// read is the value of s now. What a crash has left on the disk of a host that is down, or
-// that its new manager has not come to yet, is not believed.
+// read returns the value of s now. It does not believe what a crash has left on the disk of a host
+// that is down, or whose new manager has not got to it yet.
 func (w *watcher) read(s sight) string {
 	disk := filepath.Join(w.dir, s.host)
 	if _, err := os.Stat(filepath.Join(disk, ".lab/pid")); err != nil {
@@ -134,7 +134,7 @@ func (w *watcher) value(s sight) string {
 	return w.seen[s]
 }
 
-// hosts on which what of pkg has the value.
+// where returns the hosts on which what of pkg has the value.
 func (w *watcher) where(pkg, what, value string) []string {
 	return slices.DeleteFunc(slices.Clone(w.hosts), func(host string) bool {
 		return w.value(sight{host, pkg, what}) != value
