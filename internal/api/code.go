@@ -16,7 +16,7 @@ const (
 	CodeOther      Code = "other_holder" // lock.ErrOther: kill what runs, at once
 	CodeEnded      Code = "lease_ended"  // lock.ErrEnded
 	CodeTwoHosts   Code = "two_hosts"    // another host has this one's node name
-	CodeRefused    Code = "refused"      // an older server's, in words that say no more than that
+	CodeRefused    Code = "refused"      // any other refusal; also an older server's in a sentence that is not known here
 	CodeNoLeader   Code = "no_leader"
 	CodeNoMajority Code = "no_majority"
 	CodeBadRequest Code = "bad_request" // asking again does not mend it
@@ -51,7 +51,8 @@ func (a *RenewAnswer) Refuse(i, n int, why error) {
 	}
 }
 
-// Refusal is why lock i is not renewed, also by a server that tells it by a sentence; "" if it is.
+// Refusal is why lock i is not renewed; "" if it is renewed. It understands older servers too, which
+// tell it by a sentence only.
 func (a RenewAnswer) Refusal(i int) Code {
 	if len(a.Codes) == len(a.Refused) && a.Codes[i] != "" {
 		return a.Codes[i]

@@ -23,32 +23,34 @@ const (
 // on a host that vanished learns of it only then.
 const WaitLimit = 1500 * time.Millisecond
 
-// An AcquireRequest asks for a lock, once. Of a lock that its own session has, by an earlier
-// request whose answer was lost or from before a loss, it takes the next term: Own is the term
-// that it was told, so that a request that comes late changes nothing. For the same reason Known
-// is the term of a lock that it wants of nobody or of another; without it any will do.
+// An AcquireRequest asks for a lock, once.
 //
-// With From it is an adoption (rule 18): the lock is had at once from that session of the same node,
-// in term Own, or not at all; or from the own session, as without From.
+// The asker's own session may have the lock already: by an earlier request whose answer was lost, or
+// from before it lost the lock. Then Own is the term that it was told, and it takes the next term. If
+// the lock is free or another's, Known is the term that the asker knows it in; nil means any. A request
+// that names a term changes nothing if it comes late, when the lock is in another term.
+//
+// With From it is an adoption (rule 18): the asker gets the lock at once or not at all. It takes the
+// lock in term Own from the session From of the same node; or from its own session, as without From.
 type AcquireRequest struct {
 	Name    string     `json:"name"`
 	Owner   lock.Owner `json:"owner"`
 	Times   lock.Times `json:"times"`
 	Own     uint64     `json:"own,omitempty"`
 	Known   *uint64    `json:"known,omitempty"`
-	Cluster string     `json:"cluster,omitempty"` // that the node knows; "" for none yet
+	Cluster string     `json:"cluster,omitempty"` // id of the cluster that the node knows; "" for none yet
 	Floor   uint64     `json:"floor,omitempty"`   // the last term in which the node had the lock, in whatever cluster
 	Was     string     `json:"was,omitempty"`     // the session by which it had it then
 	Host    string     `json:"host,omitempty"`    // tells this host from another with the same node name
 	From    string     `json:"from,omitempty"`    // the session that is adopted from
-	// OnlyFenced asks for no lock whose holder is only silent: it must have been powered off.
+	// OnlyFenced says that it is not enough if the holder is silent: it must have been powered off.
 	OnlyFenced bool `json:"only_fenced,omitempty"`
 }
 
-// An AcquireAnswer says whether the lock was had. Where Granted is false and the lock is the
-// asker's own, or in another term than it knew, it may ask again with that term. Where Stranger
-// is set nothing was done: the node knows another cluster. Nor where Refused is set: it says why,
-// and what to do.
+// An AcquireAnswer says whether the asker got the lock. If it did not, and the lock is its own or in
+// another term than it knew, it may ask again with that term. Where Stranger is set nothing was done,
+// because the node knows another cluster. Where Refused is set nothing was done either: Refused says
+// why, and what to do.
 type AcquireAnswer struct {
 	Granted  bool   `json:"granted"`
 	Stranger bool   `json:"stranger,omitempty"`
@@ -81,7 +83,7 @@ type Renewal struct {
 // it is renewed.
 type RenewAnswer struct {
 	Refused []string `json:"refused"`
-	Codes   []Code   `json:"codes,omitempty"` // as many, if one is refused; an older server sends none: see Refusal
+	Codes   []Code   `json:"codes,omitempty"` // one for each lock if any is refused, else none; an older server sends none at all: see Refusal
 }
 
 // A ReleaseRequest gives a lock back.
@@ -104,27 +106,27 @@ type BlockRequest struct {
 	Reason string `json:"reason"` // one line of at most [lock.MaxReason] bytes
 }
 
-// An UnblockRequest frees a blocked lock, of which Term and Session were seen. Asked for by another node than
-// the holder's it says that this is off, and is refused while that is heard.
+// An UnblockRequest frees a blocked lock that a person has seen in that Term and Session. If it comes from another
+// node than the holder's, it also says that the holder's node is off; it is refused as long as that node is heard.
 type UnblockRequest struct {
 	ReleaseRequest
 	Node string `json:"node"` // that asks: for the log
 }
 
-// A FenceRequest asks for leave to power off the node of a silent holder, which is Session in Term.
+// A FenceRequest asks for the permission to power off the node of a silent holder. Session and Term say which holder.
 type FenceRequest struct {
 	ReleaseRequest
 	By    lock.Owner `json:"by"`
 	Limit int64      `json:"limit_ms"`       // milliseconds that it may take
 	Host  string     `json:"host,omitempty"` // as in an AcquireRequest
 	Was   string     `json:"was,omitempty"`  // as in a WaitRequest
-	// Required says that who asks may have the lock by no other way.
+	// Required says that the asker may get the lock in no other way than by a fence.
 	Required bool `json:"required,omitempty"`
 	// Declared says that a person has seen that the node is off: none of its sessions may have been heard.
 	Declared bool `json:"declared,omitempty"`
 }
 
-// A FenceAnswer gives leave, or not. Without it nothing was done.
+// A FenceAnswer gives the permission, or not. If it is not Granted, nothing was done.
 type FenceAnswer struct {
 	Granted bool `json:"granted"`
 	State
@@ -137,8 +139,9 @@ type FencedRequest struct {
 	OK bool   `json:"ok"` // the holder's node is off
 }
 
-// A SettledRequest says that what the lock is for has begun, so that the nodes that lost it in silence
-// need not be named to anybody any more. With Node it is a person's word that this one is off, and says nothing of others.
+// A SettledRequest says that what the lock is for has started well, so that the nodes that lost the lock by silence
+// need not be named to later holders any more. With Node it is a person's word that this one node is off, and says
+// nothing of the others.
 type SettledRequest struct {
 	ReleaseRequest
 	Node string `json:"node,omitempty"`
@@ -158,13 +161,13 @@ type WaitRequest struct {
 	Term uint64 `json:"term"`           // of the holder that is waited for
 	Node string `json:"node,omitempty"` // that waits
 	Host string `json:"host,omitempty"` // as in an AcquireRequest
-	// Fence asks to be told too when the holder may be powered off, and OnlyFenced not to be told
-	// that it is only silent. StandBy is the session that waits, where nothing of what the
-	// lock is for is alive on the node but what that has by the lock.
+	// Fence asks for an answer also when the holder may be powered off. OnlyFenced asks for none when
+	// the holder is only silent. StandBy is the session that waits. It is set only if nothing of what
+	// the lock is for is alive on the node, except what that session itself runs under the lock.
 	Fence      bool   `json:"fence,omitempty"`
 	OnlyFenced bool   `json:"only_fenced,omitempty"`
 	StandBy    string `json:"stand_by,omitempty"`
-	Was        string `json:"was,omitempty"` // the session that had the lock last on this host, by its disk: it may have another name since
+	Was        string `json:"was,omitempty"` // the session that had the lock last on this host, as its disk says; the host may have another node name since then
 }
 
 // A Report is what a node says of its files, to find differences by: checksums, and what its
@@ -257,7 +260,7 @@ func URL(entry, path string) string {
 	return "https://" + hex.EncodeToString([]byte(entry)) + path
 }
 
-// EntryOf is the entry that URL was given, of the host:port to dial.
+// EntryOf undoes URL: it is the entry that URL was given, taken from addr, the host:port that net/http wants dialled.
 func EntryOf(addr string) (string, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// again has v read what JSON says of it, and wants the same again.
+// again writes v as JSON, reads that, and fails the test unless the result is v again.
 func again[T any](t *testing.T, v T) {
 	t.Helper()
 	b, err := json.Marshal(v)
@@ -21,7 +21,7 @@ func again[T any](t *testing.T, v T) {
 	}
 }
 
-// readBack reads b as a T, and if it is one wants what is written of it to be read as the same.
+// readBack reads b as a T. If b is one, it must stay the same when it is written and read again.
 func readBack[T any](t *testing.T, b []byte) {
 	t.Helper()
 	var v T

@@ -62,8 +62,8 @@ func (s system) AfterFunc(d time.Duration, f func()) func() {
 	return once(func() { _ = file.Close() })
 }
 
-// arm sets a timer to 90 % of left, or to all of it where that is a moment. One that was
-// stopped this moment is left alone: its descriptor may be another's by now.
+// arm sets a timer to 90 % of left, or to all of it where left is very short. A timer that was stopped
+// just now is not touched: its descriptor number may belong to another file already.
 func arm(timer *os.File, left time.Duration) {
 	if left > 20*time.Millisecond {
 		left = left / 10 * 9

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// System is a clock for who only asks. A lease cannot rest on it: it may be slewed, it may stand still while the machine
-// sleeps, and there is no second one that would tell. So a deadline is over at once: a holder that cannot time its
-// lease must not act on it.
+// System is a clock for commands that only ask, and hold no lock. A lease cannot rest on it: it may be slewed, it may
+// stand still while the machine sleeps, and there is no second one that would tell. So a deadline is over at once: a
+// holder that cannot time its lease must not act on it.
 func System() Clock { return system{} }
 
 type system struct{}
@@ -26,7 +26,8 @@ func (system) AfterFunc(_ time.Duration, f func()) func() {
 	return func() {}
 }
 
-// BootID is not to be had: nothing can be kept of a lease, whose times cannot be told from those of another boot.
+// BootID always fails on this system. So nothing of a lease can be kept in a file: its times could not be told from
+// those of another boot.
 func BootID() (string, error) {
 	return "", errors.New("cannot time a lease on this system: that needs Linux")
 }

@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// again has v read what JSON says of it, and wants the same again.
+// again writes v as JSON, reads that, and fails the test unless the result is v again.
 func again[T any](t *testing.T, v T) {
 	t.Helper()
 	b, err := json.Marshal(v)

@@ -41,7 +41,7 @@ type heard struct {
 	ended   bool          // judged over: never acknowledged again
 }
 
-// since is a holder of k that was heard at last.
+// since is what is known of the holder of k if it was last heard at the time last.
 func since(k Lock, last lease.Time) heard {
 	return heard{term: k.Term, last: last, timeout: k.Times.Timeout, silence: k.Times.Silence(), fencing: last}
 }
@@ -88,8 +88,9 @@ func (l *Leases) Changed(name string, k Lock) {
 	l.heard[name] = h
 }
 
-// Renew acknowledges a holder's request that was received at received, or says why not. The
-// caller must have the servers' word, asked for after that, that raftTerm still stands.
+// Renew acknowledges a holder's request that was received at received, or says why not. Before it calls
+// Renew, but after received, the caller must have asked the other servers, and a majority must have said
+// that raftTerm still stands (rule 6).
 func (l *Leases) Renew(raftTerm uint64, name string, k Lock, term uint64, session string, received lease.Time) error {
 	switch {
 	case l.raftTerm == 0 || l.raftTerm != raftTerm:
@@ -156,7 +157,8 @@ func (l *Leases) Left(name string, k Lock, now lease.Time) time.Duration {
 	return l.of(name, k).left(k, now)
 }
 
-// Silent is how long the holder of k was not heard, at the least: not before this table was opened.
+// Silent is for how long, at the least, the holder of k was not heard. The time before this table was
+// opened does not count.
 func (l *Leases) Silent(name string, k Lock, now lease.Time) time.Duration {
 	if l.raftTerm == 0 || !k.Held() {
 		return 0
@@ -164,8 +166,8 @@ func (l *Leases) Silent(name string, k Lock, now lease.Time) time.Duration {
 	return max(0, now.Shortest(l.of(name, k).last))
 }
 
-// Unheard is how long none of the sessions of node that hold one of locks was heard, at the least: not before this
-// table was opened.
+// Unheard is for how long, at the least, nothing was heard of node: of any of its sessions that hold one of locks. The
+// time before this table was opened does not count.
 func (l *Leases) Unheard(node string, locks map[string]Lock, now lease.Time) time.Duration {
 	silent := max(0, now.Shortest(l.opened))
 	for name, k := range locks {
@@ -177,7 +179,7 @@ func (l *Leases) Unheard(node string, locks map[string]Lock, now lease.Time) tim
 }
 
 // UntilFence is how long it is at the least until somebody may power off the holder of k, if that
-// goes on being silent (rule 19). It is [Never] for a lock that is not to be opened so.
+// goes on being silent (rule 19). It is [Never] if the lock is free or blocked, or its holder is off already.
 func (l *Leases) UntilFence(name string, k Lock, now lease.Time) time.Duration {
 	if l.raftTerm == 0 || !k.Held() || k.Blocked != "" || k.Fenced {
 		return Never
@@ -201,7 +203,7 @@ func (l *Leases) JudgeFence(name string, k Lock, now lease.Time) (left time.Dura
 	return 0, nil
 }
 
-// Fencing notes that somebody was given leave to power off the holder of k.
+// Fencing notes that somebody was given the permission to power off the holder of k.
 func (l *Leases) Fencing(name string, k Lock, now lease.Time) {
 	if l.raftTerm == 0 {
 		return
@@ -211,7 +213,7 @@ func (l *Leases) Fencing(name string, k Lock, now lease.Time) {
 	l.heard[name] = h
 }
 
-// FencingOver says whether the time of the fencing of k is over, without a result.
+// FencingOver says whether the time for the fencing of k has passed and its result is still not known.
 func (l *Leases) FencingOver(name string, k Lock, now lease.Time) bool {
 	return l.raftTerm != 0 && k.BeingFenced() && l.of(name, k).fencingLeft(k, now) <= 0
 }

@@ -33,8 +33,9 @@ import (
 const Invalid = "-invalid-"
 
 // Version is the newest version of log entries and snapshots that this program knows. Each is written
-// with the lowest that it needs, and a server that meets a newer one than it knows stops rather than
-// skip it (rule 14). Version 2 knows of nodes that are not fenced.
+// with the lowest version that can say what is in it. A server that meets a newer version than it knows
+// stops, because it must not skip anything (rule 14). Version 2 added the nodes that lost a lock by
+// silence and were not powered off.
 const Version = 2
 
 // ErrVersion is returned for an entry or snapshot of a version that this program does not know.
@@ -59,11 +60,11 @@ type Lock struct {
 	Fencing Fencing `json:"fencing,omitzero"`  // who powers the holder off now
 	Fenced  bool    `json:"fenced,omitempty"`  // the holder was powered off in this term: anybody may have the lock
 
-	Unfenced Nodes `json:"unfenced,omitempty"` // lost the lock because they were silent, and may run what it is for yet
+	Unfenced Nodes `json:"unfenced,omitempty"` // nodes that lost the lock because they were silent, and may still run what it is for
 }
 
-// A Fencing is leave to power off a holder that has been silent for its T (rule 19). The zero
-// Fencing is nobody's.
+// A Fencing is the permission to power off a holder that has been silent for its T (rule 19). The zero
+// Fencing means that nobody has it.
 type Fencing struct {
 	By    Owner `json:"by"`
 	Limit int64 `json:"limit_ms"` // milliseconds that it may take; after that it counts as failed
@@ -114,8 +115,8 @@ func (t Times) Silence() time.Duration {
 	return span + max(span/100, 500*time.Millisecond)
 }
 
-// RenewEvery is how often a holder renews that would like to every pace (SAFETY.md rule 2): two renewals may get lost
-// before its lease ends.
+// RenewEvery is the time between two renewals of a holder that would like to renew once every pace. It is T/3 at the
+// most, so that two renewals may get lost before the lease ends (SAFETY.md rule 2).
 func (t Times) RenewEvery(pace time.Duration) time.Duration { return min(pace, t.Timeout/3) }
 
 // Check says whether a holder could live by these times.
@@ -130,8 +131,8 @@ func (t Times) Check() error {
 // Held says whether somebody has the lock.
 func (l Lock) Held() bool { return l.Session != "" }
 
-// BeingFenced says whether somebody was given leave to power the holder off, and what came of it is
-// not known yet.
+// BeingFenced says whether somebody has the permission to power the holder off, and the result is not
+// known yet.
 func (l Lock) BeingFenced() bool { return l.Fencing.By.Session != "" }
 
 // A Kind is what a log entry does.
@@ -148,7 +149,7 @@ const (
 	Unblock Kind = "unblock" // a person says that nothing is left: the lock is free
 	Fence   Kind = "fence"   // Owner may power the holder off, within Limit
 	Fenced  Kind = "fenced"  // Owner has done so, or not: OK says which
-	Settled Kind = "settled" // the holder has begun, with all the care that it takes: what else ran is of no account; or the node of Owner is off
+	Settled Kind = "settled" // the holder has started well, so the nodes in Unfenced matter no more; or a person says that the node of Owner is off
 )
 
 // An Entry is one change, as it stands in the servers' log. It changes something only if
@@ -186,14 +187,15 @@ func (e Entry) Needs() int {
 // A Table is the agreed state of all locks.
 type Table struct {
 	locks map[string]Lock
-	floor uint64 // the terms of locks that it does not know begin above
+	floor uint64 // a lock that the table does not know yet begins with a higher term than this
 }
 
 // NewTable is a table in which no lock was ever held.
 func NewTable() *Table { return &Table{locks: map[string]Lock{}} }
 
-// Raise makes all terms higher by n, those too that locks will have which are not known yet. It
-// is for a cluster that takes the place of one that may have gone on without it.
+// Raise makes all terms higher by n, also those of locks that the table does not know yet. It is for a
+// new cluster that is made from what one server knows: the old cluster may have given later terms, and
+// no term may be given twice.
 func (t *Table) Raise(n uint64) {
 	t.floor += n
 	for name, l := range t.locks {

@@ -11,8 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// A rule is what entries of one kind need beside the lock's term and session, and what they make of
-// the lock. A next of term 0 begins the next term.
+// A rule is for the entries of one kind. Allows says whether the lock permits the entry, beside being in
+// the right term and session; next is the lock as the entry makes it. If next returns a lock of term 0,
+// the lock begins a new term.
 type rule struct {
 	allows func(l Lock, e Entry, raftTerm uint64) bool
 	next   func(l Lock, e Entry) Lock
@@ -96,20 +97,21 @@ var rules = map[Kind]rule{
 	},
 }
 
-// judgedNow holds for what rests on a judgement on l in this raft term.
+// judgedNow says whether the leader's judgement that e rests on still counts: it was made in this raft
+// term, and l has not changed since then, where e says which Seq was judged.
 func judgedNow(l Lock, e Entry, raftTerm uint64) bool {
 	return e.Owner.Session != "" && e.RaftTerm == raftTerm && (e.Seq == 0 || e.Seq == l.Seq)
 }
 
 func byHolder(l Lock, _ Entry, _ uint64) bool { return l.Held() }
 
-// freed is l without a holder, and without what was known of that.
+// freed is l without a holder, and without what was known of that holder only.
 func freed(l Lock, _ Entry) Lock {
 	return Lock{Term: l.Term, Seq: l.Seq, Last: l.Last, Previous: l.Previous, Times: l.Times, Unfenced: l.Unfenced}
 }
 
-// Nodes are names of nodes with a blank between two, the newest last. They are a text, so that locks
-// can be compared.
+// Nodes are names of nodes with a blank between two, the newest last. They are a string and not a slice,
+// so that two Locks can be compared by ==.
 type Nodes string
 
 // maxUnfenced is how many nodes are remembered.
