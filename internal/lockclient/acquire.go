@@ -9,11 +9,13 @@ import (
 	"backtowork/internal/lock"
 )
 
-// acquire asks for a lock, once. Where the lock is the session's own already, by a request whose
-// answer was lost or from before a loss, it asks for the next term of it: so whatever is still
-// on its way about the old term, a release or a change, changes nothing any more. Nor does an
-// acquire that was given up and comes late: it is for the term that follows the one it knew. An
-// adoption is for the term of the session that it is from, and else for none but the session's own.
+// acquire asks for a lock, once; it repeats the question only to name the term that it has just learnt.
+//
+// If the lock is the session's own already, by a request whose answer was lost or from before a loss,
+// it asks for the next term of it. So whatever is still on its way about the old term, a release or a
+// change, changes nothing any more. An acquire that was given up and comes late changes nothing either:
+// it is for the term that follows the one it knew. An adoption takes the lock from the session that it
+// names, in the term that it names, or from this session itself, and from nobody else.
 func (c *Client) acquire(ctx context.Context, q api.AcquireRequest) (a api.AcquireAnswer, at answered, err error) {
 	known := c.term(q.Name)
 	q.Known, q.Host = &known, c.Host
@@ -54,14 +56,17 @@ func (c *Client) noteTerm(name string, term uint64) {
 	c.terms[name] = term
 }
 
-// refusedForNow is why the servers do not grant a lock to anybody like us until somebody mends it.
+// refusedForNow is why the servers grant no lock to this node until somebody mends something: two hosts
+// may have its name.
 type refusedForNow struct{ error }
 
-// meet waits, on meeting another cluster than the one that this node knows, until no lease of the
-// old one on the lock called name can run any more: as a server waits, by the clock that goes slower, from
-// when the node met the new one first, or heard the old one work last (rule 11), by its own times or those
-// of the holder that it saw, whichever are longer. Another lock may have to wait longer: so the node goes
-// on knowing the old cluster until no lease can be that long.
+// meet is called when the servers are of another cluster, called id, than the one that this node knows. It
+// waits until no lease of the old cluster on the lock called name can still run (rule 11).
+//
+// The wait counts from when the node first met the new cluster or last heard the old one work, by the slower
+// of the two clocks, as a server waits. It lasts for the silence of the node's own times or of those of the
+// last holder that it saw, whichever is longer. Another lock may have to wait longer: so the node does not
+// forget the old cluster before no lease can be that long any more.
 func (c *Client) meet(ctx context.Context, files *Files, id, name string, times lock.Times) error {
 	const longest = 24 * time.Hour
 	known := files.Cluster()
@@ -115,8 +120,8 @@ func (c *Client) works(ctx context.Context, cluster string) (works bool) {
 	return works
 }
 
-// join notes the first cluster that this node meets. A note that cannot be written is only
-// told: the lock that came with the meeting is had.
+// join notes the first cluster that this node meets. If that cannot be written it is only logged, since
+// the node has its lock all the same.
 func (c *Client) join(files *Files, id string) {
 	if files.Cluster() != "" || id == "" {
 		return

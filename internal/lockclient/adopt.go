@@ -18,11 +18,12 @@ type PriorLease struct {
 	Times   lock.Times
 }
 
-// Adopt takes over the lock w.Name with what runs under it, from an earlier session of this node
-// (rule 18). It asks until it has the lock, the former lease ends, the servers say that the lock is
-// not that session's any more, or ctx ends; a request that is on its way is waited for all the same.
-// What it returns lives by f.Times, or is lost already: then its Ends are those of the former lease, which
-// may have passed; but the kill end is now where another may have the lock, or where f is the zero PriorLease.
+// Adopt takes over the lock w.Name, with what runs under it, from the earlier session of this node that had
+// the lease f (rule 18). It asks until it has the lock, f ends, the servers say that the lock is not that
+// session's any more, or ctx ends. A request that is on its way when ctx ends is waited for all the same.
+//
+// The Held that it returns lives by f.Times, or is lost already. One that is lost has the Ends of f, which may
+// have passed; but its kill end is now if another may have the lock, or if f is the zero PriorLease.
 func (s *Session) Adopt(ctx context.Context, w Wish, f PriorLease) *Held {
 	w.Times = f.Times
 	end := f.Sent.Add(f.Times.Timeout)
@@ -66,12 +67,12 @@ type adoption struct {
 	granted bool
 	lock    lock.Lock
 	sent    lease.Time
-	gone    bool       // the lock is not the former session's, nor this one's
+	gone    bool       // the lock is neither the earlier session's nor this one's
 	killNow lease.Time // when it was seen that another may have it
 }
 
-// adopt asks once for the lock of f, or again for that of this session, which an answer that was
-// lost may have given it.
+// adopt asks once for the lock that f was a lease of. If an earlier try was granted and its answer got
+// lost, the lock is this session's already; then it asks for that.
 func (s *Session) adopt(ctx context.Context, w Wish, f PriorLease) adoption {
 	a, at, err := s.client.acquire(context.WithoutCancel(ctx), api.AcquireRequest{
 		Name: w.Name, Owner: s.Owner, Times: w.Times, Cluster: s.files.Cluster(), Floor: s.files.Term(w.Name), From: f.Session, Own: f.Term,
@@ -91,7 +92,8 @@ func (s *Session) adopt(ctx context.Context, w Wish, f PriorLease) adoption {
 	return adoption{gone: true, killNow: s.client.Clock.Now()}
 }
 
-// notAdopted is a lock that is lost already: by the lease of f, or where killNow is not zero by then.
+// notAdopted makes a Held that is lost already. It ends as the lease f does; but if killNow is not zero,
+// its kill end is killNow.
 func (s *Session) notAdopted(w Wish, f PriorLease, killNow lease.Time) *Held {
 	h := &Held{
 		Name: w.Name, Term: f.Term, session: s, wish: w, log: s.client.Log, lost: make(chan struct{}),

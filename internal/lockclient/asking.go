@@ -15,15 +15,15 @@ import (
 	"backtowork/internal/lease"
 )
 
-// patience is how many times the limit for one server a question to all of them may take; with
-// more servers than that, as many times as there are servers.
+// patience bounds how long a question to all servers may take: this many times the limit for one server,
+// or once that limit for each server if there are more servers.
 const patience = 3
 
-// call sends request to path of one server after the other, the next when the last has failed or
-// left limit go by, until one of them answers, and reads the answer into answer. Who was slow may
-// still be the first to answer: on a link that loses packets a new connection takes longest. And
-// while one is slow the others may get a leader: they are asked again. The time that it returns
-// is read before the request that was answered was sent.
+// call sends request to path of one server after the other until one of them answers, and reads the
+// answer into answer. It asks the next server too when the last one has failed, or has not answered
+// within limit. A slow server may still be the first to answer: on a link that loses packets a new
+// connection takes longest. While one is slow, those that failed are asked again, since they may have
+// got a leader. The time that call returns was read before the answered request was sent.
 func (c *Client) call(ctx context.Context, limit time.Duration, path string, request, answer any) (answered, error) {
 	body, err := json.Marshal(request)
 	if err != nil {
@@ -66,10 +66,10 @@ func (c *Client) call(ctx context.Context, limit time.Duration, path string, req
 // An asking is how far a question to all servers has come.
 type asking struct {
 	queue   []Server // to be asked, or asked again
-	fresh   int      // how many of them were not asked yet; they are the first
-	running int      // how many others are asked now
+	fresh   int      // how many of queue were not asked at all yet; they stand first
+	running int      // how many servers are being asked now
 	faults  map[string]string
-	results chan tried  // it has room for all: what comes late nobody waits for
+	results chan tried  // it has room for all, since nobody waits for what comes late
 	more    *time.Timer // for the next of the queue
 }
 
@@ -88,7 +88,8 @@ func (a *asking) next(limit time.Duration) Server {
 	return s
 }
 
-// failed notes that a server gave no answer. It is over when all did so, and none is slow.
+// failed notes that a server gave no answer. The question is over when no server is left that was not
+// asked yet or may still answer.
 func (a *asking) failed(t tried) (over bool) {
 	a.faults[t.server.Entry] = Reason(t.err)
 	a.queue = append(a.queue, t.server)

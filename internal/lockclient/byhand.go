@@ -15,9 +15,9 @@ func (c *Client) Look(ctx context.Context, name string) (state api.State, err er
 	return state, err
 }
 
-// Unblock frees a blocked lock that was seen in that term and session, for whoever knows that nothing is left of
-// what ran. node is the one that asks: if it is not the holder's, that is said to be off, and refused while it
-// is heard.
+// Unblock frees a blocked lock that was seen in that term and session. It is for a person who knows that nothing is
+// left of what ran. node is where the person asks. If that is not the holder's node, Unblock also says that the
+// holder's node is off, and the servers refuse it as long as they hear that node.
 func (c *Client) Unblock(ctx context.Context, name string, term uint64, session, node string) (api.ChangedAnswer, error) {
 	q := api.UnblockRequest{ReleaseRequest: api.ReleaseRequest{Name: name, Term: term, Session: session}, Node: node}
 	var a api.ChangedAnswer
@@ -25,8 +25,8 @@ func (c *Client) Unblock(ctx context.Context, name string, term uint64, session,
 	return a, err
 }
 
-// IsOff gives the servers a person's word that a node is off which lost the lock by silence, and is named in k,
-// as it was seen.
+// IsOff gives the servers a person's word that node is off: one of those that lost the lock by silence and are named
+// in k, which is the lock as the person saw it.
 func (c *Client) IsOff(ctx context.Context, name string, k lock.Lock, node string) (api.ChangedAnswer, error) {
 	q := api.SettledRequest{ReleaseRequest: api.ReleaseRequest{Name: name, Term: k.Term, Session: k.Session}, Node: node}
 	var a api.ChangedAnswer

@@ -42,12 +42,13 @@ type Config struct {
 	Log     *slog.Logger
 	// Host tells this host from another with the same node name. "" is found out.
 	Host string
-	// ServerName is what to ask for in place of TLS's, at the time. Nil is that.
+	// ServerName returns the name to ask a server for now, in place of TLS.ServerName: it changes with the
+	// cluster key. If it is nil, TLS.ServerName is used.
 	ServerName func() string
 	// Dial connects to an address. Nil is TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
-	// Connect connects to an address that may be one of several of a name, by the connection that prove makes
-	// the wanted one. Nil is Dial, then prove.
+	// Connect connects to addr, whose name may have several addresses, and returns the first connection that
+	// prove accepts and makes ready, by a TLS handshake. Nil is Dial, then prove.
 	Connect func(ctx context.Context, addr string, prove func(context.Context, net.Conn) (net.Conn, error)) (net.Conn, error)
 
 	Off Off
@@ -233,8 +234,8 @@ func Reason(err error) string {
 	return text
 }
 
-// RenewOnce renews one lock of a session, once, and returns when that was asked: only then
-// begins, or goes on, its lease.
+// RenewOnce renews one lock of a session, once. It returns a time from before the request was sent: the
+// renewed lease counts from that.
 func (c *Client) RenewOnce(ctx context.Context, session, name string, term uint64) (lease.Time, error) {
 	q := api.RenewRequest{Session: session, Locks: []api.Renewal{{Name: name, Term: term}}, Host: c.Host}
 	var a api.RenewAnswer

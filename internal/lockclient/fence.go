@@ -10,14 +10,14 @@ import (
 	"backtowork/internal/lock"
 )
 
-// fencePause is between two tries to fence, and reportTime how long the servers leave over a Wish's
-// FenceLimit to be told of the result.
+// fencePause is the time between two tries to fence. reportTime is how long, after a Wish's FenceLimit,
+// the servers still wait to be told the result.
 const (
 	fencePause = time.Minute
 	reportTime = patience * changeLimit
 )
 
-// errNotOff is why a node that was to be powered off must be taken to run.
+// errNotOff is why a node that was to be powered off must be taken for running.
 var errNotOff = errors.New("it took too long")
 
 // A fencer is a stand-by that may power off a silent holder.
@@ -31,8 +31,8 @@ func (w Wish) limit() time.Duration {
 	return min(cmp.Or(w.FenceLimit, time.Minute), lock.LongestFencing-reportTime)
 }
 
-// fence powers off the holder of a lock if that was silent for its timeout and the servers give leave,
-// and tells them what came of it. It is true if the lock can be had now.
+// fence powers off the holder of a lock, if that was silent for its timeout and the servers permit it,
+// and tells them the result. It returns true if the lock can be had now.
 func (s *Session) fence(ctx context.Context, w Wish, state api.State, f *fencer) bool {
 	k := state.Lock
 	silent := time.Duration(state.Silent) * time.Millisecond
@@ -53,7 +53,7 @@ func (s *Session) fence(ctx context.Context, w Wish, state api.State, f *fencer)
 	f.next = time.Now().Add(fencePause)
 	s.client.Log.Warn("powering off the holder of the lock, which is silent", "lock", w.Name, "holder", k.Node, "term", k.Term)
 	err = errNotOff
-	if end := at.sent.Add(w.limit()); end.Left(s.client.Clock.Now()) > 0 { // else leave may have passed on
+	if end := at.sent.Add(w.limit()); end.Left(s.client.Clock.Now()) > 0 { // else another may have the permission by now
 		err = w.powerOff(ctx, k.Node)
 	}
 	if err != nil {
@@ -64,15 +64,15 @@ func (s *Session) fence(ctx context.Context, w Wish, state api.State, f *fencer)
 	return s.report(ctx, api.FencedRequest{ReleaseRequest: of, By: s.Owner.Session, OK: err == nil})
 }
 
-// ErrNotSilent is why a node is not taken for off: the servers have heard of it, for whatever lock, within the time
-// after which another may have the lock, or the lock is not as it was seen.
+// ErrNotSilent is why the servers do not believe that a node is off: they have heard it, for whatever lock, and not so
+// long ago that another may have the lock; or the lock is not as it was seen.
 var ErrNotSilent = errors.New("its node is not silent")
 
-// ErrBeingFenced is why a node is not taken for off yet: another node tries to power it off.
+// ErrBeingFenced is why the servers do not believe yet that a node is off: another node tries to power it off.
 var ErrBeingFenced = errors.New("another node tries to power it off")
 
-// DeclareOff gives the servers a person's word, in place of a fence, that the node of the silent holder of k
-// is off (SAFETY.md rule 19): the lock may be had at once. The state is the lock's as it was found.
+// DeclareOff gives the servers a person's word that the node of the silent holder of k is off, in place of a
+// fence (SAFETY.md rule 19). Then the lock can be had at once. The state is the lock as the servers found it.
 func (s *Session) DeclareOff(ctx context.Context, name string, k lock.Lock) (api.State, error) {
 	of := api.ReleaseRequest{Name: name, Term: k.Term, Session: k.Session}
 	q := api.FenceRequest{ReleaseRequest: of, By: s.Owner, Limit: reportTime.Milliseconds(), Host: s.client.Host, Declared: true}
@@ -83,7 +83,7 @@ func (s *Session) DeclareOff(ctx context.Context, name string, k lock.Lock) (api
 	same := a.Lock.Term == k.Term && a.Lock.Session == k.Session
 	switch {
 	case !a.Granted && same && a.Lock.Fenced:
-		return a.State, nil // by another, or what was said before
+		return a.State, nil // another has powered it off, or this was said before
 	case !a.Granted && same && time.Duration(a.Silent)*time.Millisecond < k.Times.Silence():
 		return a.State, ErrNotSilent
 	case !a.Granted && same && a.Lock.BeingFenced():
@@ -116,10 +116,10 @@ func (w Wish) powerOff(ctx context.Context, node string) error {
 	}
 }
 
-// report tells the servers what came of a fencing, and is true if they take the holder for gone. It
-// is not broken off by ctx: what was done is to be known. That a node is off it tries to tell for as long as ctx
-// allows: if the only lock server was on that node, it is heard when the node was booted, and the time for the fencing
-// counts anew from then. (Else that node would be powered off again.)
+// report tells the servers the result of a fencing, and returns true if they take the holder for gone now. The end of
+// ctx does not cut a request short, since the servers should learn what was done. That the node is off is told again
+// and again until ctx ends: if the only lock server was on that node, it can be told once the node was booted again,
+// and the time for the fencing counts anew from then. (Otherwise that node would be powered off again.)
 func (s *Session) report(ctx context.Context, q api.FencedRequest) (off bool) {
 	unbroken := context.WithoutCancel(ctx)
 	for end := time.Now().Add(reportTime); ; pause(ctx, retryPause) {

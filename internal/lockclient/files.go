@@ -15,8 +15,8 @@ import (
 
 // Files are the files in dex-lock/temp that say how a node sees its locks. Old scripts read them.
 //
-// What a request needs is read once, and known from then on: on a disk that hangs, and be it because it
-// writes one of these files, nobody must wait who is to take over.
+// What a request needs is read once and then kept in memory. For the disk may hang, perhaps while it writes
+// one of these files, and a node that is to take over must not wait for it.
 type Files struct {
 	notes *notes.Dir
 
@@ -57,8 +57,8 @@ func (f *Files) saw(name string, times lock.Times) {
 	f.notes.PutToLast(file, text+"\n")
 }
 
-// HolderTimes is what the last holder of a lock lived by, as far as this node saw it: other servers than then may
-// know nothing of it.
+// HolderTimes are the times of the last holder of a lock that this node saw. The node keeps them itself, because the
+// servers of another cluster may know nothing of that holder.
 func (f *Files) HolderTimes(name string) (times lock.Times) {
 	if _, err := fmt.Sscan(f.recall(name+"_times", "0 0"), &times.Timeout, &times.Stop); err != nil {
 		return lock.Times{}
@@ -93,8 +93,8 @@ func (f *Files) HTSP(name string) (words [4]string, err error) {
 	return [4]string(fields), nil
 }
 
-// recall is the text of a note, read once. Where there is no note it is none, which is known from then on
-// too unless it is "".
+// recall is the text of a note. The file is read only the first time. If there is no note, the text is none;
+// that is remembered too, unless it is "".
 func (f *Files) recall(file, none string) string {
 	f.mu.Lock()
 	text := f.known[file]
@@ -120,21 +120,21 @@ func (f *Files) remember(file, text string) {
 	f.known[file] = text
 }
 
-// Had writes that this node had the lock in that term, by that session: for when it was booted again, too.
+// Had writes that this node had the lock in that term, by that session. It is still known after a reboot.
 func (f *Files) Had(name string, term uint64, session string) {
 	text := fmt.Sprint(term, " ", session)
 	f.remember(name+"_term", text)
 	f.notes.PutToLast(name+"_term", text+"\n")
 }
 
-// Term is the last term in which this node had a lock; 0 for none. In a cluster that knows less
-// of the lock, the next term is above it all the same.
+// Term is the last term in which this node had a lock; 0 for none. Requests name it, so that even a
+// cluster that knows less of the lock gives it a higher term next.
 func (f *Files) Term(name string) uint64 {
 	term, _ := f.had(name)
 	return term
 }
 
-// Was is the session that had a lock last on this node, whatever that was called; "" for none.
+// Was is the session that had a lock last on this node, whatever the node was called then; "" for none.
 func (f *Files) Was(name string) string {
 	_, session := f.had(name)
 	return session
@@ -163,8 +163,8 @@ func (f *Files) SetCluster(id string) error {
 	return f.notes.Write("cluster", id+"\n")
 }
 
-// met is when this node met the cluster called id, which is now if it did not before, or not in
-// this boot of the host.
+// met is when this node first met the cluster called id, in this boot of the host. If it has not met it
+// before, that is now, and is noted.
 func (f *Files) met(id string, now lease.Time) (lease.Time, error) {
 	boot, err := lease.BootID()
 	if err != nil {

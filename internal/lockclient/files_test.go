@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A stand-by asks for its lock again and again: what it says of itself it has read when the disk hangs.
+// A stand-by asks for its lock again and again. What it says of itself in that was read before, so a disk that
+// hangs now does not stop it.
 func TestFilesOnADiskThatHangs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -19,7 +19,7 @@ type Held struct {
 	Previous string // the node that held it in the term before, or, if there are any, the newest of the unfenced
 
 	session  *Session
-	unfenced []string // the other nodes that lost it by silence, the newest last: may run what it is for yet
+	unfenced []string // the other nodes that lost it by silence and may still run what it is for; the newest last
 	wish     Wish
 	log      *slog.Logger
 	lost     chan struct{}
@@ -30,11 +30,11 @@ type Held struct {
 	seq      uint64     // counts renewals: for the files
 	logged   uint64     // the lock's seq in the servers' log
 	killNow  lease.Time // when it was learnt that another holds the lock; zero if it was not
-	turned   bool
-	giving   bool // being released
-	given    bool // by the servers' word, though the answer to the release was lost
-	over     bool // lost or released
-	settled  bool // nobody is named in the lock as not fenced
+	turned   bool       // the holder's loop has turned since the last renewal: see Turn
+	giving   bool       // being released
+	given    bool       // nothing is left to release: a refused renewal shows it, or the lock was never had
+	over     bool       // lost or released
+	settled  bool       // the lock names no unfenced node
 	stopLook func()
 }
 
@@ -193,8 +193,8 @@ func (h *Held) Change(ctx context.Context, times lock.Times) error {
 	}
 }
 
-// Shorten makes the holder live by what is shorter of times, from this moment on. Whoever else goes by
-// the holder's ends is to be told of them before the servers are.
+// Shorten makes the holder live, from this moment on, by each of times that is shorter than its own. It does
+// not tell the servers: whoever else goes by the holder's ends must be told the new ends before them.
 func (h *Held) Shorten(ctx context.Context, times lock.Times) {
 	h.refresh(ctx, times)
 	h.mu.Lock()
@@ -207,8 +207,9 @@ func (h *Held) Shorten(ctx context.Context, times lock.Times) {
 	h.session.wake()
 }
 
-// refresh renews the lock before a shorter timeout binds, which would else count from a renewal
-// that was timed for the longer one, and end a lease at once. Until the servers answer the longer one holds.
+// refresh renews the lock before a shorter timeout binds. Otherwise the shorter timeout would count from a
+// renewal that was timed for the longer one, and might end the lease at once. Until the servers answer, the
+// longer timeout holds.
 func (h *Held) refresh(ctx context.Context, times lock.Times) {
 	for ctx.Err() == nil {
 		h.mu.Lock()
@@ -229,8 +230,8 @@ func (h *Held) refresh(ctx context.Context, times lock.Times) {
 	}
 }
 
-// change asks for other times once. What it meets in the servers' log, an earlier try whose
-// answer was lost or another change, is what the next try begins from.
+// change asks for other times once. If the lock has changed meanwhile, by an earlier try whose answer was
+// lost or by another change, it notes how the lock is now, and the next try begins from that.
 func (h *Held) change(ctx context.Context, times lock.Times) error {
 	h.mu.Lock()
 	q := api.ChangeRequest{ReleaseRequest: h.releaseRequest(), Seq: h.logged, Times: times}
@@ -255,12 +256,12 @@ func (h *Held) change(ctx context.Context, times lock.Times) error {
 	return nil
 }
 
-// errCrossed is of a change that another one crossed.
+// errCrossed is why a change was not made: another change came first.
 var errCrossed = errors.New("another change of the lock came in between")
 
-// Block leaves the lock with this holder until a person unblocks it, whether or not it is renewed: for
-// what could not be stopped. It tries until the servers have that in their log, the lock is over
-// (ErrLost), or ctx ends; till then the lock is renewed as ever, so the holder's loop must go on turning.
+// Block makes the lock stay with this holder until a person unblocks it, whether or not it is renewed. It is
+// for a holder that could not stop what it runs. It tries until the servers have that in their log, the lock
+// is over (ErrLost), or ctx ends; till then the lock is renewed as ever, so the holder's loop must go on turning.
 func (h *Held) Block(ctx context.Context, reason string) error {
 	reason = lock.Reason(reason)
 	for {

@@ -6,9 +6,9 @@ import (
 	"backtowork/internal/lease"
 )
 
-// hostID tells this host from another that calls itself the same: by the boot of its kernel, and
-// by the space of host names, since containers and the hosts of a lab share the kernel. All that
-// runs on one host has the same, whatever tree it comes from; "" is not known.
+// hostID tells this host from another with the same name. It is made of the kernel's boot id and of the
+// UTS namespace (the host name's), since containers and the hosts of a lab share one kernel. All programs
+// on one host have the same id, whatever tree they come from. It is "" if it cannot be found out.
 func hostID() string {
 	boot, err := lease.BootID()
 	if err != nil {

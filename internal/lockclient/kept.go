@@ -9,7 +9,7 @@ import (
 	"backtowork/internal/lock"
 )
 
-// kept is what stands in L_lease.
+// kept is what stands in the file L_lease, for a lock called L: what one process of a Single leaves to the next.
 type kept struct {
 	session string
 	term    uint64     // 0 while the lock is not held
@@ -24,7 +24,7 @@ type kept struct {
 
 func (s *Single) file() string { return s.name + "_lease" }
 
-// load reads what is kept; where that is nothing, it is a new session that holds nothing.
+// load reads what is kept. If there is nothing to go on with, it begins a new session that holds nothing.
 func (s *Single) load() {
 	text, err := s.files.notes.Read(s.file())
 	k, ok := s.recall(text)

@@ -47,8 +47,8 @@ func byHand(t *testing.T, renewal string) *Session {
 }
 
 // A renewal that is refused because another holds the lock means "kill now" (rule 3), also when
-// the server is of a version that told it by a sentence, or of one that says it otherwise; any
-// other refusal is a loss, with the ordinary kill end.
+// the server is of an older version, which tells it by a sentence, or of a later one with other
+// sentences. Any other refusal is a loss, with the ordinary kill end.
 func TestRefusedByOtherVersions(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {

@@ -63,7 +63,7 @@ type Wish struct {
 
 	// Fence powers off node, and returns nil if it is off for sure. Nil is no fencing. It is called, in
 	// a goroutine of its own, when the holder that is waited for was silent for its whole timeout
-	// and the servers say that nobody else may fence it; it has no say any more when ctx has ended.
+	// and the servers say that nobody else may fence it. Its result does not count once ctx has ended.
 	Fence         func(ctx context.Context, node string) error
 	FenceLimit    time.Duration // how long Fence may take; 0 is a minute
 	FenceRequired bool          // a holder that is only silent does not lose the lock to this session
@@ -139,7 +139,8 @@ func (s *Session) note(name string, state api.State) {
 	s.files.Note(name, state.Lock, leftOf(state))
 }
 
-// leftOf is how long another's lease runs. That of a blocked lock does not get less.
+// leftOf is how long another's lease still runs. For a blocked lock it is always the whole time, since
+// that does not run out.
 func leftOf(state api.State) time.Duration {
 	if k := state.Lock; k.Blocked != "" {
 		return k.Times.Timeout + k.Times.Stop
@@ -174,9 +175,9 @@ func (s *Session) await(ctx context.Context, w Wish, term uint64, f *fencer) err
 	return nil
 }
 
-// ask asks for the lock once. An answer that was lost may have been a yes: so the request is
-// not broken off by ctx, and what was had after ctx ended is given back. cluster is the one that
-// may be asked; it changes when another was met and waited for.
+// ask asks for the lock once. The end of ctx does not cut the request short, since the servers may have
+// granted it; a lock that is had after ctx has ended is given back. cluster is the only cluster that may
+// grant the lock. It changes when another was met and waited for.
 func (s *Session) ask(ctx context.Context, w Wish, cluster *string) (api.State, *Held, error) {
 	unbroken := context.WithoutCancel(ctx)
 	if *cluster == "" && !s.client.Off.Cluster {
@@ -215,7 +216,7 @@ func (s *Session) ask(ctx context.Context, w Wish, cluster *string) (api.State, 
 	return a.State, h, nil
 }
 
-// errAgain is of a question that is to be asked again.
+// errAgain means that the lock was not asked for yet: ask again.
 var errAgain = errors.New("not asked yet")
 
 // Run renews the session's locks until ctx ends.

@@ -9,8 +9,8 @@ import (
 	"backtowork/internal/lock"
 )
 
-// remember notes which nodes are to be off before what l is for begins here: the one that had it before, and
-// all that lost it by silence since something of it began well. This node is not to be.
+// remember notes which nodes must be off before what l is for may start here: the node that had l before, and
+// all that lost it by silence since a holder last started well. This node is left out.
 func (h *Held) remember(l lock.Lock) {
 	h.settled = l.Unfenced == ""
 	h.unfenced = slices.DeleteFunc(l.Unfenced.All(), func(node string) bool { return node == h.session.Owner.Node })
@@ -23,9 +23,10 @@ func (h *Held) remember(l lock.Lock) {
 // Unfenced is the other nodes that lost the lock by silence, the newest last: they may run what it is for yet.
 func (h *Held) Unfenced() []string { return h.unfenced }
 
-// Settled says that what the lock is for has begun: what its start had to make sure of about other nodes is
-// done, so the lock need not name them any more. It tries until the servers have that in their log, the
-// lock is over (ErrLost), or ctx ends; there is nothing to do where no node is named.
+// Settled tells the servers that what the lock is for has started here. The start has done what it had to do
+// about the nodes that lost the lock by silence, so the lock need not name them any more. Settled tries until
+// the servers have that in their log, the lock is over (ErrLost), or ctx ends. If no node is named, there is
+// nothing to do.
 func (h *Held) Settled(ctx context.Context) error {
 	for {
 		h.mu.Lock()
@@ -47,7 +48,7 @@ func (h *Held) Settled(ctx context.Context) error {
 	}
 }
 
-// settle asks once. Servers that are older than such requests refuse it, and have named nobody.
+// settle asks once. Older servers do not know this request and refuse it; nor have they named any node.
 func (h *Held) settle(ctx context.Context) error {
 	var a api.ChangedAnswer
 	_, err := h.session.client.call(ctx, changeLimit, "/v1/settled", api.SettledRequest{ReleaseRequest: h.releaseRequest()}, &a)

@@ -57,7 +57,8 @@ func OpenSingle(c *Client, node string, files *Files, name string, times lock.Ti
 	return s, nil
 }
 
-// alone does f with what is kept now, while no other process of this node does. It must not wait for servers.
+// alone runs f with what is kept now, while no other process of this node can change that. f must not wait for
+// servers: other processes wait for it.
 func (s *Single) alone(f func() (Result, error)) (Result, error) {
 	unlock, err := s.files.notes.Lock(s.file())
 	if err != nil {
@@ -100,8 +101,8 @@ func (s *Single) Try(ctx context.Context) (Result, error) {
 			ask = s.renew
 			return "", nil
 		default:
-			// Other times are had by a new term of our own lock, and so is certainty after an
-			// acquire that was not answered. Till then the shorter times count.
+			// Only a new term of our own lock brings other times, or certainty after an acquire
+			// that was not answered. Till then the shorter times count.
 			k.end = lease.Earlier(k.end, s.client.Clock.Now().Add(s.times.Timeout))
 		}
 		// Kept first: a process that dies with the answer leaves a session that can go on.
@@ -154,7 +155,8 @@ func (s *Single) overtaken(was kept) (Result, error) {
 	return Got, nil
 }
 
-// got keeps a lease that counts from begin. A shorter one that another process asks for is left so.
+// got keeps a lease that counts from begin. If another process is asking for a shorter lease meanwhile, the earlier
+// end that it has set stays.
 func (s *Single) got(begin lease.Time) (Result, error) {
 	if end := begin.Add(s.kept.times.Timeout); !s.kept.asked {
 		s.kept.end = lease.Later(s.kept.end, end)
@@ -188,7 +190,7 @@ func (s *Single) acquire(ctx context.Context) (Result, error) {
 	}
 	granted := err == nil && a.Granted
 	late := at.sent.Add(s.times.Timeout).Left(s.client.Clock.Now()) <= 0
-	useless := false // it is ours, and nothing ever ran by this session that a release may not overtake
+	useless := false // the lock is ours, but it was given back meanwhile, or came too late to be used: free it
 	result, err := s.alone(func() (Result, error) {
 		freed := s.kept.before == was.session || s.kept.session == was.session && (s.kept.freed || late && s.kept.term == 0)
 		useless = granted && freed
@@ -204,7 +206,7 @@ func (s *Single) acquire(ctx context.Context) (Result, error) {
 		return s.notHad(a, err)
 	})
 	if useless {
-		_, e := s.free(context.WithoutCancel(ctx), was.session, a.Lock.Term) // that nobody waits for a lease that nobody has
+		_, e := s.free(context.WithoutCancel(ctx), was.session, a.Lock.Term) // so that nobody waits for a lease that nobody uses
 		err = errors.Join(err, e)
 	}
 	return result, err
