@@ -21,7 +21,8 @@ import (
 // host: who has the key is a member.
 const Host = "btw"
 
-// The three times of all certificates. The second is what is asked for "now".
+// The three times of all certificates. A certificate is checked as if it were someTime now, so that
+// no clock has a say.
 var (
 	notBefore = time.Unix(0, 0).UTC()
 	someTime  = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -35,8 +36,9 @@ type authority struct {
 	fingerprint string
 }
 
-// newAuthority derives the authority of secret. The certificate depends on nothing else, to the
-// byte; what it is made from must not change, or hosts with different versions part.
+// newAuthority derives the authority of secret. The same secret always gives the same certificate, byte
+// for byte. How it is made must not change, or hosts with different versions of the program could not
+// talk with each other.
 func newAuthority(secret []byte) (authority, error) {
 	seed, err := hkdf.Key(sha256.New, secret, nil, "back-to-work cluster authority 1", ed25519.SeedSize)
 	if err != nil {

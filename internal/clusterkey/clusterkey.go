@@ -40,8 +40,8 @@ const header = `# The cluster's key. The same file, with mode 0600, belongs on e
 # Who can read it can take every lock.
 `
 
-// A Key is the secret of a cluster; while it is being changed, the new and the old one. What is
-// made from it goes on with what it is at the time: see [Key.Follow].
+// A Key is the secret of a cluster; while it is being changed, the new and the old one. A TLS
+// configuration that was made from a Key goes by the secrets that the Key has now: see [Key.Follow].
 type Key struct{ now atomic.Pointer[trust] }
 
 // A trust is what a key file says.

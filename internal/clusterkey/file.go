@@ -15,8 +15,8 @@ const (
 )
 
 // writeFile makes the file at path say data, whole or not at all, and durably: a crash leaves
-// the old file or the new one. The file is for its owner only; one that takes another's place
-// keeps that one's owner.
+// the old file or the new one. Only its owner can read the file. If it replaces another file, it
+// has the owner of that one.
 func writeFile(path string, data []byte, over bool) error {
 	if over {
 		if real, err := filepath.EvalSymlinks(path); err == nil {

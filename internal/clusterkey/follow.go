@@ -17,7 +17,7 @@ const lookEvery = time.Second
 // that are open live on; new ones go by the new file. A file that cannot be used changes nothing,
 // and is told of once.
 //
-// It returns only when the disk answers: nobody should wait for it who has something to renew.
+// It returns only when the disk answers, so nobody who has a lock to renew should wait for it.
 func (k *Key) Follow(ctx context.Context, path string, log *slog.Logger) {
 	var taken, told, last stamp // nothing is taken yet: the file may have changed since k was loaded
 	tick := time.NewTicker(lookEvery)
@@ -37,7 +37,7 @@ func (k *Key) Follow(ctx context.Context, path string, log *slog.Logger) {
 		switch err := k.takeUp(path, log); {
 		case err == nil:
 			taken = now
-		case now != told: // and tried again: it may be this process that cannot read now
+		case now != told: // it is told once and tried again: maybe only this process cannot read it, and only now
 			told = now
 			log.Warn("the cluster key goes on as it was: its file cannot be used", "reason", err)
 		}
@@ -63,8 +63,8 @@ func (k *Key) takeUp(path string, log *slog.Logger) error {
 	return nil
 }
 
-// ServerName is what a client should ask for now: a configuration by [Key.Client] asks for what
-// was right when it was made.
+// ServerName is the server's name that a client should ask for now. A configuration by [Key.Client]
+// has the one that was right when it was made; the key may have changed since.
 func (k *Key) ServerName() string { return k.now.Load().greeting() }
 
 // A stamp tells one state of a file from another.

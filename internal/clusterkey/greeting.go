@@ -34,8 +34,8 @@ func (t *trust) greeting() string {
 	return passOf(t.secrets[0]) + "." + t.cas[0].fingerprint + "." + Host
 }
 
-// passOf is what those who have the secret greet with. It cannot be had by connecting, so a
-// server under a flood of strangers can tell its own from them, and spare these its limits.
+// passOf is what those who have the secret greet with. A stranger cannot learn it by connecting. So a
+// server that is flooded by strangers can tell members from them, and set no limits to members.
 func passOf(secret []byte) string {
 	pass, err := hkdf.Key(sha256.New, secret, nil, "back-to-work greeting 1", passSize)
 	if err != nil {

@@ -122,8 +122,8 @@ func (k *Key) verifier(usage x509.ExtKeyUsage) func(tls.ConnectionState) error {
 	}
 }
 
-// signer is the fingerprint of the authority that chain carries and its first certificate is
-// signed by, or "" if it carries none.
+// signer is the fingerprint of the authority in chain that has signed the first certificate of
+// chain; "" if there is none.
 func signer(chain []*x509.Certificate) string {
 	for _, ca := range chain[1:] {
 		public, ok := ca.PublicKey.(ed25519.PublicKey)

@@ -25,7 +25,7 @@ const checkLimit = 10 * time.Second
 // pages without end.
 const checkMemory = 256 << 20
 
-// ErrDamaged is that a store is damaged, and not only that it cannot be read now.
+// ErrDamaged means that a store is damaged, and not only that it cannot be read at the moment.
 var ErrDamaged = errors.New("the store is damaged")
 
 // DamagedStatus is the exit status of store-check for [ErrDamaged].
@@ -38,8 +38,8 @@ func (d damage) Error() string { return string(d) }
 func (d damage) Unwrap() error { return ErrDamaged }
 
 // CheckInChild checks the store at path as [Check] does, in a child process that runs the
-// binary exe as the command store-check: some damage ends a process that merely looks. Its error
-// is one line.
+// binary exe as the command store-check: some kinds of damage crash any process that reads the file.
+// Its error is one line.
 func CheckInChild(ctx context.Context, exe, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
@@ -70,7 +70,7 @@ func CheckInChild(ctx context.Context, exe, path string) error {
 	return fmt.Errorf("cannot check %s: %w", path, ctx.Err())
 }
 
-// verdict puts in one line how the child ended, which said that on stderr.
+// verdict puts in one line how the child ended. said is what the child wrote to stderr.
 func verdict(path string, end *os.ProcessState, said string) error {
 	last := "it says nothing"
 	bad := func(format string, args ...any) error { return damaged(path, fmt.Errorf(format, args...)) }
@@ -152,7 +152,7 @@ func checkFile(path string) error {
 // checkPages checks the pages, and then what is on them.
 func checkPages(tx *bbolt.Tx) error {
 	var first error
-	for err := range tx.Check() { // to its end, or it never ends
+	for err := range tx.Check() { // all of them are read, or the goroutine of Check never ends
 		if first == nil {
 			first = err
 		}
@@ -210,7 +210,7 @@ const (
 	headerStart = 16               // after what every page begins with
 	headerPages = headerStart + 40 // how many pages the file has
 	headerSum   = headerStart + 56 // FNV-1a of what stands from headerStart to here
-	headerSize  = headerSum + 8    //
+	headerSize  = headerSum + 8    // up to the end of the sum
 	headerPage  = headerStart + 8  // size of a page
 )
 

@@ -30,7 +30,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // errDamaged is why a value cannot be believed.
 var errDamaged = errors.New("damaged")
 
-// A versionError is of a value that is whole, but of a later version of this program.
+// A versionError is about a value that is whole, but was written by a later version of this program.
 type versionError struct {
 	what    string
 	version byte

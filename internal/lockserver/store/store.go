@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limit is how long a call of the store may take. A leader that hangs in one does not step
-// down by itself.
+// Limit is how long a call of the store may take. After that the process is ended, since a leader
+// that hangs in such a call does not step down by itself.
 const Limit = 2 * time.Second
 
 // The buckets of the file, and the only key of the second one.
@@ -35,10 +35,10 @@ var (
 // TermKey is the key under which raft keeps its current term, a number.
 const TermKey = "CurrentTerm"
 
-// errNotFound is what raft compares the text of, when a value was never set.
+// errNotFound is returned for a value that was never set. Its text must stay: raft compares it.
 var errNotFound = errors.New("not found")
 
-// errNotStore is of a bbolt file that something else wrote, or that lost a bucket.
+// errNotStore is why a bbolt file cannot be used that something else wrote, or that lost a bucket.
 var errNotStore = errors.New("it is not the store of a lock server")
 
 // A Store keeps raft's log, its values and its newest snapshot in one bbolt file.
@@ -48,11 +48,11 @@ var errNotStore = errors.New("it is not the store of a lock server")
 // was set before. From then on no call that touches the file returns; in tests, where fatal
 // returns, they do nothing and return its error.
 //
-// The log has no gaps. An entry beyond the end drops what is before it: raft leaves those out
-// only when a snapshot has them. Keeping them (as a store that allows gaps does) would let raft
-// find entries there that the cluster may never have agreed on. The store must not say that it
-// IsMonotonic: then a late snapshot makes raft delete entries that follow it, which it has
-// already confirmed.
+// The log has no gaps. When raft stores an entry beyond the end of the log, the store drops all entries
+// that it has: raft leaves entries out only when a snapshot has them. Keeping the old ones (as a store
+// that allows gaps does) would let raft find entries there that the cluster may never have agreed on.
+// The store must not have a method IsMonotonic that says yes: then a late snapshot would make raft
+// delete entries behind it that raft has already confirmed.
 type Store struct {
 	// Stall runs in every call that touches the file, as a slow disk would: nil but in tests and simulations.
 	Stall func()
@@ -67,7 +67,7 @@ type Store struct {
 
 	mu    sync.RWMutex // held over every write
 	state state        // what the file says; its map is never changed, only replaced
-	buf   []byte       // for codes
+	buf   []byte       // holds what is to be written, encoded; kept for the next call
 	tally *os.File     // nil before CountIn
 
 	dying sync.Mutex // held while fatal runs
@@ -81,7 +81,7 @@ var (
 
 // Open opens the file at path, making it if there is none. It should have been checked
 // before: bbolt panics on some kinds of damage. fatal is told, as one line, why the process must
-// end; except in tests it does not return. It must not call the store, nor wait for who does.
+// end; except in tests it does not return. It must not call the store, nor wait for a goroutine that does.
 func Open(path string, fatal func(error)) (*Store, error) {
 	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := createStore(path); err != nil {
@@ -223,8 +223,8 @@ func (s *Store) SetUint64(key []byte, v uint64) error { return s.Set(key, indexK
 // ErrHangs is why a process ends whose disk has not answered for [Limit].
 var ErrHangs = errors.New("the disk has not answered")
 
-// call runs f, which is what the store is asked to do, and ends the process if it fails or for
-// as long as it hangs.
+// call runs f, which is what the store is asked to do. It ends the process if f fails, or as soon as
+// f has taken longer than Limit.
 func (s *Store) call(what string, f func() error) error {
 	if err := s.end(nil); err != nil {
 		return err
@@ -281,7 +281,7 @@ func (s *Store) Slow() string {
 	return fmt.Sprintf("slow: one %s took %v", last.what, last.took.Round(10*time.Millisecond))
 }
 
-// end ends the process for the first err that is not nil, and is that err after it.
+// end ends the process for the first err that is not nil. From then on it always returns that err.
 func (s *Store) end(err error) error {
 	s.dying.Lock()
 	defer s.dying.Unlock()

@@ -49,7 +49,7 @@ func FileOf(path string) (FileID, error) {
 	return id, nil
 }
 
-// limitMemory lets this process have more bytes than now, and no more.
+// limitMemory bounds the memory of this process: by what it has now, and as many bytes as more says.
 func limitMemory(more int64) error {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

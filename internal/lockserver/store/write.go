@@ -14,7 +14,7 @@ import (
 // keepBuffer is how large a buffer the store keeps for the next call.
 const keepBuffer = 1 << 20
 
-// errMisuse is of a call that would break the log; raft makes none.
+// errMisuse is why a call is refused that would break the log; raft makes none.
 var errMisuse = errors.New("raft asks for what would break the log")
 
 // StoreLog appends one entry.
@@ -68,7 +68,7 @@ func (s *Store) putAll(log *bbolt.Bucket, logs []*raft.Log) error {
 	var key [8]byte
 	for _, l := range logs {
 		start := len(s.buf)
-		s.buf = appendEntry(s.buf, l) // may move: bbolt then has the old place, which stays as it is
+		s.buf = appendEntry(s.buf, l) // s.buf may move; bbolt then keeps the old memory, which nobody changes
 		binary.BigEndian.PutUint64(key[:], l.Index)
 		if err := log.Put(key[:], s.buf[start:]); err != nil {
 			return err
@@ -146,7 +146,7 @@ func (s *Store) Set(key, v []byte) error {
 	})
 }
 
-// write makes next the state, and does change with it, or neither. s.mu is held.
+// write makes next the state and does change, both in one transaction. The caller holds s.mu.
 func (s *Store) write(next state, change func(*bbolt.Tx) error) error {
 	next.writes++
 	err := s.db.Update(func(tx *bbolt.Tx) error {
