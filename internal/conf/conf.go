@@ -88,7 +88,7 @@ type Server struct {
 // Addr is where the server listens.
 func (s Server) Addr() string { return net.JoinHostPort(s.Host, s.Port) }
 
-// Loopback says whether the server's name means another host on every host.
+// Loopback says whether the server's name means a different host on each host, as localhost does.
 func (s Server) Loopback() bool {
 	ip := net.ParseIP(s.Host)
 	return s.Host == "localhost" || strings.HasPrefix(s.Host, "localhost.") || ip != nil && ip.IsLoopback()

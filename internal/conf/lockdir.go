@@ -18,8 +18,8 @@ const shipped = "localhost"
 var errNoLockDir = errors.New("back-to-work need dex-lock to run. install it and configure its location.")
 
 // findLockDir is the directory that conf/lock_path names; without it ./dex-lock or ../dex-lock
-// (the original's place): the one that is used, else the first that is there. Where both are
-// used it is refused to guess: who goes by one of them has other locks than who goes by the other.
+// (the original's place): the one that is used, else the first that is there. If both are used
+// it does not guess: commands that go by one of them have other locks than those that go by the other.
 func findLockDir(home, named string) (string, error) {
 	if named == "" {
 		return oneOf(lockDirs(home, "dex-lock", "../dex-lock"), used)
@@ -31,8 +31,9 @@ func findLockDir(home, named string) (string, error) {
 	return dir, err
 }
 
-// lockDirs is the directories that the paths mean, seen from home. Where home is a link, what is
-// beside it is not what is beside the directory: the path that home is called by decides nothing.
+// lockDirs is the directories that the paths mean, seen from home. If home is a symbolic link, ../dex-lock
+// may be beside the link or beside the directory that it leads to. Both are looked at, so that it does not
+// matter by which path home is called.
 func lockDirs(home string, paths ...string) (dirs []string) {
 	homes := []string{home}
 	if real, err := filepath.EvalSymlinks(home); err == nil {
@@ -77,7 +78,7 @@ func oneOf(dirs []string, used func(dir string) (bool, error)) (string, error) {
 }
 
 // used says whether somebody has written to the list of lock servers in dir, or a lock server
-// was run there. `make install` makes a directory that is not.
+// was run there. A directory that `make install` has just made is not used.
 func used(dir string) (bool, error) {
 	for _, trace := range []string{"state", "cluster_id"} {
 		if _, err := os.Lstat(filepath.Join(dir, trace)); err == nil {

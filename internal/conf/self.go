@@ -9,8 +9,8 @@ import (
 )
 
 // Self is the one of servers that is this host: the one that bears the node's name, or whose
-// name resolves to an address of this host. ok is false where none does. Names that do not
-// resolve are errs: they may be this host yet.
+// name resolves to an address of this host. ok is false where none does. errs has one error for
+// each name that does not resolve: it may be this host's all the same.
 func (s Site) Self(servers []Server) (self Server, ok bool, errs []error) {
 	host, _ := os.Hostname()
 	for _, name := range []string{s.Node, host} { // what conf/node_name says comes first

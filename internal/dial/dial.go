@@ -21,7 +21,8 @@ import (
 // Delay is how long one address may take before the next is tried too.
 const Delay = 250 * time.Millisecond
 
-// A Prove makes of a new connection the one that is wanted, or closes it and says why not.
+// A Prove turns a new connection into the one that is wanted, by a TLS handshake say; or it closes the
+// connection and says why.
 type Prove = func(ctx context.Context, raw net.Conn) (net.Conn, error)
 
 // A Dialer connects to hosts, and remembers the addresses of each. It may be used by many
@@ -138,7 +139,7 @@ func (f faults) Error() string {
 
 func (f faults) Unwrap() []error { return f }
 
-// try tries one address. Who comes second is closed.
+// try tries one address. A connection that is proved after another has won is closed.
 func (r *race) try(ctx context.Context, ip netip.Addr) result {
 	raw, err := r.dialer.connect(ctx, net.JoinHostPort(ip.String(), r.port))
 	if err != nil {

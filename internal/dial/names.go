@@ -16,7 +16,7 @@ const (
 // A memory is what is known of a host.
 type memory struct {
 	all  []netip.Addr // as the name service said last
-	good netip.Addr   // the last one that worked; it may be none of all any more
+	good netip.Addr   // the last one that worked; it may not be in all any more
 }
 
 func (d *Dialer) remember(host string, change func(*memory)) {
@@ -50,8 +50,8 @@ func (d *Dialer) addresses(ctx context.Context, host string) ([]netip.Addr, erro
 	return order(ips, m.good), nil
 }
 
-// resolve is what the name service says of host. One that leaves the question for IPv6 addresses
-// without an answer, as some do, is asked for the others alone: then that is not the whole.
+// resolve is what the name service says of host. Some name services never answer the question for IPv6
+// addresses. Such a one is asked again for the IPv4 addresses alone; then ips is not the whole answer.
 func (d *Dialer) resolve(ctx context.Context, host string) (ips []netip.Addr, whole bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -87,7 +87,7 @@ type answer struct {
 	err error
 }
 
-// answerOf is an answer that was given by words.
+// answerOf makes an answer of addresses that are text.
 func answerOf(words []string, err error) (a answer) {
 	for _, word := range words {
 		if ip, e := netip.ParseAddr(word); e == nil {

@@ -16,7 +16,7 @@ func TestARPAnswer(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		about, data   string
-		probe, asking bool // whether it is an answer to a probe, to a question from 10.9.0.1
+		probe, asking bool // whether it is an answer to a probe, and to a question from 10.9.0.1
 	}{
 		{"reply", "0001 0800 06 04 0002 02000000000b 0a090002 02000000000a 0a090001", true, true},
 		{"reply to a probe", "0001 0800 06 04 0002 02000000000b 0a090002 02000000000a 00000000", true, false},

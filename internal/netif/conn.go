@@ -40,9 +40,9 @@ type Answer struct {
 	Request   bool             // it was a question asked by the address's owner
 }
 
-// A protocol makes and reads the packets about one address. Neither a source of nil nor
-// one of all zeros is an address: such a question is a probe, and leaves no trace in the
-// neighbours' caches.
+// A protocol makes and reads the packets about one address. A question whose source is nil
+// or all zeros is a probe: it does not say who asks, so it leaves no trace in the neighbours'
+// caches.
 type protocol interface {
 	question(src net.IP, to net.HardwareAddr) packet
 	announcement(reply bool) packet

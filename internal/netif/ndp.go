@@ -116,7 +116,7 @@ func ipv6(src, dst net.IP, body []byte) []byte {
 	return p
 }
 
-// checksum is ICMPv6's (RFC 4443, 2.3), over a packet whose checksum is 0 yet.
+// checksum is ICMPv6's (RFC 4443, 2.3), of a packet whose checksum field is still 0.
 func checksum(p []byte) uint16 {
 	sum := uint32(len(p)-40) + icmp6
 	for i := 8; i+1 < len(p); i += 2 { // source, destination, body: which are even in length

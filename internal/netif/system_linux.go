@@ -101,7 +101,7 @@ func Remove(ip net.IP) (devices []string, err error) {
 	return devices, errors.Join(faults...)
 }
 
-// A packetSocket is a socket of the kernel for packets of one type; the file is what gives it deadlines.
+// A packetSocket is a socket of the kernel for packets of one type. It is an os.File since that has deadlines.
 type packetSocket struct {
 	*os.File
 	raw       syscall.RawConn
@@ -109,8 +109,9 @@ type packetSocket struct {
 	etherType uint16
 }
 
-// openSocket hears ARP, or the advertisements of IPv6, on one device only: until it is bound it has no
-// protocol, and so hears nothing.
+// openSocket makes a socket that hears ARP, or the advertisements of IPv6, on one device only. It is given
+// its protocol when it is bound to the device: a socket without a protocol hears nothing, so it never hears
+// another device.
 func openSocket(dev *net.Interface, v4 bool) (socket, error) {
 	etherType, filter := uint16(unix.ETH_P_ARP), []unix.SockFilter(nil)
 	if !v4 {

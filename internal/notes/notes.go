@@ -1,7 +1,6 @@
 // Package notes writes small files that say how things are now, for scripts and people to
-// read: each is replaced whole. Notes are written by a goroutine of their own, since a disk
-// that hangs must not hold up who writes them; of several to come for one file only the last
-// is written.
+// read: each is replaced whole. A goroutine of its own writes them, so that a disk that hangs
+// does not hold up the program. If several texts wait for one file, only the last is written.
 package notes
 
 import (
@@ -16,7 +15,7 @@ import (
 	"time"
 )
 
-// Files is where notes stand: a directory, but for tests.
+// Files is where notes stand: a directory, except in tests.
 type Files interface {
 	Write(name, text string) error // now; it need not survive a crash of the host
 	Keep(name, text string) error  // now, to survive one
@@ -150,8 +149,8 @@ func (d disk) Read(name string) (string, error) {
 // lockLimit is how long a Lock waits for others, who only read and write a note or two.
 const lockLimit = 5 * time.Second
 
-// Lock makes this process, or who calls it in this process, the only one that changes a note, among those that
-// ask for that, until unlock is called. A process that ends gives it up.
+// Lock makes its caller the only one, of all callers of Lock in all processes, that may change a note, until unlock
+// is called. A process that ends gives its locks up.
 func (d disk) Lock(name string) (unlock func(), err error) {
 	path := filepath.Join(string(d), name+".lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
