@@ -49,7 +49,7 @@ func (s *Server) awaitPlace(ctx context.Context) error {
 	return nil
 }
 
-// lostFor is what a server waits for that was in a cluster and knows nothing of it any more.
+// lostFor is what this server waits for if it was in a cluster and knows nothing of it any more.
 func (s *Server) lostFor(others map[string]api.Status) string {
 	if len(s.list()) == 1 {
 		return "it has lost its state, or runs on an old copy of it, and no other server knows the locks (to begin anew: dex-server --force-new-cluster)"
@@ -77,8 +77,8 @@ func (s *Server) place(others map[string]api.Status) (cluster string, ok bool) {
 	return "", false
 }
 
-// takePlace puts this server into the cluster that has taken it in. What the cluster knows it is
-// then sent; until it knows of itself as a voter nobody asks it for a vote.
+// takePlace puts this server into the cluster that has taken it in. Then the others send it what the
+// cluster knows. Nobody asks it for a vote before it knows that it is a voter.
 func (s *Server) takePlace(cluster string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,7 +183,7 @@ func (s *Server) begin(others map[string]api.Status) error {
 	return nil
 }
 
-// born puts this server into the cluster of record, if it is meant and was never in another.
+// born puts this server into the cluster of record, if record names it and it was never in another.
 func (s *Server) born(record birth) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

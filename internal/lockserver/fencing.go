@@ -18,8 +18,8 @@ func (s *Server) block(ctx context.Context, _ lease.Time, q api.BlockRequest) (a
 	return s.changed(s.apply(ctx, lock.Entry{Kind: lock.Block, Name: q.Name, Term: q.Term, Session: q.Session, Reason: q.Reason}))
 }
 
-// unblock frees a blocked lock that is as the person who asks has seen it. One who asks elsewhere than on the holder's
-// node believes that to be off; while it is heard, it is not.
+// unblock frees a blocked lock that still is as the person who asks has seen it. A person who asks on another node
+// than the holder's says by that that the holder's node is off. As long as that node is heard, unblock refuses.
 func (s *Server) unblock(ctx context.Context, _ lease.Time, q api.UnblockRequest) (api.ChangedAnswer, error) {
 	k, why, err := s.isUp(q.Name, func(k lock.Lock) string { return k.Node })
 	if err != nil {
@@ -35,8 +35,8 @@ func (s *Server) unblock(ctx context.Context, _ lease.Time, q api.UnblockRequest
 	return a, err
 }
 
-// isUp says why the node that which names is not off, as far as the lock called name is concerned: it was heard
-// within the time after which another may have that, by whatever session and for whatever lock.
+// isUp says why a node cannot be off: it was heard, by whatever session and for whatever lock, and not so long ago
+// that another may have the lock called name. which picks the node from that lock. why is "" if the node may be off.
 func (s *Server) isUp(name string, which func(lock.Lock) string) (k lock.Lock, why string, err error) {
 	leaseTerm, _, err := s.speaks()
 	if err != nil {
@@ -56,15 +56,15 @@ func (s *Server) isUp(name string, which func(lock.Lock) string) (k lock.Lock, w
 	return k, why, nil
 }
 
-// unheard is how long none of a node's sessions was heard, at the least: not before this server led. The caller
-// holds machine.mu.
+// unheard is for how long, at the least, none of a node's sessions was heard. The time before this server led does not
+// count. The caller holds machine.mu.
 func (s *Server) unheard(node string, now lease.Time) time.Duration {
 	m := s.machine
 	return min(m.leases.Unheard(node, m.table.All(), now), s.names.unheard(node, now))
 }
 
-// settled has the nodes forgotten that lost a lock by silence, since what it is for has begun; or the one that a
-// person says is off.
+// settled makes the lock forget the nodes that lost it by silence, since what it is for has started well; or only the
+// one node that a person says is off.
 func (s *Server) settled(ctx context.Context, _ lease.Time, q api.SettledRequest) (api.ChangedAnswer, error) {
 	k, why, err := s.isUp(q.Name, func(lock.Lock) string { return q.Node })
 	if err != nil {
@@ -81,9 +81,9 @@ func (s *Server) changed(now outcome, err error) (api.ChangedAnswer, error) {
 	return api.ChangedAnswer{Changed: now.changed, Lock: now.lock}, err
 }
 
-// fence gives leave to power off the node of a holder that has been silent for its T. A majority
-// stands behind that, and the log has it: so no other leader has heard the holder, and none will
-// give the lock to anybody before there is a result, or the time for it is over.
+// fence gives the permission to power off the node of a holder that has been silent for its T. A majority
+// has confirmed that this server leads, and the log has the permission. So no other leader has heard the
+// holder, and none will give the lock to anybody before the result is known or the time for it has passed.
 func (s *Server) fence(ctx context.Context, received lease.Time, q api.FenceRequest) (api.FenceAnswer, error) {
 	leaseTerm, raftTerm, err := s.speaks()
 	if err != nil {
@@ -111,11 +111,16 @@ func (s *Server) fence(ctx context.Context, received lease.Time, q api.FenceRequ
 	return api.FenceAnswer{Granted: now.changed, State: api.State{Lock: now.lock}}, nil
 }
 
-// judgeFence is the lock of q as it was judged that its holder may be powered off; the zero Lock if it
-// may not. Who asks must be on another node: it would power off itself; nor may the disk say that it had the lock under another name. A node that stands by for the same
-// lock, as after a crash it does when it is back, is not silent: to power it off would help nobody, and
-// where that takes the lock server of the result with it, it would happen again and again. But where the lock is had
-// by a fence only, that node must be able to have it without (isHolderAgain), or nobody ever could.
+// judgeFence returns the lock of q if its holder may be powered off now, and the zero Lock if it may not.
+//
+// The asker must be on another node, or it would power off itself. For the same reason its disk must not
+// say that it was the holder, under another node name.
+//
+// A node that stands by for the same lock does not count as silent: it does so when it is back after a
+// crash. To power it off would help nobody; and if the only lock server is on that node, the result could
+// not be told, and the node would be powered off again and again. But if the lock can be had only by a
+// fence, standing by counts only for a node that can have the lock without one (isHolderAgain). Otherwise
+// nobody could ever have it.
 func (s *Server) judgeFence(leaseTerm uint64, q api.FenceRequest) (k lock.Lock, state api.State, err error) {
 	m := s.machine
 	m.mu.Lock()
@@ -140,7 +145,7 @@ func (s *Server) judgeFence(leaseTerm uint64, q api.FenceRequest) (k lock.Lock, 
 	return k, state, nil
 }
 
-// fenced takes the result of a fencing. A success that comes when the time for it is over is none.
+// fenced takes the result of a fencing. A success that is told when the time for it has passed does not count.
 func (s *Server) fenced(ctx context.Context, _ lease.Time, q api.FencedRequest) (api.ChangedAnswer, error) {
 	e := lock.Entry{
 		Kind: lock.Fenced, Name: q.Name, Term: q.Term, Session: q.Session, Owner: lock.Owner{Session: q.By},

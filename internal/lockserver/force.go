@@ -10,7 +10,7 @@ import (
 // given in the meantime.
 const forcedRaise = 1000
 
-// Knows is what a server that is open, and does not run, knows: for a person.
+// Knows tells a person what this server, which is open and does not run, knows of the locks.
 func (s *Server) Knows() string {
 	switch {
 	case s.self.store.Newest() == 0:
@@ -45,7 +45,7 @@ func (s *Server) ForceNewCluster() (cluster string, err error) {
 	defer network.Close()
 	config := s.raftConfig(true)
 	config.LocalID = raft.ServerID(id)
-	// First who it is now: if the rest is cut short, it is nobody's server, and says so.
+	// Its new identity is written first: if the rest is cut short, it is a server of no cluster, and says so.
 	s.self.identity = identity{ID: id, File: s.self.File, Forced: true}
 	if err := s.self.enter(cluster); err != nil {
 		return "", err

@@ -104,8 +104,8 @@ func (f *front) serve(ctx context.Context) {
 	}
 }
 
-// dispatch finds out what conn, which is raw with TLS on it, is for. It returns when conn is
-// somebody else's, or done with.
+// dispatch finds out what conn is for, and gives it to that protocol. conn is raw with TLS on it. dispatch
+// returns when another goroutine has taken conn over, or conn is closed.
 func (f *front) dispatch(ctx context.Context, raw net.Conn, conn *tls.Conn) {
 	keep := false
 	defer func() {
@@ -135,7 +135,7 @@ func (f *front) dispatch(ctx context.Context, raw net.Conn, conn *tls.Conn) {
 	}
 	_ = conn.SetDeadline(time.Time{})
 	if proto == protoRaft {
-		keep = true // raft forgets what it has accepted
+		keep = true // close has to end it: raft does not remember what it has accepted
 		f.raft.put(tracked{conn, func() { f.track(conn, false) }})
 		return
 	}

@@ -49,7 +49,7 @@ type handler struct {
 	mux                      *http.ServeMux
 	requests, changes, lists *rate
 	waits, watches           *crowd
-	watched                  map[string]int // watches of each lock, while machine.mu is held
+	watched                  map[string]int // how many watch each lock; guarded by machine.mu
 }
 
 // newHandler is the handler of all requests.
@@ -118,7 +118,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mux.ServeHTTP(w, r)
 }
 
-// refuse answers what is at no path, or not by that method.
+// refuse answers requests for a path that does not exist, or by a method that the path does not take.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	other := r.WithContext(r.Context())
@@ -139,8 +139,8 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// allow counts r, and is why it is not served if there were too many. What another server passed
-// on was counted there.
+// allow counts q, and returns why q is not served if there were too many. A request that another
+// server passed on was counted there.
 func (r *rate) allow(q *http.Request) error {
 	client := clientOf(q)
 	if client == "" {
@@ -174,7 +174,7 @@ func (h *handler) seldom(serve http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// A post is a kind of request that only the leader can serve, and that is passed on elsewhere.
+// A post is a kind of request that only the leader can serve. The other servers pass it on to the leader.
 type post[Request, Answer any] struct {
 	size   int64         // of the request, at most; 0 for smallBody
 	longer time.Duration // that it may take, over requestLimit
@@ -208,7 +208,7 @@ func (p post[Request, Answer]) on(h *handler) http.Handler {
 	})
 }
 
-// admit is why r is not served if there are too many of its kind.
+// admit returns an error if too many of r's kind come or wait. leave is called when r has been served.
 func (p post[Request, Answer]) admit(r *http.Request) (leave func(), err error) {
 	if p.rate != nil {
 		if err := p.rate.allow(r); err != nil {
@@ -255,7 +255,7 @@ func checkWait(q api.WaitRequest) error {
 	return errors.Join(err, checkHost(q.Host))
 }
 
-// checkHost says whether what tells a host from others, which is kept, is short.
+// checkHost refuses a host id that is too long: the servers keep it in memory.
 func checkHost(host string) error {
 	if len(host) > maxHost {
 		return fmt.Errorf("the host has %d characters, %d are the most", len(host), maxHost)

@@ -23,7 +23,7 @@ type identity struct {
 	File    store.FileID `json:"file"`            // of the database
 	Starts  uint64       `json:"starts"`          // under this id; the others remember it
 	Run     string       `json:"run"`             // random, of the last start
-	Past    []string     `json:"past,omitempty"`  // the same of those before, the newest last
+	Past    []string     `json:"past,omitempty"`  // the Run of each of the last starts before, the newest last
 	Outrun  bool         `json:"outrun,omitzero"` // another server remembers a later start
 	Forced  bool         `json:"forced,omitzero"` // an admin has said that the others are down for good
 	Cluster string       `json:"cluster"`         // "" until the server is in one
@@ -58,16 +58,16 @@ func (b birth) entries() []string {
 // birthKey is where the database keeps the birth.
 var birthKey = []byte("btw-birth")
 
-// A self is who a server is, and what it knows of its past, as its disk says: the identity and the store, and in another
-// place a mark and a tally, by which it is seen that those got lost or are old (rule 12). The server's mutex guards
-// the identity.
+// A self is who a server is, and what it knows of its past, as its disk says. The identity and the store are in one
+// directory. In another place are a mark and a tally, which show if the first two got lost or are old (rule 12). The
+// server's mutex guards the identity.
 type self struct {
 	identity
 	cfg     Config // of the server
 	store   *store.Store
 	stall   func()        // the store's
 	doubted string        // why the state may be an old copy, while an admin forces a new cluster
-	turn    chan struct{} // full while what was seen of the other servers is changed
+	turn    chan struct{} // full while somebody changes what was seen of the other servers: one at a time
 }
 
 func newSelf(cfg Config) *self { return &self{cfg: cfg, turn: make(chan struct{}, 1)} }
@@ -92,7 +92,7 @@ func (me *self) storeFile() string { return filepath.Join(me.cfg.Dir, storeName)
 
 func (me *self) newIdentity() { me.identity = identity{ID: me.cfg.Entry + "/" + randomID()} }
 
-// identify opens the store and learns who this server is. One that lost its memory is set aside:
+// identify opens the store and learns who this server is. A state that cannot be believed is set aside:
 // then this is another server, which does not vote until the others have taken it in (rule 12).
 func (me *self) identify() (err error) {
 	if err = me.open(); err != nil {
@@ -118,7 +118,7 @@ func (me *self) identify() (err error) {
 	return nil
 }
 
-// recall reads the identity, or makes one. It returns why the state cannot be believed.
+// recall reads the identity, or makes one. It returns why the state cannot be believed; "" if it can.
 func (me *self) recall() (why string, err error) {
 	b, err := os.ReadFile(me.identityFile())
 	switch {

@@ -16,11 +16,11 @@ const (
 	requestsASecond = 50000 // of any kind
 	changesASecond  = 5000  // acquire, release, change: they cost disk
 	listsASecond    = 100   // answers that are long, or have all servers asked
-	burstSeconds    = 2     // worth of each of these may come at once
+	burstSeconds    = 2     // as many of each of these as come in so many seconds may come at once
 
 	maxWaits   = 10000 // of stand-bys, at a time
 	maxWatches = 1000
-	oneClient  = 4 // a client may have one in so many of these
+	oneClient  = 4 // one client may have at most 1/oneClient of these
 
 	maxHeader = 16 << 10 // bytes
 	smallBody = 16 << 10 // bytes, of a request about one lock
@@ -53,7 +53,7 @@ func (r *rate) take(who string) (wait time.Duration) { return r.turns.take(who, 
 // Turns are when each of many may do something again.
 type turns struct {
 	mu    sync.Mutex
-	due   map[string]time.Time // when each would be back at its pace; no later than now is as good as none
+	due   map[string]time.Time // when each would be back at its pace; a time that is past means as much as no entry
 	sweep int                  // size at which the map is swept
 }
 
@@ -94,8 +94,8 @@ type crowd struct {
 
 func newCrowd(most int) *crowd { return &crowd{most: most, here: map[string]int{}} }
 
-// enter has who be one of the crowd until leave is called, if there is room. "" stands for
-// clients of other servers, which have counted them.
+// enter lets who into the crowd until leave is called, if there is room. "" stands for the clients
+// of other servers, which have counted them already.
 func (c *crowd) enter(who string) (leave func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

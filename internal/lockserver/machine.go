@@ -13,7 +13,7 @@ import (
 )
 
 // A machine is raft's state machine: the agreed table, and beside it the leases that this
-// server gives while it leads. Judging a lease and acknowledging a renewal are under one lock.
+// server gives while it leads. Leases are judged, and renewals acknowledged, only under mu.
 type machine struct {
 	clock lease.Clock
 	fatal func(error)
@@ -89,7 +89,7 @@ func (m *machine) Apply(l *raft.Log) any {
 	return outcome{k, changed}
 }
 
-// watch is closed at the next change of the lock called name. The caller holds m.mu.
+// watch returns a channel that is closed at the next change of the lock called name. The caller holds m.mu.
 func (m *machine) watch(name string) <-chan struct{} {
 	if m.changed[name] == nil {
 		m.changed[name] = make(chan struct{})

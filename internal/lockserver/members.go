@@ -54,8 +54,8 @@ func (s *Server) keepMembers(ctx context.Context, r *raft.Raft) {
 	}
 }
 
-// absence is what a server that follows waits for: nothing, unless it was removed. Its own log need
-// not say so, since who is removed is told nothing more: without a leader it asks the others.
+// absence is what a server that follows waits for: "" unless it was removed from the cluster. Its own log
+// may not say so, since nobody sends it anything more. So without a leader it asks the others.
 func (s *Server) absence(ctx context.Context) string {
 	servers := s.servers()
 	_, leader := s.node().LeaderWithID()
@@ -69,13 +69,14 @@ func (s *Server) absence(ctx context.Context) string {
 // ErrLeft is returned by Run when this server is none of the cluster's any more, nor of its list.
 var ErrLeft = errors.New("this host is no lock server any more")
 
-// left says whether the cluster has let this server go, as its own list wants it. It ends then, so it
-// believes only the leader.
+// left says whether the cluster has removed this server, as its own list wants it. The server ends then, so
+// it believes only the leader.
 func (s *Server) left(ctx context.Context) bool {
 	return !slices.Contains(s.list(), s.Entry) && s.dismissed(ctx, func(o api.Status) bool { return o.Open })
 }
 
-// dismissed says whether one of the others that counts says that this server is none of the cluster's.
+// dismissed says whether another server of this cluster says that this one is not a member. Only those count
+// for which counts is true.
 func (s *Server) dismissed(ctx context.Context, counts func(api.Status) bool) bool {
 	for _, status := range s.askOthers(ctx) {
 		isMe := func(m api.Member) bool { return m.ID == s.self.ID }
@@ -131,7 +132,8 @@ func unionOf(list []string, members []api.Member) []string {
 	return all
 }
 
-// take takes a step, from the configuration that the log has at index.
+// take takes a step. index is the log entry by which the servers were last changed: raft refuses the step if
+// they have changed since then.
 func (s *Server) take(r *raft.Raft, next step, index uint64) error {
 	id, address := raft.ServerID(next.id), raft.ServerAddress(next.id)
 	switch next.deed {
@@ -181,8 +183,8 @@ func (s *Server) noteGrowth(r *roster, why string) {
 	}
 }
 
-// loneliness is why a cluster of one server serves nobody: "" if it does. One that was begun by
-// force needs no others, but must not find them in another cluster that works.
+// loneliness is why this server, if it is a cluster of its own, must not serve: "" if it may. A cluster that
+// was begun by force need not wait for others, but must not serve beside another cluster that works.
 func (s *Server) loneliness() string {
 	s.mu.Lock()
 	refused, only := len(s.refused) > 0, len(s.current) == 1 && s.current[0] == s.Entry
@@ -215,15 +217,15 @@ func (s *Server) loneliness() string {
 	return "this lock server is alone, but lock_servers names others: it waits for " + why
 }
 
-// refusedList is a list that was refused, since it names none of the cluster's servers. Where those
-// have begun a cluster of their own all the same, this one must not go on beside it.
+// refusedList is the lock_servers that Reload refused, since it names none of the cluster's servers. If the
+// servers that it names have begun a cluster of their own all the same, this one must not go on beside it.
 func (s *Server) refusedList() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.refused)
 }
 
-// settle notes that a cluster that was begun by force has become one like others.
+// settle notes that a cluster that was begun by force is like any other, now that it has several servers.
 func (s *Server) settle() {
 	if !s.self.Forced || s.alone() {
 		return

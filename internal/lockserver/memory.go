@@ -21,7 +21,8 @@ var seenKey = []byte("btw-seen")
 // errOutrun means that this server runs on an old copy of its state.
 var errOutrun = errors.New("this server runs on an old copy of its state: another lock server remembers a later start of it")
 
-// tallyFile counts the writes of the store, beside the mark: not among the state.
+// tallyFile is the file that counts the writes of the store. It stands beside the mark and not in the state
+// directory, so that whoever puts an old copy of that back does not put back the count.
 func (me *self) tallyFile() string { return filepath.Join(filepath.Dir(me.cfg.Mark), "writes") }
 
 // doubt is why the state of a server that is in a cluster, whose database is file, cannot be the
@@ -111,9 +112,10 @@ func (me *self) seen() (map[string]sighting, error) {
 // as often as the server itself cannot name those that the others saw.
 const keptRuns = 16
 
-// remember notes that the server called id speaks, or says why it must not: it runs on an old copy
-// of its state (outrun), or it is not the only one of that id. past is the runs of the starts
-// before, as far as it names them; members is the ids of the cluster's servers, the only ones that it need know.
+// remember notes the present start of the server called id, or says why that server must not take part: it
+// runs on an old copy of its state (outrun), or it is not the only one of that id. past is the runs of its
+// starts before, as far as it names them. members returns the ids of the cluster's servers; what was seen of
+// others is forgotten.
 func (me *self) remember(id string, now sighting, past []string, members func() []string) (outrun bool, err error) {
 	if me.cfg.Off.Memory || me.cfg.Off.Identity {
 		return false, nil
@@ -145,7 +147,8 @@ func (me *self) remember(id string, now sighting, past []string, members func() 
 	return false, me.store.Set(seenKey, b)
 }
 
-// outrun makes this server, once it begins again, one that lost its memory.
+// outrun notes that this server runs on an old copy of its state, and makes it begin again, as one that lost
+// its memory.
 func (s *Server) outrun() {
 	s.mu.Lock()
 	s.self.Outrun = true

@@ -23,7 +23,7 @@ const maxNames = 10_000
 type names struct {
 	mu    sync.Mutex
 	by    map[string]spoke
-	waits map[[2]string]claim // that a node stands by for a lock, by the lock's name, and the node's or the session that had the lock there
+	waits map[[2]string]claim // which nodes stand by; by the lock's name and the node's, or by the lock's name and the session that had it there
 	rare  rare
 }
 
@@ -33,8 +33,8 @@ type spoke struct {
 	at   lease.Time
 }
 
-// hear notes that host spoke as node at now. It returns true, and notes nothing, where another
-// host did not long ago. Who does not say which host it is, is not judged.
+// hear notes that host spoke as node at now. If another host spoke as node not long ago, it returns
+// true and notes nothing. A request that does not say which host it comes from is not judged.
 func (n *names) hear(node, host string, now lease.Time) (taken bool) {
 	if node == "" || host == "" {
 		return false
@@ -65,7 +65,7 @@ func (n *names) unheard(node string, now lease.Time) time.Duration {
 	return max(0, now.Shortest(last.at))
 }
 
-// standBy is how long a node stands by for a lock after it was heard: it asks again every 1.5 s.
+// standBy is for how long a node counts as standing by after it said so: it says so again every 1.5 s.
 const standBy = 5 * time.Second
 
 // A claim is what a session said last of its node: that it stands by.
@@ -74,8 +74,8 @@ type claim struct {
 	at            lease.Time
 }
 
-// standsBy notes that a node waits for a lock, and that nothing of what it is for is alive there but what
-// the session has by it.
+// standsBy notes that a node waits for a lock, and that nothing of what the lock is for is alive there, except
+// what the session that waits runs under it.
 func (n *names) standsBy(q api.WaitRequest, now lease.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -88,9 +88,9 @@ func (n *names) standsBy(q api.WaitRequest, now lease.Time) {
 	}
 }
 
-// isStandBy says whether the node of k, the lock called name, stands by for it, perhaps under another name, so that
-// what k's session had is no more. What that said itself, before it had the lock, does not count. With proven it must have
-// its name still, and its disk must know that it had the lock.
+// isStandBy says whether the node of k's holder stands by for k, the lock called name, perhaps under another node name.
+// Then nothing is left of what k's session ran. What that session said itself, before it had the lock, does not count.
+// With proven the node must still have its name, and its disk must know that it had the lock.
 func (n *names) isStandBy(name string, k lock.Lock, now lease.Time, proven bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

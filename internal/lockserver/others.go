@@ -39,9 +39,9 @@ func (o *others) silence(id string, now lease.Time) time.Duration {
 	return max(0, now.Shortest(at))
 }
 
-// said notes the newest version of log entries that the server with that id knows, by its own word: one from
-// before there were two does not say. Who connects to it hears it anew, so one that was started again with an
-// older program is believed before it is sent anything.
+// said notes the newest version of log entries that the server with that id says it knows. A program from before
+// version 2 says nothing: entries is 0 then. A server says it again on each new connection. So if it was started
+// again as an older program, that is known before anything is sent to it.
 func (o *others) said(id string, entries int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -51,7 +51,7 @@ func (o *others) said(id string, entries int) {
 	o.entries[id] = max(entries, 1)
 }
 
-// know is the newest version of log entries that the server with that id has said it knows: the first, if it was not heard.
+// know is the newest version of log entries that the server with that id has said it knows: 1 if it was not heard.
 func (o *others) know(id string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -56,7 +56,7 @@ func (p *peer) ask() {
 
 type waiter struct {
 	number, term uint64
-	voters       []raft.ServerID // but this server
+	voters       []raft.ServerID // all but this server
 	need         int             // how many of them must agree
 	done         chan error
 }

@@ -44,7 +44,7 @@ func (s *Server) raftConfig(hasty bool) *raft.Config {
 	return c
 }
 
-// startRaft takes part in the cluster that the state is of.
+// startRaft takes part in the cluster that this server's state belongs to, until ctx or the server ends.
 func (s *Server) startRaft(ctx context.Context) error {
 	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:          s.stream,
@@ -170,7 +170,8 @@ func (s *Server) configuration() (c raft.Configuration) {
 	return future.Configuration()
 }
 
-// configured is the index of the log entry that says so. (The library's future does not tell.)
+// configured is the index of the log entry that last changed the servers of the cluster. (The library's
+// future of the configuration does not tell it.)
 func (s *Server) configured() (uint64, error) {
 	snapshots, err := s.self.store.List()
 	if err != nil {
@@ -194,7 +195,7 @@ func (s *Server) servers() []string {
 	return ids
 }
 
-// members is the servers of the cluster, to be told.
+// members is the servers of the cluster, as this server tells others of them.
 func (s *Server) members() []api.Member {
 	var all []api.Member
 	for _, server := range s.configuration().Servers {

@@ -27,16 +27,16 @@ const lookAside = 2 * time.Second
 // A rivalry is what a server that is named alone knows of its neighbours.
 type rivalry struct {
 	looked bool                  // at all of them, since this server was started
-	rivals map[string]string     // what those that are, or may be, of another cluster must do, by entry
-	silent map[string]string     // why the others cannot be asked
-	leases map[string]lease.Time // until when what rivals have given away may run, by entry, whatever becomes of them
+	rivals map[string]string     // by entry: neighbours that are, or may be, of another cluster, and what each must do
+	silent map[string]string     // by entry: neighbours that cannot be asked, and why
+	leases map[string]lease.Time // by entry: until when the leases of a rival may run, whatever becomes of the rival
 }
 
 // mend is what an admin does about a rival.
 const mend = "write one lock_servers for all nodes, then dex-lock/dex-server-init on each, with --join where a lock server is in the wrong cluster"
 
-// rivalOf is what a server that says o must do before the server called id, which is named alone, can
-// be a cluster: "" for nothing. One that was begun by force needs to fear only a cluster that works.
+// rivalOf is what the server whose status is o must do before the server that id is of, which is named alone,
+// can be a cluster: "" for nothing. A cluster that was begun by force need fear only a cluster that works.
 func (id identity) rivalOf(o api.Status) string {
 	switch {
 	case o.ID == id.ID, o.Cluster != "" && o.Cluster == id.Cluster, id.Forced && o.Leader == "":
@@ -57,8 +57,8 @@ func (s *Server) neighbours() []string {
 	return slices.DeleteFunc(slices.Clone(s.Nodes()), func(entry string) bool { return entry == s.Entry })
 }
 
-// lookAround asks all neighbours. Where nobody listens is no lock server. Who was a rival and is silent
-// now still is one: two that are parted must not both go on.
+// lookAround asks all neighbours. A neighbour on whose port nobody listens has no lock server. A rival that is
+// silent now is still a rival: two clusters that cannot reach each other must not both go on.
 func (s *Server) lookAround(ctx context.Context) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -108,8 +108,8 @@ func (s *Server) lookAround(ctx context.Context) {
 	s.mu.Unlock()
 }
 
-// longestLease is for how long what the lock server of another cluster gave away may run yet, at the most:
-// by what its holders live by, or by a lock's usual times where that cannot be asked.
+// longestLease is for how long, at the most, the leases that the lock server of another cluster gave may still
+// run: by the times of their holders or, if it does not tell those, by a lock's usual times.
 func (s *Server) longestLease(ctx context.Context, entry string) time.Duration {
 	longest := lock.Times{Timeout: 30 * time.Second, Stop: 30 * time.Second}.Silence()
 	var all api.Locks
@@ -131,7 +131,7 @@ func (r rivalry) why() string {
 	return ""
 }
 
-// beside is why a server that is named alone serves nobody: "" if it does.
+// beside is why a server that is named alone must not serve beside its neighbours: "" if it may.
 func (s *Server) beside() string {
 	if len(s.neighbours()) == 0 {
 		return ""

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	goneAfter = 10 * time.Second // unheard: an id that another took the place of is removed then
+	goneAfter = 10 * time.Second // how long an id that another has replaced must be unheard to be removed
 	caughtUp  = 64               // log entries that a server may lag behind, to become a voter
 )
 
@@ -67,7 +67,7 @@ func (r *roster) next() (s step, why string) {
 }
 
 // wanted is the next step, whatever the others' files say. Servers that are gone go first, since
-// they count for the majority; servers that work go last, when those in their place do too.
+// they count for the majority; servers that work go last, when those that replace them work too.
 func (r *roster) wanted() (step, string) {
 	for _, m := range r.members {
 		replaced := !r.live(m.ID) && (!r.isListed(m.ID) || r.others[entryOf(m.ID)].Entry == entryOf(m.ID))
@@ -140,8 +140,9 @@ func (r *roster) unready(id string) string {
 	return ""
 }
 
-// missing is whom a cluster of one server misses, which grows only when all are there: they could
-// be clusters of their own, and it must serve nobody while it does not know (rule 11).
+// missing is why a cluster of one server cannot grow yet: "" if it can, or has grown. It grows only when all
+// servers of the list are reached. The others could be clusters of their own, and it must serve nobody while
+// it does not know (rule 11).
 func (r *roster) missing() string {
 	for _, entry := range r.list {
 		if _, ok := r.others[entry]; !ok && entry != entryOf(r.self) && len(r.members) == 1 {

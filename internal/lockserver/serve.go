@@ -66,8 +66,8 @@ func (s *Server) acquire(ctx context.Context, received lease.Time, q api.Acquire
 	return api.AcquireAnswer{Granted: now.changed, State: api.State{Lock: now.lock}}, nil
 }
 
-// applyWithWord applies what rests on a judgement of the leader of raftTerm, and has a majority's
-// word, asked for meanwhile, that it still is.
+// applyWithWord applies e, which rests on a judgement of this server as the leader of raftTerm. Meanwhile
+// it asks a majority, which must say that this server is still that leader.
 func (s *Server) applyWithWord(ctx context.Context, raftTerm uint64, e lock.Entry) (outcome, error) {
 	majority := make(chan error, 1)
 	go func() { majority <- s.asker.ask(ctx, s.node(), raftTerm) }() // ends with ctx
@@ -81,7 +81,7 @@ func (s *Server) applyWithWord(ctx context.Context, raftTerm uint64, e lock.Entr
 	return now, nil
 }
 
-// shown is k, the lock called name, which may be had by who asks after left.
+// shown is k, the lock called name, for an asker that may have it after left.
 func (s *Server) shown(name string, k lock.Lock, left time.Duration) api.State {
 	m := s.machine
 	m.mu.Lock()
@@ -97,9 +97,9 @@ func stateOf(k lock.Lock, left, silent time.Duration) api.State {
 	return api.State{Lock: k, Left: left.Milliseconds(), Silent: silent.Milliseconds()}
 }
 
-// judge says how long it is until the lock may be had by who asks, and how the lock is. Nought
-// means now: it is free, its holder is judged gone or was powered off, or it is the asker's own already
-// and in the term that it was told (rule 18: such an acquire raises the term too).
+// judge returns the lock, and how long it is until the asker may have it. Nought means now: the lock is
+// free, or its holder is judged gone or was powered off, or it is the asker's own already and in the term
+// that the asker was told (rule 18: such an acquire raises the term too).
 func (s *Server) judge(leaseTerm uint64, q api.AcquireRequest) (k lock.Lock, left time.Duration, err error) {
 	m := s.machine
 	m.mu.Lock()
@@ -116,7 +116,7 @@ func (s *Server) judge(leaseTerm uint64, q api.AcquireRequest) (k lock.Lock, lef
 	case q.From != "" && s.mayAdopt(k, q):
 		return k, 0, nil
 	case q.From != "", own && k.Term != q.Own, !own && (q.Own != 0 || q.Known != nil && *q.Known != k.Term):
-		return k, time.Millisecond, nil // it may ask again at once: it knew the lock otherwise
+		return k, time.Millisecond, nil // it may ask again at once: it did not know how the lock is now
 	case own && k.BeingFenced():
 		return wait()
 	case own:
@@ -138,9 +138,10 @@ func (s *Server) judge(leaseTerm uint64, q api.AcquireRequest) (k lock.Lock, lef
 	return k, left, err
 }
 
-// isHolderAgain says whether who asks is on the node of the holder of k, which is proof of itself: it was booted
-// again, or its manager was. The name is not enough, since two hosts may have one by mistake: its disk knows the term
-// too, or the session (if it did not hear of that session's last term).
+// isHolderAgain says whether the asker is on the node of k's holder. Then that node need not be powered off: since it
+// asks, it was booted again, or its manager was started again. The name of the node is not enough, because two hosts
+// may have one name by mistake. Its disk must know the lock's term too, or the holder's session (if the node did not
+// hear of that session's last term).
 func isHolderAgain(k lock.Lock, q api.AcquireRequest) bool {
 	return k.Node == q.Owner.Node && (q.Floor >= k.Term || q.Was == k.Session)
 }
@@ -252,7 +253,7 @@ func (s *Server) await(ctx context.Context, received lease.Time, q api.WaitReque
 		}
 		select {
 		case <-w.changed:
-		case <-time.After(min(w.next, raftTimeout)): // a renewal may have made it longer; the leader may be one no more
+		case <-time.After(min(w.next, raftTimeout)): // look again: a renewal may have made it longer, or this server may have lost leadership
 		case <-over:
 			return w.state, nil
 		case <-ctx.Done():
@@ -285,7 +286,7 @@ func (s *Server) waitFor(q api.WaitRequest) (w waiting) {
 		w.next = min(w.next, m.leases.UntilFence(q.Name, k, now))
 	}
 	if w.opened && k.Held() && k.Term == q.Term && w.next > 0 {
-		w.changed = m.watch(q.Name) // only now: a note of each name that was ever asked for would stay
+		w.changed = m.watch(q.Name) // not before: else the machine would keep a channel for each name that was ever asked for
 	}
 	return w
 }

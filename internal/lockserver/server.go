@@ -51,7 +51,7 @@ type Config struct {
 	Entry   string          // this server, as lock_servers names it
 	List    []string        // all of lock_servers, at the start
 	Nodes   func() []string // the other hosts of cluster_nodes, as lock_servers would name their servers; nil for none. It must not block
-	Private bool            // Entry means another host on every host, so the list must be no other node's
+	Private bool            // Entry means a different host on each host, as localhost does: no other node can have this list
 	Dir     string          // state/: the database and the identity
 	Mark    string          // file outside Dir that says this server was in a cluster once
 	Version string          // of the program
@@ -211,7 +211,7 @@ func (s *Server) Reload(list []string) {
 	}
 }
 
-// lookAgain has the other servers looked at now.
+// lookAgain makes this server look at the others now, and not only when it is time to.
 func (s *Server) lookAgain() {
 	select {
 	case s.reloaded <- struct{}{}:
@@ -250,9 +250,9 @@ func (s *Server) leave() {
 	s.network.CloseStreams()
 }
 
-// handOver makes another server the leader: that which has the longest log, or, where that one has
-// gone too, any. It tells them itself: some transfers by raft's own LeadershipTransfer, which cross
-// a loss of leadership, are never answered (found by the simulation, seed 58).
+// handOver makes another server the leader: the one that has the longest log or, if that one is gone
+// too, any. It does not call raft's own LeadershipTransfer: if leadership is lost at the same time, that
+// is sometimes never answered (found by the simulation, seed 58).
 func (s *Server) handOver(r *raft.Raft) {
 	if r.State() != raft.Leader || s.abrupt != nil && s.abrupt() {
 		return

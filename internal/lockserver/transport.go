@@ -67,10 +67,10 @@ func (s *Server) dialTLS(ctx context.Context, entry, proto string) (net.Conn, er
 	return handshake(ctx, raw)
 }
 
-// A Connector is a Network that knows several ways to a server, and takes the first by which prove
-// makes a connection the wanted one.
+// A Connector is a Network that knows several addresses of a server, and takes the first that works.
 type Connector interface {
-	// Connect is Dial, for that connection.
+	// Connect connects to the server called entry. It returns the first connection that prove accepts and
+	// makes ready, by a TLS handshake.
 	Connect(ctx context.Context, entry string, prove func(context.Context, net.Conn) (net.Conn, error)) (net.Conn, error)
 }
 
@@ -199,14 +199,14 @@ func (l *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	return l.server.dialServer(ctx, protoRaft, string(address))
 }
 
-// A transport is raft's, but for heartbeats: they wait their turn. On the library's fast path
+// A transport is raft's own, except that heartbeats wait their turn. On the library's fast path
 // a heartbeat can overtake a vote and lower the current term (hashicorp/raft issue 695).
 type transport struct {
 	*raft.NetworkTransport
 	fast bool // the library's own way
 }
 
-// SetHeartbeatHandler does nothing, so that heartbeats come to the consumer.
+// SetHeartbeatHandler does nothing, so that heartbeats wait their turn among raft's other messages.
 func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
 	if t.fast {
 		t.NetworkTransport.SetHeartbeatHandler(handle)

@@ -40,15 +40,15 @@ type Off struct {
 	Versions   bool // rule 14: write what this server knows, whatever the others know
 	Blocked    bool // rule 16: a blocked lock has a lease's end as any other
 	Adopt      bool // rule 18: adopt from whoever has the lock
-	Fence      bool // rule 19: give leave to fence to all who ask
+	Fence      bool // rule 19: permit everybody to fence who asks
 	Fencing    bool // rule 19: let the lock go and come while it is fenced, or was not, as if it were free then
 	Down       bool // rule 19: believe who says that a node is off
 	Unfenced   bool // rule 19: forget who lost a lock by silence
 }
 
-// stall makes a call of the store wait as [Trial.Stall] wants it. Not one that may hold the server's mutex: virtual
-// time stands still while others wait for a mutex. Nor one before raft runs: it may be by Run itself, which has the
-// rest to end.
+// stall makes a call of the store wait as [Trial.Stall] wants it. A call that may hold the server's mutex does not
+// wait, since virtual time stands still while others wait for a mutex. Nor does a call before raft runs: Run itself
+// may make it, and must not be held up, since it has to end everything else.
 func (s *Server) stall() {
 	if !s.mu.TryLock() {
 		return

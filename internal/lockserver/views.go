@@ -106,7 +106,7 @@ func (h *handler) showServers(w http.ResponseWriter, r *http.Request) {
 	h.reply(w, answer, nil)
 }
 
-// look asks the server called entry for what stands at path, and no further.
+// look asks the server called entry for what stands at path. That server answers by itself, and asks no other.
 func (s *Server) look(ctx context.Context, entry, path string, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
@@ -155,8 +155,8 @@ func (h *handler) showHealth(w http.ResponseWriter, r *http.Request) {
 	h.write(w, http.StatusOK, api.Health{Healthy: true, Entry: h.Entry, Leader: leader})
 }
 
-// healthyLeader is a leader that has just had a majority's word. A server that is not the leader
-// takes the leader's word for it, unless it was asked by one itself.
+// healthyLeader is the leader, if a majority has just confirmed it. A server that does not lead asks the
+// leader for that, unless it was asked by another server itself.
 func (s *Server) healthyLeader(ctx context.Context, asked bool) (leader string, err error) {
 	node := s.node()
 	if node == nil {

@@ -93,8 +93,8 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// glimpse is the lock now, and what is closed when it is worth another, unless it is newer than
-// what was seen already.
+// glimpse is the lock as it is now. changed is nil if that is worth telling, since it is newer than what was
+// seen or the client does not wait; else it is closed when it makes sense to look again.
 func (h *handler) glimpse(seen glance) (state api.State, changed <-chan struct{}) {
 	leads, m := h.knowsLeases(), h.machine
 	m.mu.Lock()
