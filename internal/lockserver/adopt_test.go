@@ -10,7 +10,7 @@ import (
 	"backtowork/internal/lockclient"
 )
 
-// former is what a manager that dies leaves behind about its lease, for the next on its node.
+// former is the prior lease that a manager which dies leaves behind, for the next manager on its node.
 func former(x *holder, h *lockclient.Held) lockclient.PriorLease {
 	end, _ := h.Ends()
 	return lockclient.PriorLease{Session: x.Owner.Session, Term: h.Term, Sent: end.Add(-testTimes.Timeout), Times: testTimes}
@@ -126,7 +126,7 @@ func wantLost(t *testing.T, what string, n *holder, h *lockclient.Held, f lockcl
 	_ = h.Change(over, f.Times) // no panic
 }
 
-// What is not the former session's lease any more is not adopted, and what is known of it is said.
+// A lock that is not the earlier session's any more is not adopted, and what is lost has the right ends.
 func TestNotAdopted(t *testing.T) {
 	t.Parallel()
 	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
@@ -192,8 +192,8 @@ func TestAdoptIsNotBrokenOff(t *testing.T) {
 	})
 }
 
-// Rule 18. A manager that comes late with the lease of a former one must not take the lock from who
-// has it since then.
+// Rule 18. A manager that comes late with the lease of an earlier one must not take the lock from the node
+// that has got it since then.
 func TestRule18Adopt(t *testing.T) {
 	withAndWithout(t, Off{Adopt: true}, func(t *testing.T, switched Off) (harm string) {
 		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {

@@ -154,7 +154,7 @@ func (c *testCluster) eventually(limit time.Duration, what string, ok func() boo
 	}
 }
 
-// leader waits for an open leader among the servers that run, but for those in not.
+// leader waits for an open leader among the servers that run, those in not left out.
 func (c *testCluster) leader(not ...string) string {
 	c.t.Helper()
 	var leader string

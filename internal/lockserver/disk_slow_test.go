@@ -315,7 +315,7 @@ func TestDiskOfMajority(t *testing.T) {
 	}
 }
 
-// Who the server is is written while all requests wait: a disk that hangs then ends the process too.
+// The server's identity is written while all requests wait: a disk that hangs then ends the process too.
 func TestIdentityOnHungDisk(t *testing.T) {
 	for name, write := range map[string]func(*Server){"outrun": (*Server).outrun, "settle": (*Server).settle} {
 		t.Run(name, func(t *testing.T) {

@@ -11,8 +11,9 @@ import (
 	"backtowork/internal/lockclient"
 )
 
-// Rule 19. Who says elsewhere that a node is off is not believed while that is heard. Case 30: the lock of what could
-// not be stopped was freed so, and another node started it three seconds later.
+// Rule 19. A person who says on another node that a node is off is not believed while that node is heard. Case 30: a
+// lock that was blocked, since its package could not be stopped, was freed in this way, and another node started the
+// package three seconds later.
 func TestRule19Down(t *testing.T) {
 	t.Parallel()
 	withAndWithout(t, Off{Down: true}, func(t *testing.T, switched Off) (harm string) {
@@ -37,8 +38,8 @@ func TestRule19Down(t *testing.T) {
 	})
 }
 
-// It is heard by whatever session, for whatever lock, or as it stands by; and by a new leader for as long as that
-// cannot know better.
+// A node counts as heard through any of its sessions, for any lock, and while it stands by; and to a new leader, for
+// as long as that cannot know better.
 func TestIsUp(t *testing.T) {
 	t.Parallel()
 	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
@@ -85,8 +86,8 @@ func TestIsUp(t *testing.T) {
 	})
 }
 
-// A person's word that the node is off is not taken while any of its sessions is heard; nor that one is off which
-// lost the lock by silence.
+// A person's word that the holder's node is off is not taken while any session of that node is heard. The same is true
+// for a node that lost the lock by silence.
 func TestDeclaredIsUp(t *testing.T) {
 	t.Parallel()
 	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {

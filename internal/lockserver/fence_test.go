@@ -158,8 +158,8 @@ func fenceSparesStandBy(t *testing.T, c *testCluster, name string) {
 	again.stop()
 }
 
-// Where a lock is had by a fence only, a node that stands by for it, and whose disk does not know that it had it, is
-// powered off all the same: nobody else could ever have the lock, nor could that node.
+// Where a lock can be had only by a fence, a holder's node that stands by for the lock again is powered off all the
+// same, if its disk does not know that it had the lock: otherwise neither that node nor any other could ever have it.
 func TestFenceRequiredOfForgetful(t *testing.T) {
 	t.Parallel()
 	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {

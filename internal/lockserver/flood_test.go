@@ -56,7 +56,7 @@ func newTCPNet(t testing.TB) *tcpNet {
 	return &tcpNet{key: key, listeners: map[string]net.Listener{}, servers: map[string]*Server{}}
 }
 
-// run runs the servers of list, but for those in absent, until the test ends.
+// run runs the servers of list, those in absent left out, until the test ends.
 func (n *tcpNet) run(t testing.TB, list []string, absent ...string) {
 	t.Helper()
 	for _, entry := range list {
@@ -252,8 +252,8 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[int(q*float64(len(sorted)-1))]
 }
 
-// during renews for span while noise is begun so often a second, compares, and returns how often
-// it was.
+// during has the holders renew for span while noise is begun so often a second. It fails the test if renewals
+// take much longer than without noise, and returns how often noise was begun.
 func (f *floodTest) during(what string, span time.Duration, aSecond int, noise func(ctx context.Context, from net.IP)) int {
 	f.Helper()
 	calm := f.renew(3 * time.Second)

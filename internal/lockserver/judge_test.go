@@ -129,7 +129,7 @@ func TestIsHolderAgain(t *testing.T) {
 	}
 }
 
-// Whose holder may be powered off, of one that was heard an hour ago, or just now (rule 19).
+// Which holders may be powered off, among those that were heard an hour ago or just now (rule 19).
 func TestJudgeFence(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

@@ -262,7 +262,7 @@ func TestForceAfterTally(t *testing.T) {
 	})
 }
 
-// What a server makes of a start of another, by what it saw of that last: start number 5, called e.
+// What a server makes of the present start of another server, of which it saw last the start number 5, called e.
 func TestRemember(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

@@ -35,7 +35,7 @@ func twoAlone(t *testing.T, switched Off, test func(*testing.T, *testCluster)) {
 	})
 }
 
-// bothBorn stops a, and has b be born meanwhile, whose cluster gives y the lock of p.
+// bothBorn stops a, and lets b begin a cluster of its own meanwhile, which gives the lock p to y.
 func (c *testCluster) bothBorn() (y *holder, h *lockclient.Held) {
 	c.t.Helper()
 	c.stop("a")
@@ -108,7 +108,8 @@ func TestTwoAloneMeet(t *testing.T) {
 	})
 }
 
-// A rival that is gone, as while an admin mends what two of them are by, has given away what runs until its kill end.
+// The leases that a rival gave run until their kill ends, even if the rival is gone, as it is while an admin mends its
+// lock_servers.
 func TestRivalLeavesLeases(t *testing.T) {
 	twoAlone(t, Off{}, func(t *testing.T, c *testCluster) {
 		y, h := c.bothBorn()

@@ -12,7 +12,7 @@ import (
 	"backtowork/internal/lockclient"
 )
 
-// fenceRequest asks for leave to power off the holder h of x, by by.
+// fenceRequest asks that by may power off the node of x, which holds h.
 func fenceRequest(x *holder, h *lockclient.Held, by lock.Owner, limit time.Duration) api.FenceRequest {
 	return api.FenceRequest{
 		ReleaseRequest: api.ReleaseRequest{Name: "p", Term: h.Term, Session: x.Owner.Session}, By: by, Limit: limit.Milliseconds(),
@@ -21,7 +21,7 @@ func fenceRequest(x *holder, h *lockclient.Held, by lock.Owner, limit time.Durat
 
 var standBys = []lock.Owner{{Node: "y", Session: "stand-by y"}, {Node: "z", Session: "stand-by z"}}
 
-// Rule 19. Who reaches a minority only gets no leave: the others may hear the holder.
+// Rule 19. A node that reaches only a minority gets no permission to fence: the other servers may hear the holder.
 func TestRule19Minority(t *testing.T) {
 	withAndWithout(t, Off{Fence: true}, func(t *testing.T, switched Off) (harm string) {
 		inCluster(t, switched, three, func(t *testing.T, c *testCluster) {

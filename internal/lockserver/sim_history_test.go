@@ -71,7 +71,7 @@ type applied struct {
 // poweredOff counts, among the kinds of log entries, the fencings that succeeded.
 const poweredOff lock.Kind = "powered off"
 
-// A grant is an acquire in the servers' log, or leave to fence.
+// A grant is an acquire in the servers' log, or a permission to fence.
 type grant struct {
 	name        string
 	what        lock.Kind
@@ -89,7 +89,7 @@ type history struct {
 	waiting  map[string]map[string]time.Time // lock to node to since when
 	log      map[uint64]applied
 	changed  map[string]changed   // of each lock, the last change of times
-	fenced   map[string]time.Time // of each lock, when somebody was given leave to fence
+	fenced   map[string]time.Time // of each lock, when somebody was permitted to fence
 	table    map[string]lock.Lock
 	grants   []grant
 	did      map[lock.Kind]int // entries of each kind that changed something
@@ -223,7 +223,7 @@ type changed struct {
 	silence time.Duration
 }
 
-// check looks at what the clients and the servers did so far, but for what porcupine does.
+// check looks for faults in what the clients and the servers did so far; what porcupine checks is left out.
 func (h *history) check() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -244,7 +244,7 @@ func (h *history) check() {
 	}
 }
 
-// checkGrant holds rule 5 against a grant, and rule 19 against leave to fence.
+// checkGrant checks an acquire by rule 5, and a permission to fence by rule 19: it must not come too early.
 func (h *history) checkGrant(g grant) {
 	if !g.before.Held() || g.what == lock.Acquire && (g.before.Session == g.now.Session || g.before.Fenced) {
 		return

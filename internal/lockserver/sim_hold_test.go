@@ -118,8 +118,8 @@ func (s *sim) admin(ctx context.Context) {
 	}
 }
 
-// stopped says whether nothing runs any more that a blocked lock is about. What could not be stopped is,
-// by the person who comes, if that is so patient.
+// stopped says whether nothing of what a blocked lock is about runs any more. With stop the person who comes
+// stops what the holder could not stop.
 func (s *sim) stopped(name string, k lock.Lock, stop bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,8 +178,8 @@ func (n *simNode) fence(ctx context.Context, name, node string) error {
 	}
 }
 
-// mayFence holds against who is about to power off node that the servers must have agreed to that, and
-// that the lease must be over.
+// mayFence checks whether by may power off node now: the servers must have agreed to that, and the lease of
+// node must be over.
 func (h *history) mayFence(name, by, node string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -193,7 +193,7 @@ func (h *history) mayFence(name, by, node string) {
 	}
 }
 
-// powerOff has all of a node end that is to: nothing of it is left, nor to be adopted.
+// powerOff ends all that runs on a node, where that can be powered off now. Nothing of it is left that could be adopted.
 func (n *simNode) powerOff() {
 	n.mu.Lock()
 	dying := n.dying

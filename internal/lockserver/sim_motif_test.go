@@ -21,7 +21,7 @@ var motifs = map[string]simFault{
 	"second-alone":    {0, (*sim).secondAlone},
 }
 
-// others is the servers of the list, but for those in not, in random order.
+// others is the servers of the list, those in not left out, in random order.
 func (s *sim) otherServers(not ...*simServer) []*simServer {
 	var all []*simServer
 	for _, i := range s.rng.Perm(len(s.servers)) {

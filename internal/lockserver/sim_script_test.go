@@ -94,8 +94,9 @@ func (n *simNode) dexLock(ctx context.Context, client *lockclient.Client, name s
 	}, string(result))
 }
 
-// told notes that an exit status says that the node of now holds the lock, and returns the holding that it is of: a
-// new one, but for a term that the node has already. One that it gave back it has again.
+// told notes that a dex-lock said, by its exit status, that the node of now holds the lock. It returns the holding that
+// this belongs to: the one that the node has in that term already, or else now. If the node had given that term back,
+// it has it again.
 func (h *history) told(now *holding, result string) *holding {
 	h.mu.Lock()
 	var before *holding
@@ -131,8 +132,8 @@ func (n *simNode) dexRelease(ctx context.Context, name string, o *holding) {
 	}
 }
 
-// givesBack notes that a node calls dex-release: nothing of what it was told before counts any more. It is freed
-// when that has succeeded; it took a moment until no dex-lock could be told anything else.
+// givesBack notes that a node calls dex-release: nothing of what it was told before counts any more. freed is when
+// that succeeded, or zero. For a moment after the call a dex-lock may still be told that the node holds the lock.
 func (h *history) givesBack(node, name string, called, freed time.Time) {
 	const moment = 20 * time.Millisecond
 	h.mu.Lock()

@@ -6,30 +6,32 @@ import (
 	"backtowork/internal/lock"
 )
 
-// silences is a model of who lost which lock by silence, and is to be named to who has it later, by the servers' log.
+// silences is a model, made from the servers' log: which nodes lost which lock by silence, and so must be named to its
+// later holders.
 type silences struct {
-	mixed bool                       // servers may be older ones, or not have heard of all the others what they know
+	mixed bool                       // some servers may be older, or may not know yet which version the others know
 	named map[string][]string        // of each lock, the newest last
 	told  map[string]map[uint64]told // of each lock and term
 }
 
 // told is what a holder must be told.
 type told struct {
-	previous string // as far as nobody is named
+	previous string // if nobody is named
 	named    []string
 }
 
 // takenSilently counts, among the kinds of log entries, the acquires by which a silent holder is to be named.
 const takenSilently lock.Kind = "taken silently"
 
-// isMixed notes whether a leader may have to do without what older servers do not know.
+// isMixed notes whether there may be older servers, so that a leader may not write what those do not know.
 func (h *history) isMixed(mixed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.silent.mixed = mixed
 }
 
-// sawSilence follows a log entry that made now of before. The caller holds h.mu.
+// sawSilence brings the model up to date after the log entry e, which changed a lock from before to now. The caller
+// holds h.mu.
 func (h *history) sawSilence(before lock.Lock, e lock.Entry, now lock.Lock) {
 	s := &h.silent
 	named := slices.DeleteFunc(slices.Clone(s.named[e.Name]), func(node string) bool {
@@ -52,7 +54,7 @@ func (h *history) sawSilence(before lock.Lock, e lock.Entry, now lock.Lock) {
 	}
 }
 
-// checkTold holds what a holder was told against the log. The caller holds h.mu.
+// checkTold compares what a holder was told with the log. The caller holds h.mu.
 func (h *history) checkTold(o *holding) {
 	want, known := h.silent.told[o.lock][o.term]
 	if !known || o.single {
