@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"backtowork/internal/command"
+	"backtowork/internal/failover"
 )
 
 var writeMan = flag.Bool("man.write", false, "write doc/man anew (make man)")
@@ -32,6 +33,9 @@ func TestManPages(t *testing.T) {
 		p := &page{name: c.Names[0], about: about, also: c.Names[1:]}
 		for _, v := range c.Verbs {
 			p.add(v.Name, v.Usage)
+		}
+		if p.name == "service" {
+			p.more = parameters()
 		}
 		pages = append(pages, p)
 	}
@@ -58,7 +62,18 @@ type page struct {
 	also        []string // the other names of the command
 	synopses    string   // each on a line
 	sections    string
+	more        string // sections before the examples
 	examples    string
+}
+
+// parameters is the section about what a package script says of itself.
+func parameters() string {
+	text := ".Sh PARAMETERS OF PACKAGES\n" + prose("What a package script says when it is asked with echo NAME. Times are seconds. "+
+		"Of a list (NAME_0, NAME_1 ...) the first is named here.\n") + ".Bl -tag -width Ds\n"
+	for _, p := range failover.Parameters() {
+		text += ".It " + escaped(p.Name+"="+p.Default) + "\n" + escaped(p.Doc) + "\n"
+	}
+	return text + ".El\n"
 }
 
 // add adds a verb or a command.
@@ -80,8 +95,8 @@ func (p *page) mdoc() string {
 		other = "btw"
 	}
 	return fmt.Sprintf(".\\\" made from the usages of the commands: make man\n.Dt %s 8\n.Os\n.Sh NAME\n%s\n.Nd %s\n"+
-		".Sh SYNOPSIS\n%s.Sh DESCRIPTION\n%s.Sh EXAMPLES\n%s.Sh SEE ALSO\n.Xr %s 8\n",
-		strings.ToUpper(p.name), names, p.about, literal(p.synopses), p.sections, literal(p.examples), other)
+		".Sh SYNOPSIS\n%s.Sh DESCRIPTION\n%s%s.Sh EXAMPLES\n%s.Sh SEE ALSO\n.Xr %s 8\n",
+		strings.ToUpper(p.name), names, p.about, literal(p.synopses), p.sections, p.more, literal(p.examples), other)
 }
 
 // prose is text in paragraphs. Lines that are indented stay as they are.
