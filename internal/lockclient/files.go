@@ -142,6 +142,9 @@ func (f *Files) Was(name string) string {
 
 func (f *Files) had(name string) (term uint64, session string) {
 	_, _ = fmt.Sscan(f.recall(name+"_term", "0"), &term, &session) // the session is not there if an older version wrote it
+	if len(session) < 8 || len(session) > 100 {
+		session = "" // none, in a damaged file: servers refuse who says so, and its manager would end
+	}
 	return term, session
 }
 
