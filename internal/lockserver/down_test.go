@@ -1,6 +1,7 @@
 package lockserver
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -124,5 +125,38 @@ func TestDeclaredIsUp(t *testing.T) {
 		if err != nil || state.Lock != c.agreed("p") || state.Lock == (lock.Lock{}) {
 			t.Errorf("Look = %+v, %v", state, err)
 		}
+	})
+}
+
+// A host that was renamed and booted stands by, and no fence of its former name succeeds: then a person's word that
+// this is off counts, or nobody could ever have the lock.
+func TestDeclareOffRenamed(t *testing.T) {
+	t.Parallel()
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
+		dir := memoryDir(t)
+		x, y := c.sessionOf("x", c.client("x"), dir), c.session("y")
+		defer y.stop()
+		w := fencing(&switchboard{err: errors.New("no such host")})
+		w.Times, w.FenceRequired, w.StandBy = slowStop, true, true
+		mustAcquire(t, x, w)
+		x.stop()                // without a release
+		time.Sleep(time.Second) // its L_term is written
+		again, ended := c.sessionOf("x-new", c.client("x"), dir), make(chan struct{})
+		ctx, giveUp := context.WithCancel(t.Context())
+		go func() {
+			defer close(ended)
+			_, _ = again.Acquire(ctx, w)
+		}()
+		time.Sleep(slowStop.Silence() - 10*time.Second)
+		if _, err := y.DeclareOff(t.Context(), "p", c.agreed("p")); !errors.Is(err, lockclient.ErrNotSilent) {
+			t.Errorf("too early: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if _, err := y.DeclareOff(t.Context(), "p", c.agreed("p")); err != nil {
+			t.Errorf("a person's word does not count: %v", err)
+		}
+		giveUp()
+		<-ended
+		again.stop()
 	})
 }

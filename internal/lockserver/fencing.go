@@ -120,7 +120,7 @@ func (s *Server) fence(ctx context.Context, received lease.Time, q api.FenceRequ
 // crash. To power it off would help nobody; and if the only lock server is on that node, the result could
 // not be told, and the node would be powered off again and again. But if the lock can be had only by a
 // fence, standing by counts only for a node that can have the lock without one (isHolderAgain). Otherwise
-// nobody could ever have it.
+// nobody could ever have it. The same holds if a person says that the node is off, which is the last way.
 func (s *Server) judgeFence(leaseTerm uint64, q api.FenceRequest) (k lock.Lock, state api.State, err error) {
 	m := s.machine
 	m.mu.Lock()
@@ -131,7 +131,7 @@ func (s *Server) judgeFence(leaseTerm uint64, q api.FenceRequest) (k lock.Lock, 
 	switch {
 	case m.leases.RaftTerm() != leaseTerm:
 		return lock.Lock{}, state, errNoLeader
-	case k.Session != q.Session || k.Term != q.Term || k.Node == q.By.Node || k.Session == q.Was || s.names.isStandBy(q.Name, k, now, q.Required):
+	case k.Session != q.Session || k.Term != q.Term || k.Node == q.By.Node || k.Session == q.Was || s.names.isStandBy(q.Name, k, now, q.Required || q.Declared):
 		return lock.Lock{}, state, nil
 	}
 	if unheard := s.unheard(k.Node, now); q.Declared && unheard < k.Times.Silence() && !s.Off.Down {
