@@ -64,6 +64,7 @@ type State struct {
 	Lock   lock.Lock `json:"lock"`
 	Left   int64     `json:"left_ms,omitempty"`   // milliseconds until the holder may be taken for gone; only an open leader knows, and not of a blocked lock
 	Silent int64     `json:"silent_ms,omitempty"` // milliseconds that the holder was not heard for, in an answer to an acquire or a wait
+	Heard  bool      `json:"heard,omitempty"`     // it was heard then, by this leader: else Silent is since that began to lead
 }
 
 // A RenewRequest renews many locks of one session at once.

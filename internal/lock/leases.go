@@ -166,6 +166,11 @@ func (l *Leases) Silent(name string, k Lock, now lease.Time) time.Duration {
 	return max(0, now.Shortest(l.of(name, k).last))
 }
 
+// Heard says whether the holder of k was heard since this table was opened.
+func (l *Leases) Heard(name string, k Lock) bool {
+	return l.raftTerm != 0 && k.Held() && l.of(name, k).last != l.opened
+}
+
 // Unheard is for how long, at the least, nothing was heard of node: of any of its sessions that hold one of locks. The
 // time before this table was opened does not count.
 func (l *Leases) Unheard(node string, locks map[string]Lock, now lease.Time) time.Duration {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"backtowork/internal/api"
+	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 )
 
@@ -28,6 +29,7 @@ type Session struct {
 	Owner  lock.Owner
 	client *Client
 	files  *Files
+	begun  lease.Time
 
 	mu   sync.Mutex
 	held map[string]*Held
@@ -38,7 +40,7 @@ type Session struct {
 // NewSession is a session of node that holds nothing yet. Run renews what it will hold.
 func NewSession(c *Client, node string, files *Files) *Session {
 	return &Session{
-		Owner: lock.Owner{Node: node, Session: NewID()}, client: c, files: files,
+		Owner: lock.Owner{Node: node, Session: NewID()}, client: c, files: files, begun: c.Clock.Now(),
 		held: map[string]*Held{}, due: make(chan struct{}, 1), said: map[string]time.Time{},
 	}
 }
@@ -139,6 +141,15 @@ func (s *Session) note(name string, state api.State) {
 	s.files.Note(name, state.Lock, leftOf(state))
 }
 
+// isCopy says whether this node's disk is a copy of that of another node: the session that had the lock here has it
+// there, and was heard since this one began, by the answer to what was asked at sent. (On a host that was renamed and
+// booted it is no more.) If the copy went on saying that it had the lock, it would keep everybody from fencing that node.
+// It must have been heard much later than this one began: the server's clock may go at another rate.
+func (s *Session) isCopy(name string, state api.State, sent lease.Time) bool {
+	k, silent := state.Lock, time.Duration(state.Silent+1)*time.Millisecond // it is given in whole ones
+	return state.Heard && k.Held() && k.Node != s.Owner.Node && k.Session == s.files.Was(name) && 2*silent < sent.Shortest(s.begun)
+}
+
 // leftOf is how long another's lease still runs. For a blocked lock it is always the whole time, since
 // that does not run out.
 func leftOf(state api.State) time.Duration {
@@ -164,10 +175,14 @@ func (s *Session) await(ctx context.Context, w Wish, term uint64, f *fencer) err
 		q.StandBy, q.Was = s.Owner.Session, s.files.Was(w.Name)
 	}
 	var state api.State
-	if _, err := s.client.call(ctx, api.WaitLimit+attemptLimit, "/v1/wait", q, &state); err != nil {
+	at, err := s.client.call(ctx, api.WaitLimit+attemptLimit, "/v1/wait", q, &state)
+	if err != nil {
 		return err
 	}
 	s.note(w.Name, state)
+	if s.isCopy(w.Name, state, at.sent) {
+		s.files.Had(w.Name, s.files.Term(w.Name), "")
+	}
 	s.client.noteTerm(w.Name, state.Lock.Term)
 	if !state.Lock.Held() {
 		pause(ctx, w.Delay)

@@ -33,3 +33,37 @@ func TestDamagedTerm(t *testing.T) {
 		})
 	}
 }
+
+// A host that was made of a copy of the holder's disk says of itself that it had the lock, until it hears that this
+// goes on elsewhere: it fences the holder when that is silent, as everybody does.
+func TestCopiedDisk(t *testing.T) {
+	t.Parallel()
+	inCluster(t, Off{}, three, func(t *testing.T, c *testCluster) {
+		one, two := memoryDir(t), memoryDir(t)
+		x := c.sessionOf("x", c.client("x"), one)
+		b := &switchboard{took: time.Second}
+		w := fencing(b)
+		w.Times, w.FenceRequired, w.StandBy = slowStop, true, true
+		stop := keep(mustAcquire(t, x, w))
+		time.Sleep(time.Second) // its L_term is written
+		if err := os.CopyFS(two, os.DirFS(one)); err != nil {
+			t.Fatal(err)
+		}
+		z := c.sessionOf("z", c.client("z"), two)
+		defer z.stop()
+		limited, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
+		defer cancel()
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			time.Sleep(time.Minute)
+			stop()
+			x.stop()
+			c.stop(c.leader()) // the next one never heard it
+		}()
+		if _, err := z.Acquire(limited, w); err != nil || len(b.called()) != 1 {
+			t.Errorf("fenced %d times, want once: %v", len(b.called()), err)
+		}
+		<-gone
+	})
+}

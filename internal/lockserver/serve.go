@@ -86,7 +86,9 @@ func (s *Server) shown(name string, k lock.Lock, left time.Duration) api.State {
 	m := s.machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return stateOf(k, left, m.leases.Silent(name, k, s.Clock.Now()))
+	state := stateOf(k, left, m.leases.Silent(name, k, s.Clock.Now()))
+	state.Heard = m.leases.Heard(name, k)
+	return state
 }
 
 // stateOf is k for those who ask. A blocked lock has no end to show.
@@ -278,7 +280,7 @@ func (s *Server) waitFor(q api.WaitRequest) (w waiting) {
 	k, now := m.table.Get(q.Name), s.Clock.Now()
 	left := m.leases.Left(q.Name, k, now)
 	w.state, w.opened = stateOf(k, left, m.leases.Silent(q.Name, k, now)), m.leases.RaftTerm() != 0
-	w.next = left
+	w.state.Heard, w.next = m.leases.Heard(q.Name, k), left
 	if q.OnlyFenced && !k.Fenced {
 		w.next = lock.Never
 	}
