@@ -63,19 +63,23 @@ func TestFenceRequiredOfForgetful(t *testing.T) {
 		x, y := c.session("x"), c.session("y")
 		defer y.stop()
 		b := &switchboard{took: time.Second}
+		ctx, giveUp := context.WithCancel(t.Context())
 		w := fencing(b)
+		w.Fence = func(ctx context.Context, node string) error {
+			giveUp() // it is off, and does not have the lock as everybody may then
+			return b.powerOff(ctx, node)
+		}
 		w.Times, w.FenceRequired, w.StandBy = slowStop, true, true
 		mustAcquire(t, x, w)
 		x.stop()                                            // without a release
 		again, ended := c.session("x"), make(chan struct{}) // on a disk that knows nothing
-		ctx, giveUp := context.WithCancel(t.Context())
 		go func() {
 			defer close(ended)
 			w := w
 			w.Fence = nil
 			_, _ = again.Acquire(ctx, w)
 		}()
-		limited, cancel := context.WithTimeout(ctx, 10*time.Minute)
+		limited, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		if _, err := y.Acquire(limited, w); err != nil || len(b.called()) != 1 {
 			t.Errorf("fenced %d times, want once: %v", len(b.called()), err)
