@@ -108,9 +108,16 @@ func Run(ctx context.Context, env *command.Env) int {
 
 func noCommand(env *command.Env) int {
 	list := "Usage: btw COMMAND [ARGUMENT...]\n\nCommands: " + strings.Join(Names(), " ") + "\n\nExample: btw back-to-work dummy\n"
-	if env.Name == "-h" || env.Name == "--help" {
+	switch env.Name {
+	case "-h", "--help":
 		fmt.Fprint(env.Stdout, list)
 		return 0
+	case "--version":
+		fmt.Fprintln(env.Stdout, "btw", Version)
+		return 0
+	case "btw": // and nothing behind it
+		fmt.Fprint(env.Stderr, list)
+		return 2
 	}
 	fmt.Fprintf(env.Stderr, "btw: no such command: %q\n%s", env.Name, list)
 	return 2

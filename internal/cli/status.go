@@ -17,22 +17,18 @@ import (
 
 const statusUsage = `Usage: service status [REGEX]
 
-Prints a line for each package that runs here, active or stand-by; only for those whose name
-REGEX matches, if it is given:
+Prints a line for each package that runs here, active or stand-by; only for those whose whole
+name REGEX matches, if it is given:
   package=P; pid=PID; role=active; pkg_state=running; lock_holder=NODE;
 Where it is so, the line goes on with why the lock is blocked (blocked="..."), how often the
 package failed here in a row (failures=N), and when it is tried again (tries_again_in=Ns).
 
-Example: ./service status '^web'
+Example: ./service status 'web.*'
 `
 
 func serviceStatus(_ context.Context, env *command.Env, args []string) error {
 	if len(args) > 1 {
 		return command.UsageError("status takes one regular expression")
-	}
-	wanted, err := regexp.Compile(strings.Join(args, ""))
-	if err != nil {
-		return command.Usagef("cannot use %q: %v", args[0], err)
 	}
 	s, err := openSite(env)
 	if err != nil {
@@ -42,14 +38,32 @@ func serviceStatus(_ context.Context, env *command.Env, args []string) error {
 	if err != nil {
 		return err
 	}
+	wanted, err := wantedNames(args, names)
+	if err != nil {
+		return err
+	}
 	for _, name := range names {
 		pid, err := manager.Home(s.Home).ManagerOf(name)
-		if err != nil || pid == 0 || !wanted.MatchString(name) {
+		if err != nil || pid == 0 || !wanted(name) {
 			continue // it has ended, or ends this moment
 		}
 		fmt.Fprintln(env.Stdout, s.statusLine(name, pid))
 	}
 	return nil
+}
+
+// wantedNames returns whether a package is one of those that args ask for: the whole name must fit. The name of one of
+// running may be said as it is, also if it has characters of regular expressions in it, as c++ has.
+func wantedNames(args, running []string) (func(name string) bool, error) {
+	if len(args) == 0 {
+		return func(string) bool { return true }, nil
+	}
+	text := args[0]
+	fits, err := regexp.Compile("^(?:" + text + ")$")
+	if err != nil && !slices.Contains(running, text) {
+		return nil, command.Usagef("cannot use %q: %v", text, err)
+	}
+	return func(name string) bool { return name == text || fits != nil && fits.MatchString(name) }, nil
 }
 
 // running is the packages that have a manager here.

@@ -46,3 +46,30 @@ func TestStatusLineBlocked(t *testing.T) {
 		}
 	}
 }
+
+// The whole name must fit; a name may be said as it is, too.
+func TestWantedNames(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ args, name, want string }{
+		{"", "dummy", "yes"},
+		{"dummy", "dummy", "yes"},
+		{"dummy", "dummy2", "no"},
+		{"dummy.*", "dummy2", "yes"},
+		{"a|dummy", "dummy2", "no"},
+		{"a|dummy", "dummy", "yes"},
+		{"c++", "c++", "yes"},
+		{"c++", "c", "bad"},
+		{"[", "dummy", "bad"},
+		{"web.1", "web.1", "yes"},
+		{"*/", "", "bad"},
+	} {
+		wanted, err := wantedNames(strings.Fields(row.args), []string{row.name})
+		got := "bad"
+		if err == nil {
+			got = map[bool]string{true: "yes", false: "no"}[wanted(row.name)]
+		}
+		if got != row.want {
+			t.Errorf("status %s of %s: %s, want %s", row.args, row.name, got, row.want)
+		}
+	}
+}

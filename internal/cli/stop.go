@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,21 +40,43 @@ func serviceStop(ctx context.Context, env *command.Env, packages []string) error
 		return err
 	}
 	home := manager.Home(s.Home)
+	var alone []string // nobody runs them here; before it is looked at what was left by who did, who may be dying now
 	for _, name := range packages {
 		pid, err := home.ManagerOf(name)
 		if err != nil {
 			return err
 		}
-		if _, err := os.Stat(filepath.Join(s.Home, "packages", name)); errors.Is(err, fs.ErrNotExist) && pid == 0 && !home.HasDeadman(name) {
+		if pid != 0 || home.HasDeadman(name) {
+			continue
+		}
+		alone = append(alone, name)
+		if _, err := os.Stat(filepath.Join(s.Home, "packages", name)); errors.Is(err, fs.ErrNotExist) {
 			// Most likely a slip of the finger, and the package that was meant goes on running.
 			return command.WithHint(fmt.Errorf("package %q not found", name), "service status shows what runs here")
 		}
 	}
+	return s.stop(ctx, packages, alone)
+}
+
+// stop halts packages. Those of alone had nobody who ran them here when that was looked at.
+func (s *site) stop(ctx context.Context, packages, alone []string) error {
+	home, out := manager.Home(s.Home), s.env.Stdout
 	abandoned, err := s.abandoned(ctx, packages)
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(env.Stdout, "sending TERM signal and waiting for package to halt.")
+	packages = slices.DeleteFunc(packages, func(name string) bool {
+		pid, err := home.ManagerOf(name)
+		idle := slices.Contains(alone, name) && !slices.Contains(abandoned, name) && pid == 0 && err == nil && !home.HasDeadman(name)
+		if idle {
+			fmt.Fprintf(out, "package %s does not run here.\n", name)
+		}
+		return idle
+	})
+	if len(packages) == 0 {
+		return nil
+	}
+	fmt.Fprint(out, "sending TERM signal and waiting for package to halt.")
 	err = s.haltAll(ctx, packages)
 	if err == nil { // some managers were just being killed, and still seemed alive, at the first look
 		var late []string
@@ -62,16 +85,16 @@ func serviceStop(ctx context.Context, env *command.Env, packages []string) error
 		err = errors.Join(err, s.haltAll(ctx, late))
 	}
 	if err != nil {
-		fmt.Fprintln(env.Stdout)
+		fmt.Fprintln(out)
 		return err
 	}
 	for _, name := range abandoned {
 		if err := s.lookHere(ctx, name); err != nil {
-			fmt.Fprintln(env.Stdout)
+			fmt.Fprintln(out)
 			return err
 		}
 	}
-	fmt.Fprintln(env.Stdout, " done.")
+	fmt.Fprintln(out, " done.")
 	return nil
 }
 
