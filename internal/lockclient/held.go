@@ -183,7 +183,9 @@ func (h *Held) note() {
 // once the servers have them in their log (rule 20). It tries until they do, the lock is over,
 // or ctx ends.
 func (h *Held) Change(ctx context.Context, times lock.Times) error {
-	h.Shorten(ctx, times)
+	if err := h.Shorten(ctx, times); err != nil {
+		return err
+	}
 	for {
 		err := h.change(ctx, times)
 		if err == nil || errors.Is(err, ErrLost) || ctx.Err() != nil {
@@ -194,17 +196,24 @@ func (h *Held) Change(ctx context.Context, times lock.Times) error {
 }
 
 // Shorten makes the holder live, from this moment on, by each of times that is shorter than its own. It does
-// not tell the servers: whoever else goes by the holder's ends must be told the new ends before them.
-func (h *Held) Shorten(ctx context.Context, times lock.Times) {
+// not tell the servers: whoever else goes by the holder's ends must be told the new ends before them. Where it
+// returns an error nothing was changed: ctx ended before the servers answered, or the lock is over, and then its
+// kill end is not moved.
+func (h *Held) Shorten(ctx context.Context, times lock.Times) error {
 	h.refresh(ctx, times)
 	h.mu.Lock()
-	h.times = lock.Times{Timeout: min(h.times.Timeout, times.Timeout), Stop: min(h.times.Stop, times.Stop)}
-	if !h.over {
-		h.stopLook()
-		h.look()
+	defer h.mu.Unlock()
+	switch {
+	case h.over:
+		return ErrLost
+	case ctx.Err() != nil:
+		return ctx.Err()
 	}
-	h.mu.Unlock()
+	h.times = lock.Times{Timeout: min(h.times.Timeout, times.Timeout), Stop: min(h.times.Stop, times.Stop)}
+	h.stopLook()
+	h.look()
 	h.session.wake()
+	return nil
 }
 
 // refresh renews the lock before a shorter timeout binds. Otherwise the shorter timeout would count from a

@@ -111,10 +111,32 @@ func TestDueByTheTimeout(t *testing.T) {
 // A shorter stop timeout binds at once, whatever the servers say (rule 20).
 func TestShortenStop(t *testing.T) {
 	holds(t, func(t *testing.T, c *Client, h *Held) {
-		h.Shorten(t.Context(), lock.Times{Timeout: time.Minute, Stop: 2 * time.Second})
+		if err := h.Shorten(t.Context(), lock.Times{Timeout: time.Minute, Stop: 2 * time.Second}); err != nil {
+			t.Error(err)
+		}
 		end, kill := h.Ends()
 		if now := c.Clock.Now(); end.Left(now) != 9*time.Second || kill.Left(now) != 11*time.Second {
 			t.Errorf("the lease ends in %v, the kill end is in %v", end.Left(now), kill.Left(now))
 		}
 	})
+}
+
+// Shorter times that no server hears of before the caller gives up, or before the lock is lost, move nothing: the
+// package is being stopped by the ends that were told.
+func TestShortenUnheard(t *testing.T) {
+	for name, limit := range map[string]time.Duration{"given up": 3 * time.Second, "lost": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			holds(t, func(t *testing.T, _ *Client, h *Held) {
+				end, kill := h.Ends()
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				if err := h.Shorten(ctx, lock.Times{Timeout: 4 * time.Second, Stop: 2 * time.Second}); err == nil {
+					t.Error("they bind, and no server answers")
+				}
+				if e, k := h.Ends(); e != end || k != kill {
+					t.Errorf("the ends were moved by %v and %v", end.Left(e), kill.Left(k))
+				}
+			})
+		})
+	}
 }

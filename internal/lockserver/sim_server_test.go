@@ -257,7 +257,12 @@ func (v *simServer) elect() {
 	for _, o := range v.sim.servers {
 		if t := o.server(); o != v && t != nil && t.node() != nil && !v.sim.c.net.IsCut(o.entry, v.entry) {
 			id := s.self.ID
-			if t.network.TimeoutNow(raft.ServerID(id), raft.ServerAddress(id), request, &raft.TimeoutNowResponse{}) == nil {
+			asked := make(chan error, 1)
+			go func() {
+				defer close(asked) // also where the disk of who asks hangs, which ends this goroutine
+				asked <- t.network.TimeoutNow(raft.ServerID(id), raft.ServerAddress(id), request, &raft.TimeoutNowResponse{})
+			}()
+			if err, said := <-asked; said && err == nil {
 				return
 			}
 		}

@@ -149,7 +149,9 @@ func (h *watchedLock) Release(ctx context.Context) error {
 // Change makes the holder live by other times. The deadman is told first: it must know of a nearer kill end
 // before the servers grant the lock to another by it.
 func (h *watchedLock) Change(ctx context.Context, times lock.Times) error {
-	h.Shorten(ctx, times)
+	if err := h.Shorten(ctx, times); err != nil {
+		return err
+	}
 	h.mu.Lock()
 	w := h.word(failover.PkgState(h.last.Doing))
 	h.mu.Unlock()
