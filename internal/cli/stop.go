@@ -77,12 +77,13 @@ func (s *site) stop(ctx context.Context, packages, alone []string) error {
 		return nil
 	}
 	fmt.Fprint(out, "sending TERM signal and waiting for package to halt.")
-	err = s.haltAll(ctx, packages)
-	if err == nil { // some managers were just being killed, and still seemed alive, at the first look
+	unheard, err := s.haltAll(ctx, packages)
+	if err == nil { // their managers were just being killed, and still seemed alive, at the first look
 		var late []string
-		late, err = s.abandoned(ctx, packages)
+		if late, err = s.abandoned(ctx, unheard); err == nil {
+			_, err = s.haltAll(ctx, late)
+		}
 		abandoned = append(abandoned, late...)
-		err = errors.Join(err, s.haltAll(ctx, late))
 	}
 	if err != nil {
 		fmt.Fprintln(out)
@@ -98,15 +99,21 @@ func (s *site) stop(ctx context.Context, packages, alone []string) error {
 	return nil
 }
 
-// haltAll halts packages, each while the others halt.
-func (s *site) haltAll(ctx context.Context, packages []string) error {
-	errs := make([]error, len(packages))
+// haltAll halts packages, each while the others halt. Of the unheard nobody said that he would halt them, and nobody runs
+// them any more.
+func (s *site) haltAll(ctx context.Context, packages []string) (unheard []string, err error) {
+	heard, errs := make([]bool, len(packages)), make([]error, len(packages))
 	var all sync.WaitGroup
 	for i, name := range packages {
-		all.Go(func() { errs[i] = halt(ctx, manager.Home(s.Home), name, s.env.Stdout, i == 0) })
+		all.Go(func() { heard[i], errs[i] = halt(ctx, manager.Home(s.Home), name, s.env.Stdout, i == 0) })
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	for i, name := range packages {
+		if !heard[i] {
+			unheard = append(unheard, name)
+		}
+	}
+	return unheard, errors.Join(errs...)
 }
 
 // isClearing says whether the package's manager here is killing what an earlier one has left.
@@ -152,22 +159,22 @@ func (s *site) abandoned(ctx context.Context, packages []string) (names []string
 
 // halt asks the package's manager to halt it, again and again until neither manager nor deadman is
 // there: if a manager dies, its successor must be asked too. With dots it prints one a second.
-func halt(ctx context.Context, home manager.Home, name string, out io.Writer, dots bool) error {
+func halt(ctx context.Context, home manager.Home, name string, out io.Writer, dots bool) (heard bool, err error) {
 	var asked toldToHalt
 	for i := 1; ; i++ {
 		pid, err := home.ManagerOf(name)
 		if pid == 0 && !home.HasDeadman(name) || err != nil {
-			return err
+			return asked.pid != 0, err
 		}
 		if pid != 0 {
 			if err := asked.ask(ctx, home, name, pid, i%10 == 0); err != nil {
-				return err
+				return asked.pid != 0, err
 			}
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return command.WithHint(fmt.Errorf("package %s is still halting (process %d)", name, pid), "see %s", logPath(string(home), name))
+			return false, command.WithHint(fmt.Errorf("package %s is still halting (process %d)", name, pid), "see %s", logPath(string(home), name))
 		}
 		if dots && i%10 == 0 {
 			fmt.Fprint(out, ".")

@@ -30,7 +30,10 @@ func TestHaltAsksEachProgram(t *testing.T) {
 	halted := make(chan error, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	go func() { halted <- halt(ctx, home, "p", io.Discard, false) }()
+	go func() {
+		_, err := halt(ctx, home, "p", io.Discard, false)
+		halted <- err
+	}()
 	if q := <-heard; q.What != manager.Halt {
 		t.Fatalf("it was asked to %s", q.What)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,7 +25,7 @@ type Guard struct {
 	OnContinue func()        // and when it goes on
 
 	r   *Runner
-	pid int // of the command, until it was reaped
+	pid atomic.Int64 // of the command, until it was reaped; 0 then
 }
 
 // NewGuard makes a Guard for what Start starts, and for every process that has BTW_SESSION and
@@ -72,9 +73,9 @@ func (g *Guard) Start(argv, env []string, files []*os.File, group int) error {
 	if err != nil {
 		return fmt.Errorf("cannot start %q: %w", argv[0], err)
 	}
-	g.pid = proc.Pid
-	if p, err := readProc(g.pid); err == nil {
-		g.r.seen[g.pid] = p.start
+	g.pid.Store(int64(proc.Pid))
+	if p, err := readProc(proc.Pid); err == nil {
+		g.r.seen[proc.Pid] = p.start
 	}
 	return proc.Release() // Reap waits for it
 }
@@ -105,8 +106,8 @@ func (g *Guard) exec(argv []string, attr *os.ProcAttr, group int) (*os.Process, 
 
 // Signal signals the command, if it runs.
 func (g *Guard) Signal(sig syscall.Signal) {
-	if g.pid != 0 {
-		_ = unix.Kill(g.pid, sig) // nobody else can have this number before the command was reaped
+	if pid := g.pid.Load(); pid != 0 {
+		_ = unix.Kill(int(pid), sig) // nobody else can have this number before the command was reaped
 	}
 }
 
@@ -114,6 +115,7 @@ func (g *Guard) Signal(sig syscall.Signal) {
 // and status is its exit status: 128 + n if signal n ended it. Only one at a time may call it.
 func (g *Guard) Reap() (status int, ended bool) {
 	for {
+		its := int(g.pid.Load())
 		var ws unix.WaitStatus
 		pid, err := unix.Wait4(-1, &ws, unix.WNOHANG|anyChild|unix.WUNTRACED|unix.WCONTINUED, nil)
 		switch {
@@ -122,15 +124,16 @@ func (g *Guard) Reap() (status int, ended bool) {
 		case err != nil || pid <= 0:
 			return status, ended
 		case ws.Stopped():
-			if pid == g.pid && g.OnStop != nil {
+			if pid == its && g.OnStop != nil {
 				g.OnStop(pid)
 			}
 		case ws.Continued():
-			if pid == g.pid && g.OnContinue != nil {
+			if pid == its && g.OnContinue != nil {
 				g.OnContinue()
 			}
-		case pid == g.pid:
-			g.pid, status, ended = 0, ws.ExitStatus(), true
+		case pid == its:
+			g.pid.Store(0)
+			status, ended = ws.ExitStatus(), true
 			if ws.Signaled() {
 				status = 128 + int(ws.Signal())
 			}
@@ -155,8 +158,9 @@ func (g *Guard) look() (map[int]proc, error) {
 		t.known[pid] = start
 	}
 	g.r.mu.Unlock()
+	its := int(g.pid.Load())
 	for pid, p := range procs {
-		if p.ppid == os.Getpid() && !(pid != g.pid && fosters(pid)) {
+		if p.ppid == os.Getpid() && !(pid != its && fosters(pid)) {
 			t.known[pid] = p.start
 		}
 	}
