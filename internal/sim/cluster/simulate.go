@@ -254,7 +254,7 @@ func (s *Simulation) unblock() {
 				s.tell(j, string(failover.Look), "")
 				continue
 			}
-			_, _ = s.admin.Unblock(context.Background(), p.Name, k.Term, k.Session, n.name) // else the next time
+			_, _ = s.admin.Unblock(context.Background(), p.Name, k.Term, k.Session, k.Node) // by the name that the host had then; else the next time
 		}
 	}
 }
