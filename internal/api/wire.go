@@ -5,6 +5,7 @@ package api
 
 import (
 	"encoding/hex"
+	"fmt"
 	"net"
 	"slices"
 	"time"
@@ -248,6 +249,14 @@ type Health struct {
 	Entry   string `json:"entry"`            // of the server that says so
 	Leader  string `json:"leader,omitempty"` // entry of the leader that a majority has just confirmed
 	Error   string `json:"error,omitempty"`  // why it is not healthy
+}
+
+// CheckSession says whether session can be the name of a session: it has 8 to 100 bytes.
+func CheckSession(session string) error {
+	if len(session) < 8 || len(session) > 100 {
+		return fmt.Errorf("cannot use %q as a session", session)
+	}
+	return nil
 }
 
 // SameServers says whether two lists name the same lock servers, in whatever order.

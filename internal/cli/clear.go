@@ -18,14 +18,8 @@ Example: ./service clear dummy
 
 // serviceClear has the failures of a package on this node forgotten.
 func serviceClear(ctx context.Context, env *command.Env, packages []string) error {
-	if len(packages) == 0 {
-		return errNoPackage
-	}
-	s, err := openSite(env)
+	s, err := openSiteOf(env, packages)
 	if err != nil {
-		return err
-	}
-	if err := packageNames(packages); err != nil {
 		return err
 	}
 	for _, name := range packages {

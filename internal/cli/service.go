@@ -58,6 +58,18 @@ believed of a node that the lock servers hear`,
 //lint:ignore ST1005 the original's words
 var errNoPackage = errors.New("you need to specify a package name.")
 
+// openSiteOf opens the site for packages that a user has named, if they can be the names of some.
+func openSiteOf(env *command.Env, packages []string) (*site, error) {
+	if len(packages) == 0 {
+		return nil, errNoPackage
+	}
+	s, err := openSite(env)
+	if err != nil {
+		return nil, err
+	}
+	return s, packageNames(packages)
+}
+
 // ask asks the package's manager on this node.
 func (s *site) ask(ctx context.Context, name string, q manager.Request) error {
 	a, err := manager.Home(s.Home).Ask(ctx, name, q)

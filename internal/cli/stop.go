@@ -29,14 +29,8 @@ Example: ./service stop dummy
 `
 
 func serviceStop(ctx context.Context, env *command.Env, packages []string) error {
-	if len(packages) == 0 {
-		return errNoPackage
-	}
-	s, err := openSite(env)
+	s, err := openSiteOf(env, packages)
 	if err != nil {
-		return err
-	}
-	if err := packageNames(packages); err != nil {
 		return err
 	}
 	home := manager.Home(s.Home)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/notes"
@@ -142,7 +143,7 @@ func (f *Files) Was(name string) string {
 
 func (f *Files) had(name string) (term uint64, session string) {
 	_, _ = fmt.Sscan(f.recall(name+"_term", "0"), &term, &session) // the session is not there if an older version wrote it
-	if len(session) < 8 || len(session) > 100 {
+	if api.CheckSession(session) != nil {
 		session = "" // none, in a damaged file: servers refuse who says so, and its manager would end
 	}
 	return term, session

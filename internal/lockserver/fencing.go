@@ -185,5 +185,5 @@ func checkSettled(q api.SettledRequest) error {
 }
 
 func checkFenced(q api.FencedRequest) error {
-	return errors.Join(lock.CheckName(q.Name), checkSession(q.By))
+	return errors.Join(lock.CheckName(q.Name), api.CheckSession(q.By))
 }

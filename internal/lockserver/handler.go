@@ -246,7 +246,7 @@ func checkWait(q api.WaitRequest) error {
 	var err error
 	for _, session := range []string{q.StandBy, q.Was} {
 		if session != "" {
-			err = errors.Join(err, checkSession(session))
+			err = errors.Join(err, api.CheckSession(session))
 		}
 	}
 	if q.Node != "" { // it need not say

@@ -168,18 +168,11 @@ func checkAcquire(q api.AcquireRequest) error {
 }
 
 func checkOwner(o lock.Owner) error {
-	if err := checkSession(o.Session); err != nil {
+	if err := api.CheckSession(o.Session); err != nil {
 		return err
 	}
 	if err := lock.CheckName(o.Node); err != nil {
 		return fmt.Errorf("the node: %w", err)
-	}
-	return nil
-}
-
-func checkSession(session string) error {
-	if len(session) < 8 || len(session) > 100 {
-		return fmt.Errorf("cannot use %q as a session", session)
 	}
 	return nil
 }
