@@ -124,22 +124,23 @@ func (l *lab) hears(want ...string) {
 	}
 }
 
-// reaches sends packets from one host to another until one arrives, 20 ms apart.
+// reaches sends packets from one host to another until one arrives, 20 ms apart. The ports are any free ones: a socket
+// that was closed stays bound while a process that another test has just forked has not yet executed its program.
 func (l *lab) reaches(from, to string, tries int) bool {
 	l.t.Helper()
-	listener, err := l.socket(to, "0.0.0.0:4000")
+	listener, err := l.socket(to)
 	if err != nil {
 		l.t.Logf("%s: %v", to, err) // a dead host
 		return false
 	}
 	defer listener.Close()
-	sender, err := l.socket(from, "0.0.0.0:4001")
+	sender, err := l.socket(from)
 	if err != nil {
+		l.t.Logf("%s: %v", from, err)
 		return false
 	}
 	defer sender.Close()
-	addr, err := net.ResolveUDPAddr("udp4", "10.77.0.1"+strings.TrimPrefix(to, "h")+":4000")
-	must(l.t, err)
+	addr := &net.UDPAddr{IP: net.ParseIP("10.77.0.1" + strings.TrimPrefix(to, "h")), Port: listener.LocalAddr().(*net.UDPAddr).Port}
 	for range tries {
 		if _, err := sender.WriteTo([]byte(from), addr); err != nil {
 			l.t.Logf("%s to %s: %v", from, to, err)
@@ -153,9 +154,9 @@ func (l *lab) reaches(from, to string, tries int) bool {
 }
 
 // socket opens a UDP socket on a host.
-func (l *lab) socket(host, addr string) (conn net.PacketConn, err error) {
+func (l *lab) socket(host string) (conn net.PacketConn, err error) {
 	err = l.onNet(host, func() error {
-		conn, err = net.ListenPacket("udp4", addr)
+		conn, err = net.ListenPacket("udp4", "0.0.0.0:0")
 		return err
 	})
 	return conn, err
