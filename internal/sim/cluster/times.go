@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -106,7 +107,7 @@ func (s *Simulation) awaitUp(begin time.Time, bound time.Duration) {
 			next = time.Now().Add(adminLooks)
 		}
 		if time.Since(begin) > bound {
-			s.violate(nil, "%v after all was healed not every package is up: %v", bound, s.locks())
+			s.violate(nil, "%v after all was healed %v", bound, s.down())
 		}
 	}
 }
@@ -115,6 +116,25 @@ func (s *Simulation) allUp() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !slices.ContainsFunc(s.packages, func(p *Package) bool { return !p.up })
+}
+
+// down says of each package that is up nowhere who has its lock, and on which nodes it has a manager and a deadman.
+func (s *Simulation) down() (text []string) {
+	locks := s.locks()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.packages {
+		if p.up {
+			continue
+		}
+		line := fmt.Sprintf("%s is up nowhere, its lock is %+v", p.Name, locks[p.Name])
+		for _, n := range s.nodes {
+			j := n.jobs[p.Name]
+			line += fmt.Sprintf("; %s: host up %t, manager %t, deadman %t, halted %t", n.name, n.up, j.manages(), j.watched(), j.halted)
+		}
+		text = append(text, line)
+	}
+	return text
 }
 
 // quietTimes lets time pass without faults: every package must stay up.
