@@ -84,7 +84,7 @@ const (
 )
 
 // ReadParams asks a package script for its parameters, as they are on node. The error names
-// every fault.
+// every fault; what is of use is returned beside it.
 func ReadParams(ctx context.Context, script Teller, node string) (Params, error) {
 	ctx, cancel := context.WithTimeout(ctx, echoLimit)
 	defer cancel()

@@ -26,18 +26,19 @@ import (
 // scripted is a package of which nothing runs, or what alive says.
 type scripted struct {
 	Scripts
-	fault error // of an echo
+	said  map[string]string // by an echo
+	fault error             // of an echo
 	alive string
 	units []string
 }
 
-func (s *scripted) Echo(context.Context, string) (string, error) { return "", s.fault }
-func (s *scripted) Alive() (string, error)                       { return s.alive, nil }
-func (s *scripted) SetUnits(units []string)                      { s.units = units }
-func (s *scripted) Cgroup() string                               { return "/cgroup/now" }
-func (s *scripted) Close() error                                 { return nil }
-func (s *scripted) Leave() error                                 { return nil }
-func (s *scripted) Abandon() error                               { return nil }
+func (s *scripted) Echo(_ context.Context, name string) (string, error) { return s.said[name], s.fault }
+func (s *scripted) Alive() (string, error)                              { return s.alive, nil }
+func (s *scripted) SetUnits(units []string)                             { s.units = units }
+func (s *scripted) Cgroup() string                                      { return "/cgroup/now" }
+func (s *scripted) Close() error                                        { return nil }
+func (s *scripted) Leave() error                                        { return nil }
+func (s *scripted) Abandon() error                                      { return nil }
 
 // groupAt is a group at home whose only package is s. also is told the cgroups that its processes may be in.
 func groupAt(home Home, s *scripted, also *[]string) *Group {
@@ -149,6 +150,27 @@ func TestWhatIsLeftWasSetUp(t *testing.T) {
 		if got := strings.Join(s.units, " "); (got != "") != (alive != "") {
 			t.Errorf("alive is %q: the units are %q", alive, got)
 		}
+	}
+}
+
+// What the next start sets up is known before it, also where the script was edited and one of its parameters became
+// bad: the start runs as the script says, and its address would be left where a stop fails.
+func TestStartingKnowsWhatABadScriptSetsUp(t *testing.T) {
+	t.Parallel()
+	s := &scripted{said: map[string]string{"vip_ip_0": "192.0.2.1"}}
+	g := groupAt(Home(t.TempDir()), s, nil)
+	m, err := g.newMember(t.Context(), "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave(m)
+	link, _, let := linkTo(t)
+	close(let)
+	g.link = link
+	s.said = map[string]string{"vip_ip_0": "192.0.2.2", "pace": "1s"}
+	m.starting(t.Context())
+	if got, want := m.standing().VIPs, []string{"192.0.2.1", "192.0.2.2"}; !slices.Equal(got, want) {
+		t.Errorf("a start may set up %q, want %q", got, want)
 	}
 }
 

@@ -153,12 +153,10 @@ func (m *member) take(params failover.Params) {
 }
 
 // starting finds out, just before a start, what that will set up: the script may have been edited since it was asked
-// for its parameters, which stay. The deadman and the record know of it before the start.
+// for its parameters, which stay. The deadman and the record know of it before the start. Of a script that says
+// something of no use, the rest counts; one that cannot be asked will hardly start anything.
 func (m *member) starting(ctx context.Context) {
-	p, err := failover.ReadParams(ctx, m.scripts, m.Node)
-	if err != nil {
-		return // a script that cannot be asked will hardly start anything
-	}
+	p, _ := failover.ReadParams(ctx, m.scripts, m.Node)
 	m.mu.Lock()
 	known := m.lived.standing()
 	now := known.And(p.Standing())
