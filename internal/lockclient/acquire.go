@@ -127,6 +127,6 @@ func (c *Client) join(files *Files, id string) {
 		return
 	}
 	if err := files.SetCluster(id); err != nil {
-		c.Log.Warn("which cluster this is will be forgotten", "reason", err)
+		c.Log.Warn("the cluster's id cannot be written to dex-lock/temp: this node forgets it when it is started again; look after the disk", "reason", err)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"backtowork/internal/api"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 )
 
@@ -64,7 +65,8 @@ type Off struct {
 // A Client asks the lock servers. It may be used by many goroutines at once.
 type Client struct {
 	Config
-	http *http.Client
+	http    *http.Client
+	repeats journal.Repeats // what is said seldom
 
 	closing context.Context
 	close   func()
@@ -192,8 +194,11 @@ func (c *Client) Tell(ctx context.Context, path string, request any) {
 			limited, cancel := context.WithTimeout(ctx, attemptLimit)
 			defer cancel()
 			if t := c.try(limited, server, path, body); t.err != nil {
-				c.Log.Debug("not told", "server", server.Entry, "reason", Reason(t.err))
+				c.repeats.Tell(c.Log, slog.LevelDebug, "not told "+server.Entry,
+					"a lock server has not heard how this node is set up: service check-conf does not know by that server; it is told again in a minute", "server", server.Entry, "reason", Reason(t.err))
+				return
 			}
+			c.repeats.TellOver(c.Log, "not told "+server.Entry, "the lock server has heard how this node is set up", "server", server.Entry)
 		})
 	}
 	wg.Wait()

@@ -57,7 +57,7 @@ func (s *Session) fence(ctx context.Context, w Wish, state api.State, f *fencer)
 		err = w.powerOff(ctx, k.Node)
 	}
 	if err != nil {
-		s.sayRarely("cannot power off the holder of the lock", w.Name, err)
+		s.sayRarely("the holder of the lock, which is silent, could not be powered off: it is tried again, and without that the lock is had when its lease is over (fence_required=yes: not at all)", w.Name, err)
 	} else {
 		s.client.Log.Warn("the holder of the lock is powered off", "lock", w.Name, "holder", k.Node, "term", k.Term)
 	}

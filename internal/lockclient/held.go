@@ -76,7 +76,7 @@ func (h *Held) look() {
 		case h.end().Left(clock.Now()) > 0:
 			h.look() // it was renewed
 		default:
-			h.lose("the lease has ended")
+			h.lose(unconfirmed)
 		}
 	})
 }
@@ -86,7 +86,7 @@ func (h *Held) end() lease.Time { return h.sent.Add(h.times.Timeout) }
 
 // lose says that the lock is lost. The caller holds h.mu.
 func (h *Held) lose(why string) {
-	h.log.Debug("lock lost", "lock", h.Name, "term", h.Term, "reason", why)
+	h.log.Info("the lock is lost: what runs under it is stopped", "lock", h.Name, "term", h.Term, "reason", why)
 	h.finish()
 	close(h.lost)
 }
@@ -155,15 +155,15 @@ func (h *Held) renewed(sent lease.Time, refused api.Code) {
 	switch {
 	case h.over:
 	case h.end().Left(h.session.client.Clock.Now()) <= 0:
-		h.lose("the lease has ended")
+		h.lose(unconfirmed)
 	case h.giving && (refused == api.CodeOther || refused == api.CodeNotHolder):
 		h.given = true
 		h.finish()
 	case refused == api.CodeOther:
 		h.killNow = h.session.client.Clock.Now()
-		h.lose(string(refused))
+		h.lose(inWords(refused))
 	case refused != "":
-		h.lose(string(refused))
+		h.lose(inWords(refused))
 	default:
 		h.sent = lease.Later(h.sent, sent)
 		h.seq++

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -34,14 +35,13 @@ type Session struct {
 	mu   sync.Mutex
 	held map[string]*Held
 	due  chan struct{} // something to renew was added
-	said map[string]time.Time
 }
 
 // NewSession is a session of node that holds nothing yet. Run renews what it will hold.
 func NewSession(c *Client, node string, files *Files) *Session {
 	return &Session{
 		Owner: lock.Owner{Node: node, Session: NewID()}, client: c, files: files, begun: c.Clock.Now(),
-		held: map[string]*Held{}, due: make(chan struct{}, 1), said: map[string]time.Time{},
+		held: map[string]*Held{}, due: make(chan struct{}, 1),
 	}
 }
 
@@ -81,10 +81,12 @@ func (s *Session) Acquire(ctx context.Context, w Wish) (*Held, error) {
 	for {
 		state, h, err := s.ask(ctx, w, &cluster)
 		if h != nil {
+			s.sayAnswered()
 			s.client.Log.Debug("lock acquired", "lock", w.Name, "term", h.Term)
 			return h, nil
 		}
 		if err == nil {
+			s.sayAnswered()
 			s.note(w.Name, state)
 			if w.Once {
 				return nil, ErrBusy
@@ -103,40 +105,27 @@ func (s *Session) Acquire(ctx context.Context, w Wish) (*Held, error) {
 		switch {
 		case err == nil, errors.Is(err, errAgain):
 		case errors.As(err, new(refusedForNow)):
-			s.sayRarely("the lock is refused to this node", w.Name, err)
+			s.sayRarely("the lock servers refuse the lock to this node for now: it asks again every second", w.Name, err)
 			pause(ctx, time.Second)
 		default:
 			// An election takes a second or two and is nobody's fault.
 			if s.client.Clock.Now().Longest(asked) > 3*time.Second {
-				s.sayRarely("lock servers do not answer", w.Name, err)
+				s.client.repeats.Tell(s.client.Log, slog.LevelWarn, silent, "the lock servers do not answer: asking them again and again; see that most of them run, and are reached (dex-servers)",
+					"lock", w.Name, "reason", err)
 			}
 			pause(ctx, retryPause)
 		}
 	}
 }
 
-// sayRarely logs an error that comes again and again, once a minute.
-func (s *Session) sayRarely(what, name string, err error) {
-	if s.rarely(what) {
-		s.client.Log.Warn(what, "lock", name, "reason", err)
-	}
-}
-
-// rarely is true once a minute for each what.
-func (s *Session) rarely(what string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	rare := time.Since(s.said[what]) >= time.Minute
-	if rare {
-		s.said[what] = time.Now()
-	}
-	return rare
-}
-
 // note writes the files of a lock that another holds, and says if it is blocked.
 func (s *Session) note(name string, state api.State) {
-	if k := state.Lock; k.Blocked != "" && s.rarely("blocked "+name) {
-		s.client.Log.Warn("the lock is blocked", "lock", name, "holder", k.Node, "reason", k.Blocked)
+	if k := state.Lock; k.Blocked != "" {
+		s.client.repeats.Tell(s.client.Log, slog.LevelWarn, "blocked "+name,
+			"the lock is blocked: no node gets it before somebody has stopped the package on its holder, and typed service unblock there",
+			"lock", name, "holder", k.Node, "reason", k.Blocked)
+	} else {
+		s.client.repeats.TellOver(s.client.Log, "blocked "+name, "the lock is not blocked any more", "lock", name)
 	}
 	s.files.Note(name, state.Lock, leftOf(state))
 }
@@ -277,10 +266,11 @@ func (s *Session) renewDue(ctx context.Context) time.Duration {
 	if err != nil || len(a.Refused) != len(turned) {
 		for _, h := range turned {
 			h.Turn() // it did turn; only the servers did not answer
-			h.log.Debug("not renewed", "lock", h.Name, "reason", err)
 		}
+		s.sayNotRenewed(turned, err)
 		return min(retryPause, limit)
 	}
+	s.sayAnswered()
 	for i, h := range turned {
 		h.renewed(at.sent, a.Refusal(i))
 	}

@@ -94,7 +94,7 @@ func (s *Server) wasOutrun(ctx context.Context) bool {
 	}
 	for entry, status := range s.askOthers(ctx) {
 		if status.Cluster == s.self.Cluster && status.Seen[s.self.ID] >= s.self.Starts {
-			s.Log.Error("another lock server remembers a later start of this one", "server", entry, "starts", status.Seen[s.self.ID])
+			s.Log.Error("another lock server remembers a later start of this one, which runs on an old copy of its state: that is set aside", "server", entry, "starts", status.Seen[s.self.ID])
 			return true
 		}
 	}
@@ -117,9 +117,10 @@ func (s *Server) ask(ctx context.Context, entries []string) map[string]api.Statu
 		wg.Go(func() {
 			var status api.Status
 			if err := s.look(ctx, entry, "/v1/server", &status); err != nil {
-				s.Log.Debug("no answer", "from", entry, "reason", err)
+				s.sayAbsent(entry, err)
 				return
 			}
+			s.sayPresent(entry)
 			s.others.said(status.ID, status.Entries)
 			mu.Lock()
 			answers[entry] = status

@@ -34,6 +34,7 @@ type testCluster struct {
 	hosts map[string]*testServer
 	knows map[string]int // by entry: servers that are older
 	nodes []string       // of cluster_nodes
+	log   func(entry string) slog.Handler
 }
 
 type testServer struct {
@@ -69,7 +70,7 @@ func inCluster(t *testing.T, switched Off, list []string, test func(*testing.T, 
 	}
 	dir := memoryDir(t)
 	virtual.Test(t, func(t *testing.T) {
-		c := &testCluster{t, memnet.New(), list, key, dir, switched, logSizes{}, map[string]*testServer{}, map[string]int{}, nil}
+		c := &testCluster{t, memnet.New(), list, key, dir, switched, logSizes{}, map[string]*testServer{}, map[string]int{}, nil, nil}
 		for _, entry := range list {
 			c.start(entry)
 		}
@@ -89,6 +90,9 @@ func (c *testCluster) config(entry string, s *testServer) Config {
 	var to slog.Handler = slog.DiscardHandler
 	if testing.Verbose() {
 		to = slog.NewTextHandler(os.Stderr, nil).WithAttrs([]slog.Attr{slog.String("on", entry)})
+	}
+	if c.log != nil {
+		to = c.log(entry)
 	}
 	return Config{
 		Entry: entry, List: c.list, Nodes: func() []string { return c.nodes }, Dir: c.stateDir(entry), Mark: filepath.Join(c.dir, entry, "mark"),

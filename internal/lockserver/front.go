@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -23,7 +24,6 @@ type front struct {
 
 	lobby     *lobby
 	each, all *rate // of the handshakes of strangers
-	rare      rare  // lines in the log
 
 	mu     sync.Mutex
 	open   map[net.Conn]bool
@@ -75,9 +75,7 @@ func (f *front) spare(conn net.Conn) error {
 }
 
 func (f *front) sayCrowded(host string) {
-	if f.rare.first("crowded") {
-		f.server.Log.Warn(errTooMany.Error(), "most lately from", host)
-	}
+	f.server.again(slog.LevelWarn, "crowded", errTooMany.Error(), "most lately from", host)
 }
 
 func (f *front) serve(ctx context.Context) {
@@ -88,7 +86,7 @@ func (f *front) serve(ctx context.Context) {
 			return
 		}
 		if err != nil { // out of descriptors, most likely
-			f.server.Log.Error("cannot take a connection", "reason", err)
+			f.server.again(slog.LevelError, "accept", "this lock server cannot take a connection: if it has too many files open, raise its limit (ulimit -n)", "reason", err)
 			select {
 			case <-time.After(100 * time.Millisecond):
 			case <-ctx.Done():
@@ -129,7 +127,7 @@ func (f *front) dispatch(ctx context.Context, raw net.Conn, conn *tls.Conn) {
 	}
 	_ = conn.SetDeadline(time.Now().Add(handshakeLimit)) // the read below fails where this did
 	if err := f.server.receive(conn); err != nil {
-		f.server.Log.Debug("server refused", "from", conn.RemoteAddr().String(), "reason", err)
+		f.server.again(slog.LevelDebug, "server refused "+clientAt(conn.RemoteAddr().String()), "server refused", "from", conn.RemoteAddr().String(), "reason", err)
 		_ = conn.Close()
 		return
 	}
@@ -142,17 +140,18 @@ func (f *front) dispatch(ctx context.Context, raw net.Conn, conn *tls.Conn) {
 	f.server.answerQuestions(conn)
 }
 
-// sayRefused tells of a host with another cluster key, once a minute, since somebody has to mend
+// sayRefused tells of a host with another cluster key, seldom, since somebody has to mend
 // that; other strangers on the port are nobody's concern.
 func (f *front) sayRefused(conn net.Conn, err error) {
 	from := conn.RemoteAddr().String()
 	host := clientAt(from)
 	var other *clusterkey.OtherKeyError
-	if errors.As(err, &other) && f.rare.first(host) {
-		f.server.Log.Warn("connection refused", "from", host, "reason", err)
+	if errors.As(err, &other) {
+		f.server.again(slog.LevelWarn, "other key "+host, "connection refused: that host has another cluster key; copy conf/cluster_key to it from a host of this cluster",
+			"from", host, "reason", err)
 		return
 	}
-	f.server.Log.Debug("connection refused", "from", from, "reason", err)
+	f.server.again(slog.LevelDebug, "refused "+host, "connection refused", "from", from, "reason", err)
 }
 
 // A tracked connection tells when it is closed.

@@ -101,7 +101,7 @@ func (s *Server) newHTTP(ctx context.Context) *http.Server {
 		WriteTimeout:                 transmission,
 		IdleTimeout:                  2 * time.Minute,
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
-		ErrorLog:                     quiet(s.Log),
+		ErrorLog:                     quiet(s),
 	}
 }
 

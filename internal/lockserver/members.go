@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -31,8 +32,8 @@ func (s *Server) keepMembers(ctx context.Context, r *raft.Raft) {
 			return
 		}
 		pause = lookOften
-		if slow := s.self.store.Slow(); slow != "" && s.rare.first("disk") {
-			s.Log.Warn("the disk is slow: lock changes wait for it, and over 2 s this server ends", "state", s.Dir, "disk", slow)
+		if slow := s.self.store.Slow(); slow != "" {
+			s.again(slog.LevelWarn, "disk", "the disk is slow: lock changes wait for it, and over 2 s this server ends", "state", s.Dir, "disk", slow)
 		}
 		switch {
 		case s.leads():
@@ -116,7 +117,7 @@ func (s *Server) stepMembers(ctx context.Context, r *raft.Raft) (settled bool) {
 		return why == "" && len(s.refusedList()) == 0 && len(roster.others) == len(roster.members)-1
 	}
 	if err := s.take(r, next, index); err != nil && ctx.Err() == nil {
-		s.Log.Warn("the lock servers were not changed", "server", next.id, "reason", err)
+		s.again(slog.LevelWarn, "not changed "+next.id, "the cluster of lock servers could not be changed as lock_servers wants it: it is tried again", "server", next.id, "reason", err)
 	}
 	return false
 }

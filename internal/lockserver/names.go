@@ -2,6 +2,7 @@ package lockserver
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -24,7 +25,6 @@ type names struct {
 	mu    sync.Mutex
 	by    map[string]spoke
 	waits map[[2]string]claim // which nodes stand by; by the lock's name and the node's, or by the lock's name and the session that had it there
-	rare  rare
 }
 
 // spoke is when a host was heard last.
@@ -101,11 +101,11 @@ func (n *names) isStandBy(name string, k lock.Lock, now lease.Time, proven bool)
 	return said(k.Session) || !proven && said(k.Node)
 }
 
-// hearNode is hear, and tells in the log what it found, once a minute.
+// hearNode is hear, and tells in the log what it found, seldom.
 func (s *Server) hearNode(node, host string, received lease.Time) (taken bool) {
 	taken = s.names.hear(node, host, received)
-	if taken && s.names.rare.first(node) {
-		s.Log.Warn("two hosts have one node name: give one of them another in its conf/node_name", "node", node)
+	if taken {
+		s.again(slog.LevelWarn, "two "+node, "two hosts have one node name: give one of them another in its conf/node_name", "node", node)
 	}
 	return taken
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -98,20 +99,22 @@ func (s *Server) startRaft(ctx context.Context) error {
 // lost and regained looks like one that never ended. The term tells them apart (rule 7).
 func (s *Server) openTerms(ctx context.Context, r *raft.Raft) {
 	var opened uint64
+	led := time.Now()
 	for {
 		select {
 		case leads := <-r.LeaderCh():
-			s.Log.Info("leadership", "leads", leads, "raft_term", r.CurrentTerm())
+			s.sayLeads(leads, r.CurrentTerm())
 		case <-time.After(raftTimeout):
 		case <-ctx.Done():
 			return
 		}
+		s.sayLeaderless(r, &led)
 		term := r.CurrentTerm()
 		if r.State() != raft.Leader || term == opened || s.Off.Open && opened != 0 {
 			continue
 		}
 		if _, err := s.apply(ctx, lock.Entry{Kind: lock.Open}); err != nil {
-			s.Log.Info("term not opened", "raft_term", term, "reason", err)
+			s.again(slog.LevelInfo, "not opened", "this server leads, but no majority has agreed yet: no lock is given before", "raft_term", term, "reason", err)
 			continue
 		}
 		opened = term

@@ -31,6 +31,7 @@ import (
 
 	"backtowork/internal/api"
 	"backtowork/internal/clusterkey"
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockserver/store"
@@ -81,7 +82,7 @@ type Server struct {
 	reloaded chan struct{} // the list was changed
 	over     chan error    // why the server ends by itself
 
-	rare rare // what is said once a minute
+	repeats journal.Repeats // what is said seldom
 
 	mu      sync.Mutex
 	current []string   // lock_servers
@@ -245,7 +246,7 @@ func (s *Server) leave() {
 	}
 	s.handOver(r)
 	if err := r.Shutdown().Error(); err != nil {
-		s.Log.Error("raft did not end well", "reason", err)
+		s.Log.Error("raft has ended with an error: what it knew is on disk", "reason", err)
 	}
 	s.network.CloseStreams()
 }
@@ -269,7 +270,7 @@ func (s *Server) handOver(r *raft.Raft) {
 	})
 	for _, m := range voters {
 		if err := s.handTo(m.ID); err != nil {
-			s.Log.Info("leadership not handed over", "to", m.ID, "reason", err)
+			s.Log.Info("leadership could not be handed over: the others elect a leader, in a second or two", "to", m.ID, "reason", err)
 			continue
 		}
 		for end := time.Now().Add(raftTimeout); time.Now().Before(end) && r.State() == raft.Leader; {
@@ -303,6 +304,6 @@ func (s *Server) wait(what string) {
 	s.waiting = what
 	s.mu.Unlock()
 	if changed && what != "" {
-		s.Log.Info("waiting", "for", what)
+		s.again(slog.LevelInfo, "waiting "+what, "waiting", "for", what)
 	}
 }

@@ -37,6 +37,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 )
 
@@ -89,6 +90,7 @@ type Config struct {
 // A Server feeds the device, and listens to deadmen.
 type Server struct {
 	Config
+	repeats journal.Repeats // what is said seldom
 
 	mu      sync.Mutex
 	held    map[string]hold

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 
 	"golang.org/x/sys/unix"
@@ -122,7 +123,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.Log.Error("cannot take a connection", "reason", err) // out of descriptors, most likely
+		s.repeats.Tell(s.Log, journal.Error, "accept", "the watchdog process cannot take a connection: if it has too many files open, raise its limit (ulimit -n)", "reason", err) // out of descriptors, most likely
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
@@ -139,7 +140,7 @@ func (s *Server) talk(ctx context.Context, conn net.Conn) {
 	lines.Buffer(make([]byte, maxLine), maxLine)
 	answers := json.NewEncoder(conn)
 	if err := checkPeer(conn); err != nil {
-		s.Log.Warn("connection refused", "reason", err)
+		s.repeats.Tell(s.Log, journal.Warning, "refused", "a connection is refused: only root, and the user that the watchdog process runs as, may tell it of packages", "reason", err)
 		// Read what the deadman says first: one that is cut off while it writes does not see the
 		// reason.
 		if conn.SetDeadline(time.Now().Add(callLimit)) == nil && lines.Scan() {
