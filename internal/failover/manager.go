@@ -319,6 +319,9 @@ func (m *Manager) handle(ctx context.Context, e event) {
 	for _, line := range s.say {
 		m.Say.Tell(line.Level, line.Text)
 	}
+	if detail := m.detail(was, e); detail != "" {
+		m.Say.Info(detail)
+	}
 	if s.Pkg != was.Pkg {
 		m.sayState()
 	}
