@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Condition: func(cond string) (bool, error) {
-			return cond == "root" && os.Getuid() == 0, nil
+			return cond == "root" && os.Getuid() == 0 || cond == "ci" && os.Getenv("CI") == "true", nil
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REPO", repo)

@@ -25,7 +25,9 @@ const backToWorkUsage = `Usage: back-to-work { package-name }
 Runs a package (or several) on this node, in the foreground: waits for its lock,
 starts it, watches it, and stops it when it fails, when the lock is lost, or at
 HUP, INT or TERM. USR1 makes it read the package's parameters again. With verbose
-set in the environment it tells more.
+set in the environment it tells more. One that service start has put in the
+background has no terminal that could hang up: it takes HUP for the word that its
+logs were rotated, and goes on.
 
 Example: verbose=1 ./back-to-work dummy
 `
@@ -41,11 +43,11 @@ func backToWork(ctx context.Context, env *command.Env) error {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR2) // an older service sends it; it must not end this process
 	defer signal.Stop(signals)
 	tell := newReady(env)
-	out := journal.NewAsync(env.Stdout)
+	out := output(env, env.Stdout)
 	defer out.Close()
 	errOut := out
 	if !journal.SameFile(env.Stdout, env.Stderr) {
-		errOut = journal.NewAsync(env.Stderr)
+		errOut = output(env, env.Stderr)
 		defer errOut.Close()
 	}
 	inner := *env // from here on all output goes through out, which never blocks
@@ -59,6 +61,9 @@ func backToWork(ctx context.Context, env *command.Env) error {
 	}
 	if err != nil {
 		return err
+	}
+	if env.Getenv(ownLog) != "" {
+		signals = withoutHUP(signals, journal.To(out))
 	}
 	err = g.Run(context.WithoutCancel(ctx), signals) // a signal is an event of the machine, not an end
 	if errors.Is(err, manager.ErrStopFailed) {       // Run has printed it
@@ -109,10 +114,10 @@ func (s *site) ready(ctx context.Context, goesOn bool) error {
 			return err
 		}
 		// The others can decide without it; it is tried again every minute.
-		s.log.Warn("this host's lock server does not run", "reason", err)
+		s.again("server", serverDown, "reason", oneLine(err))
 	}
 	if err := s.startWatchdog(ctx); err != nil && goesOn {
-		s.log.Warn("the hardware watchdog is not in force", "reason", err) // what runs is not stopped for it
+		s.log.Warn("the hardware watchdog is not in force: packages run on, but this host is not reset when they cannot be stopped; mend it, then service upgrade", "reason", oneLine(err)) // what runs is not stopped for it
 	} else if err != nil {
 		return fmt.Errorf("the watchdog that conf/watchdog names is not in force: %w", err)
 	}
@@ -128,11 +133,16 @@ func (s *site) output(name string) (say journal.Log, end func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	log := journal.NewAsync(file)
-	if s.env.Getenv(readyFD) == "" && s.env.Getenv(deadmanFD) == "" { // in the foreground
-		return journal.To(log).Both(journal.Named(s.env.Stdout)), log.Close, nil
+	done := make(chan struct{})
+	log := follow(journal.At(file.Name(), file), done)
+	end = func() {
+		close(done)
+		log.Close()
 	}
-	return journal.To(log), log.Close, nil
+	if s.env.Getenv(readyFD) == "" && s.env.Getenv(deadmanFD) == "" { // in the foreground
+		return journal.To(log).Both(journal.Named(s.env.Stdout)), end, nil
+	}
+	return journal.To(log), end, nil
 }
 
 // begun writes the files of dex-lock.
@@ -179,7 +189,9 @@ func (s *site) checkPackages(names []string) error {
 		return err
 	}
 	for _, name := range names {
-		if err := script.Check(s.Home, name); err != nil {
+		if err := script.Check(s.Home, name); errors.As(err, new(script.TakenError)) {
+			return err
+		} else if err != nil {
 			return command.WithHint(err, "packages are executable scripts in %s", filepath.Join(s.Home, "packages"))
 		}
 	}
@@ -204,7 +216,9 @@ func (s *site) restartServer(ctx context.Context, c *lockclient.Client) {
 		}
 		s.takeServers(c)
 		if err := s.startServer(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("this host's lock server does not run", "reason", err)
+			s.again("server", serverDown, "reason", oneLine(err))
+		} else if err == nil {
+			s.repeats.TellOver(s.log, "server", "this host's lock server runs again")
 		}
 	}
 }

@@ -67,6 +67,7 @@ func (s *site) self(name string, args ...string) *exec.Cmd {
 		cmd.Env = append(cmd.Env, script.OOMScore+"="+string(bytes.TrimSpace(score))) // it changes its own
 	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Env = append(cmd.Env, logMark(s.env.Getenv(ownLog))...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd
 }
@@ -79,6 +80,7 @@ func (s *site) background(log, ready *os.File, name string, args ...string) (*ex
 		give(cmd, ready, readyFD)
 	}
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(cmd.Env, logMark(log.Name())...)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", name, err)
 	}

@@ -44,7 +44,7 @@ func runDeadman(_ context.Context, env *command.Env) error {
 	if conn == nil {
 		return command.UsageError("a deadman is started by back-to-work, not by hand")
 	}
-	out := journal.NewAsync(os.Stdout)
+	out := output(env, os.Stdout)
 	defer out.Close()
 	inner := *env
 	inner.Stdout, inner.Stderr = out, out
@@ -94,10 +94,10 @@ func (s *site) common() (c manager.Common, err error) {
 func (s *site) prepareDeadman() error {
 	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))) // set here once: it must not change while a script is being started
 	if err := watchdog.Protect(); err != nil {
-		s.log.Debug("not all that keeps the deadman alive is to be had", "reason", err)
+		s.log.Debug(unprotected("the deadman", "packages are not stopped in time if back-to-work fails too"), "reason", oneLine(err))
 	}
 	if err := script.Aside(s.Home, s.Node, ".deadman", os.Getpid()); err != nil {
-		s.log.Debug("the deadman stays in this cgroup", "reason", err)
+		s.log.Debug(staysWith("the deadman"), "reason", oneLine(err))
 	}
 	return nil
 }
@@ -171,11 +171,11 @@ func (s *site) become(path string) (now func(to io.ReadWriteCloser, packages []s
 		return nil, fmt.Errorf("cannot run %s: %w", path, err)
 	}
 	return func(to io.ReadWriteCloser, packages []string) error {
-		err := execGiven(path, to, packages, "BTW_HOME="+s.Home, s.heirs())
+		mine := append([]string{"BTW_HOME=" + s.Home, s.heirs()}, logMark(s.env.Getenv(ownLog))...)
+		err := execGiven(path, to, packages, mine...)
 		// The deadman waits for a successor, and this process is the only one that could tell it:
 		// so it ends.
-		fmt.Fprintf(os.Stderr, "back-to-work: cannot become %s: %v\n", path, err)
-		os.Exit(1)
+		die(s.env.Stderr, "back-to-work", fmt.Errorf("cannot become %s: %w; its deadman starts another in its place", path, err))
 		return err
 	}, nil
 }

@@ -50,7 +50,7 @@ func dexServer(ctx context.Context, env *command.Env) error {
 	}
 	outlivePipe()
 	if !force {
-		out := journal.NewAsync(env.Stderr)
+		out := output(env, env.Stderr)
 		defer out.Close()
 		inner := *env // the server never waits for its log, which may be on a disk that hangs
 		inner.Stderr = out
@@ -110,7 +110,7 @@ func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (
 		Entry: self.Entry, List: entries(s.servers), Nodes: nodes.entries, Private: self.Loopback(),
 		Dir: state, Mark: s.markFile(), Version: Version, Forcing: forcing,
 		Key: key, Network: tcp{self, dial.New()}, Clock: lease.System(), Log: s.log,
-		Fatal: func(err error) { die(os.Stderr, s.env.Name, err) }, Trial: lockserver.Trial{Off: rulesOff.Servers},
+		Fatal: func(err error) { die(s.env.Stderr, s.env.Name, err) }, Trial: lockserver.Trial{Off: rulesOff.Servers},
 	})
 }
 
@@ -128,7 +128,7 @@ func (s *site) runServer(ctx context.Context, server *lockserver.Server, hup <-c
 		case <-hup:
 			servers, err := s.LockServers()
 			if err != nil {
-				s.log.Warn("lock_servers is not taken up", "reason", strings.ReplaceAll(err.Error(), "\n", "; "))
+				s.log.Warn(notTakenUp, "reason", oneLine(err))
 				continue
 			}
 			server.Reload(entries(servers))
@@ -235,16 +235,12 @@ const lastWords = 300 * time.Millisecond
 // may be on that disk, so the process does not wait for it longer than lastWords; the message may
 // be lost.
 func die(to io.Writer, name string, err error) {
-	over := time.After(lastWords)
-	said := make(chan struct{})
-	go func() {
-		journal.To(to).By(name).Plain(journal.Error, err.Error())
-		close(said)
-	}()
-	select {
-	case <-said:
-	case <-over:
+	out, ok := to.(*journal.Async)
+	if !ok {
+		out = journal.NewAsync(to)
 	}
+	journal.To(out).By(name).Plain(journal.Error, err.Error())
+	out.Flush(lastWords)
 	os.Exit(1)
 }
 

@@ -81,7 +81,7 @@ func (s *site) startServer(ctx context.Context) error {
 		return nil
 	}
 	if status, err := s.probe(ctx, self); err == nil && !api.SameServers(status.List, entries(s.servers)) {
-		s.log.Warn("this host's lock server goes by another lock_servers; dex-server-init makes it read the file",
+		s.again("other list", "this host's lock server goes by another lock_servers: dex-server-init makes it read the file",
 			"its", strings.Join(status.List, " "), "now", strings.Join(entries(s.servers), " "))
 	}
 	return nil
@@ -102,7 +102,7 @@ func (s *site) ensureServer(ctx context.Context) error {
 		}
 	}
 	for _, err := range errs {
-		s.log.Warn("a name does not resolve yet", "reason", err)
+		s.again("name "+err.Error(), "a name of lock_servers does not resolve yet: it is tried again; /etc/hosts on every host is the safest place for it", "reason", err)
 	}
 	if !ok {
 		return nil
@@ -130,7 +130,7 @@ func (s *site) launchServer(ctx context.Context, self conf.Server) error {
 		return err
 	}
 	if err := script.Aside(s.Home, s.Node, "dex-server", cmd.Process.Pid); err != nil {
-		s.log.Debug("the lock server stays in this cgroup", "reason", err)
+		s.log.Debug(staysWith("the lock server"), "reason", oneLine(err))
 	}
 	ended := make(chan struct{})
 	go func() {

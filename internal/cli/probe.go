@@ -63,7 +63,7 @@ func (s *site) serverRuns(ctx context.Context, self conf.Server) (bool, error) {
 		return false, command.WithHint(fmt.Errorf("port %s is in use by a lock server with another cluster key: its key is %s, ours %s", self.Port, other.Theirs, other.Ours),
 			"if it is this host's own, it takes up a changed key within some seconds: try again; else give one of the two another port")
 	case s.stateInUse():
-		s.log.Warn("this host's lock server runs, but does not answer", "reason", lockclient.Reason(err))
+		s.again("server silent", "this host's lock server runs, but does not answer: log/dex-server.log may say why", "reason", lockclient.Reason(err))
 		return true, nil
 	}
 	return false, command.WithHint(fmt.Errorf("port %s is in use by another program", self.Port),

@@ -38,6 +38,7 @@ func newLog(env *command.Env, w io.Writer) *slog.Logger {
 type site struct {
 	conf.Site
 	env     *command.Env
+	repeats journal.Repeats // what is said seldom
 	log     *slog.Logger
 	servers []conf.Server
 	files   *lockclient.Files
@@ -123,9 +124,10 @@ func (s *site) client() (*lockclient.Client, error) {
 func (s *site) takeServers(c *lockclient.Client) {
 	servers, err := s.LockServers()
 	if err != nil {
-		s.log.Warn("lock_servers is not taken up", "reason", strings.ReplaceAll(err.Error(), "\n", "; "))
+		s.again("lock_servers", notTakenUp, "reason", oneLine(err))
 		return
 	}
+	s.repeats.TellOver(s.log, "lock_servers", "lock_servers can be read again, and is taken up")
 	s.servers = servers
 	c.SetServers(s.addresses())
 }

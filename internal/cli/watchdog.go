@@ -17,7 +17,6 @@ import (
 
 	"backtowork/internal/command"
 	"backtowork/internal/failover"
-	"backtowork/internal/journal"
 	"backtowork/internal/lease"
 	"backtowork/internal/manager"
 	"backtowork/internal/script"
@@ -49,7 +48,7 @@ func runWatchdog(ctx context.Context, env *command.Env) error {
 	ends := make(chan os.Signal, 1)
 	signal.Notify(ends, syscall.SIGINT, syscall.SIGTERM)
 	tell := newReady(env)
-	out := journal.NewAsync(env.Stderr)
+	out := output(env, env.Stderr)
 	defer out.Close()
 	inner := *env // feeding never waits for the log
 	inner.Stderr = out
@@ -99,7 +98,7 @@ func openWatchdog(ctx context.Context, env *command.Env) (_ *watchdogProcess, er
 		}
 	}()
 	if err := watchdog.Protect(); err != nil {
-		s.log.Warn("not all that keeps the watchdog process alive is to be had", "reason", strings.ReplaceAll(err.Error(), "\n", "; "))
+		s.log.Warn(unprotected("the watchdog process", "this host is reset"), "reason", oneLine(err))
 	}
 	if w.listener, err = watchdog.Listen(watchdogSocket(s.Home)); err != nil {
 		return nil, err
@@ -283,7 +282,7 @@ func (s *site) launchWatchdog(ctx context.Context) error {
 		return err
 	}
 	if err := script.Aside(s.Home, s.Node, "watchdog", p.cmd.Process.Pid); err != nil {
-		s.log.Debug("the watchdog process stays in this cgroup", "reason", err)
+		s.log.Debug(staysWith("the watchdog process"), "reason", oneLine(err))
 	}
 	go func() { _ = p.cmd.Wait() }() // it says all on the pipe, and in its log
 	if err := p.told.SetReadDeadline(time.Now().Add(startLimit)); err != nil {

@@ -206,7 +206,7 @@ func (d *deadmanProcess) Begin(pkg string) {
 			return
 		}
 		if err := d.DeadmanConfig.Begin(pkg); err != nil {
-			d.Say.Error("cannot start a manager: " + err.Error())
+			d.Say.Error(fmt.Sprintf("cannot start a manager, and package %s is run by nobody here: %v. service start %s tries again.", pkg, err, pkg))
 		}
 	})
 }

@@ -95,12 +95,15 @@ func (f *feeder) run() {
 		}
 		switch {
 		case err == nil:
+			if told {
+				f.say.Info("the watchdog process hears again.")
+			}
 			told = false
 			<-f.wake
 			continue
 		case !told:
 			told = true
-			f.say.Error("the hardware watchdog does not hear: " + err.Error())
+			f.say.Error("the watchdog process does not hear how packages are, and this host may be reset: log/watchdog.log may say why: " + err.Error())
 		}
 		if c != nil {
 			_ = c.Close()

@@ -101,7 +101,7 @@ type Group struct {
 func New(ctx context.Context, cfg Config, packages []string) (_ *Group, err error) {
 	g := &Group{Config: cfg, run: lockclient.NewID()}
 	if err := g.Aside(); err != nil {
-		g.Log.Debug("the manager stays in this cgroup", "reason", err)
+		g.Log.Debug("back-to-work stays in the cgroup of who started it, and ends when all of that is ended (systemd, a container); it needs root, and cgroups that can be written, to leave that", "reason", oneLine(err))
 	}
 	if g.Earlier != nil {
 		if g.earlier, err = deadman.Attach(g.Earlier, g.Killer, deadman.Hello{PID: g.PID, Version: g.Version}); err != nil {

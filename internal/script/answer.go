@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -77,6 +78,10 @@ func (r *Runner) complain(err error) {
 // stop writes nowhere, and so does a status once its answer was not believed. A start has the log
 // in any case: what it leaves running keeps it, and there may be room again.
 func (r *Runner) files(a *Action, stdout *os.File) []*os.File {
+	_ = briefly(&r.following, followLimit, func() error {
+		r.logs.Look() // what runs from now on writes where the log is now
+		return nil
+	})
 	log := r.log
 	r.mu.Lock()
 	doubted := r.doubted
@@ -93,19 +98,24 @@ func (r *Runner) files(a *Action, stdout *os.File) []*os.File {
 const (
 	logRoom   = 64 << 10 // bytes that must be free for what scripts write
 	lookLimit = 500 * time.Millisecond
+	// followLimit is less: where the log cannot be looked at in time, the script writes to the one that is open.
+	followLimit = 100 * time.Millisecond
 )
 
 // look returns what f returns, or nil if f takes too long, as on a disk that hangs.
-func (r *Runner) look(f func() error) error {
-	if !r.looking.TryLock() {
+func (r *Runner) look(f func() error) error { return briefly(&r.looking, lookLimit, f) }
+
+// briefly is look, for at most that long. At a time there is only one f that has locked one.
+func briefly(one *sync.Mutex, atMost time.Duration, f func() error) error {
+	if !one.TryLock() {
 		return nil // an earlier look hangs, or another is at it
 	}
 	found := make(chan error, 1)
 	go func() {
-		defer r.looking.Unlock()
+		defer one.Unlock()
 		found <- f()
 	}()
-	limit := time.NewTimer(lookLimit)
+	limit := time.NewTimer(atMost)
 	defer limit.Stop()
 	select {
 	case err := <-found:

@@ -23,7 +23,8 @@
 // This process is the subreaper of what scripts leave behind; see orphan.go.
 //
 // Scripts are started with stdin /dev/null and the package's log as stdout and stderr, a real file,
-// so that a daemon may keep it. Signals that this process ignores may be ignored by the script
+// so that a daemon may keep it: a pipe through this process would break when that is killed, while
+// the package runs on. Before each start the log is opened again if it was rotated. Signals that this process ignores may be ignored by the script
 // too; nothing relies on them, because SIGKILL ends every kill.
 package script
 
@@ -37,6 +38,7 @@ import (
 	"strings"
 	"sync"
 
+	"backtowork/internal/journal"
 	"backtowork/internal/lock"
 
 	"golang.org/x/sys/unix"
@@ -62,6 +64,9 @@ type Config struct {
 type Runner struct {
 	cfg   Config
 	log   *os.File
+	logs  *journal.File  // follows log, which stays the same while the file behind it changes
+	lines *journal.Async // writes what is said here to log
+	done  chan struct{}  // ends what follows the log
 	null  *os.File
 	env   []string
 	marks [][]byte // what the environment of every process of the package has
@@ -77,6 +82,7 @@ type Runner struct {
 	complaint string // why no script can be run, as the log says
 	doubted   bool   // the log could not be written
 	looking   sync.Mutex
+	following sync.Mutex
 
 	answers answers
 }
@@ -106,6 +112,9 @@ func New(cfg Config) (*Runner, error) {
 		r.log.Close()
 		return nil, fmt.Errorf("cannot run package %q: %w", cfg.Name, err)
 	}
+	r.logs, r.done = journal.At(logPath(cfg), r.log), make(chan struct{})
+	go r.logs.Follow(r.done) // not waited for: the disk may hang
+	r.lines = journal.NewAsync(r.logs)
 	r.tree = findTree(cfg)
 	r.also = findAlso(cfg, r.tree)
 	r.forkIn = r.tree != nil
@@ -116,13 +125,12 @@ func New(cfg Config) (*Runner, error) {
 // openLog opens the package's log. If the package may run already and the log cannot be opened, as
 // on a disk that became read-only, it does without.
 func openLog(cfg Config) (*os.File, error) {
-	dir := filepath.Join(cfg.Home, "log")
-	err := os.MkdirAll(dir, 0o755)
+	err := os.MkdirAll(filepath.Dir(logPath(cfg)), 0o755)
 	if err != nil {
 		err = fmt.Errorf("cannot make the log directory: %w", err)
 	} else {
 		var log *os.File
-		if log, err = os.OpenFile(filepath.Join(dir, cfg.Name+".log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644); err == nil {
+		if log, err = os.OpenFile(logPath(cfg), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644); err == nil {
 			return log, nil
 		}
 		err = fmt.Errorf("cannot open the log of package %q: %w", cfg.Name, err)
@@ -133,7 +141,9 @@ func openLog(cfg Config) (*os.File, error) {
 	return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 }
 
-// Close closes the log and removes the cgroups that are empty. Processes are left alone.
+func logPath(cfg Config) string { return filepath.Join(cfg.Home, "log", cfg.Name+".log") }
+
+// Close closes the log, without waiting for that, and removes the cgroups that are empty. Processes are left alone.
 func (r *Runner) Close() error {
 	expected.part(r)
 	for _, t := range r.trees() {
@@ -144,7 +154,12 @@ func (r *Runner) Close() error {
 			t.close()
 		}
 	}
-	return errors.Join(r.null.Close(), r.log.Close())
+	close(r.done)
+	go func() { // the disk may hang, and the caller may have a kill end to meet; Logf has waited already
+		r.lines.Close()
+		_ = r.log.Close()
+	}()
+	return r.null.Close()
 }
 
 // Leave does what Close does, but keeps the cgroups: another process needs them.
@@ -161,10 +176,11 @@ func (r *Runner) Abandon() error {
 	return r.Close()
 }
 
-// Logf adds a line to the package's log, in one write.
+// Logf adds a line to the package's log, in one write. A log that cannot be written must not stop a failover, nor one
+// on a disk that hangs: so it does not wait for that for long.
 func (r *Runner) Logf(format string, args ...any) {
-	// A log that cannot be written must not stop a failover.
-	_, _ = r.log.WriteString(fmt.Sprintf(format, args...) + "\n")
+	_, _ = fmt.Fprintf(r.lines, format+"\n", args...)
+	r.lines.Flush(lookLimit)
 }
 
 // Cgroup is the directory of the package's cgroups; empty if it works without.
@@ -180,6 +196,9 @@ func Check(home, name string) error {
 	if lock.CheckName(name) != nil {
 		return fmt.Errorf("package %q not found", name)
 	}
+	if err := checkFree(name); err != nil {
+		return err
+	}
 	switch err := runnable(filepath.Join(home, "packages", name)); {
 	case errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("package %q not found", name)
@@ -191,6 +210,27 @@ func Check(home, name string) error {
 		return fmt.Errorf("cannot read package %q: %w", name, err)
 	}
 	return nil
+}
+
+// checkFree refuses what cannot be a package's name beside ours: it would share a log with one of our processes, and
+// its cgroup, with which that would be killed.
+func checkFree(name string) error {
+	const managers = "back-to-work."
+	switch {
+	case name == "dex-server", name == "watchdog":
+	case len(name) > len(managers) && strings.HasPrefix(name, managers):
+	default:
+		return nil
+	}
+	return TakenError(name)
+}
+
+// A TakenError is of a package's name that one of our processes has.
+type TakenError string
+
+// Error says so.
+func (name TakenError) Error() string {
+	return fmt.Sprintf("no package can be called %q: log/%s.log is the log of a process of back-to-work; give the script in packages another name", string(name), string(name))
 }
 
 // runnable says why path cannot be executed: EISDIR for anything but a file.
