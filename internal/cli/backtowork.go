@@ -13,6 +13,7 @@ import (
 
 	"backtowork/internal/command"
 	"backtowork/internal/failover"
+	"backtowork/internal/inheritance"
 	"backtowork/internal/journal"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
@@ -28,6 +29,14 @@ HUP, INT or TERM. USR1 makes it read the package's parameters again. With verbos
 set in the environment it tells more. One that service start has put in the
 background has no terminal that could hang up: it takes HUP for the word that its
 logs were rotated, and goes on.
+
+A package's script, and so its daemons, begin the same way whoever has started this: in the
+home, with input from /dev/null and output to log/P.log, no other open files, umask 022, LANG=C,
+HOME as the user's, a PATH with the dex commands first and the standard directories, none of the
+variables that change what a shell means (CDPATH, ENV, LC_*, LD_*, TZ, TMPDIR ...), no signal
+blocked or ignored, no core files, no limit of time or memory, at least 1024 open files, and the
+usual priorities. Other variables are inherited. BTW_NODE, BTW_LOCK, BTW_TERM, BTW_PREVIOUS and
+BTW_UNFENCED say who runs it (see dex-exec).
 
 Example: verbose=1 ./back-to-work dummy
 `
@@ -93,6 +102,9 @@ func newGroup(ctx context.Context, env *command.Env) (*manager.Group, error) {
 	}
 	if w := s.soleServerWarning(); w != "" {
 		journal.To(env.Stdout).Plain(journal.Warning, w)
+	}
+	for _, doubt := range inheritance.Doubts() {
+		journal.To(env.Stdout).Plain(journal.Warning, "Warning: "+doubt+".")
 	}
 	cfg := manager.Config{
 		AfterDeadman: env.Getenv(afterDeadman) != "", Spawn: s.spawnDeadman, Ready: s.ready, Session: s.session,
@@ -193,6 +205,9 @@ func (s *site) checkPackages(names []string) error {
 			return err
 		} else if err != nil {
 			return command.WithHint(err, "packages are executable scripts in %s", filepath.Join(s.Home, "packages"))
+		}
+		if err := checkLineEnds(s.Home, name); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -139,9 +139,10 @@ const checkConfUsage = `Usage: service check-conf P
 
 Compares the package's script, its parameters, the modules and the list of lock servers on all
 nodes that run back-to-work for it. Then it says what the parameters come to: how long a
-failover takes at worst, and by how much two nodes cannot overlap. The exit status is 1 if the
-nodes differ, or if the margin is not positive. It asks the script for its status, and does
-nothing else to the package.
+failover takes at worst, and by how much two nodes cannot overlap. The script's own shell checks
+its syntax (sh -n), and that of the modules that it sources. The exit status is 1 if the nodes
+differ, if the margin is not positive, or if the syntax is wrong. It asks the script for its status,
+and does nothing else to the package.
 
 Example: ./service check-conf dummy
 `
@@ -164,7 +165,14 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 	if err := script.Check(s.Home, name); err != nil {
 		return err
 	}
+	if err := checkLineEnds(s.Home, name); err != nil {
+		return err
+	}
 	if err := s.readServers(); err != nil {
+		return err
+	}
+	wrong, err := s.checkSyntax(ctx, name)
+	if err != nil {
 		return err
 	}
 	v, err := s.gather(ctx, name)
@@ -176,7 +184,7 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 	v.showSums("\nmd5 checksum of all modules", func(r api.Report) string { return r.AllModules })
 	p, took, up, err := s.consult(ctx, name)
 	if err != nil {
-		return manager.AboutPackage(name, err)
+		return errors.Join(append(wrong, manager.AboutPackage(name, err))...)
 	}
 	v.own.Params = p.Values()
 	same := v.showParams()
@@ -185,7 +193,7 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 		v.showWarnings([]string{failover.NotKillable})
 	}
 	v.showWarnings(unitDoubts(ctx, p.KillUnits))
-	var faults []error
+	faults := wrong
 	if !same {
 		faults = append(faults, errors.New("the nodes differ"))
 	}

@@ -5,7 +5,6 @@ package cli
 // that say which these are.
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,10 +15,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"backtowork/internal/command"
+	"backtowork/internal/inheritance"
 	"backtowork/internal/script"
 )
 
@@ -47,12 +48,14 @@ const afterDeadman = "BTW_AFTER_DEADMAN"
 
 // environ returns the environment for a process that this one starts. It lacks the BTW_ variables, which are about
 // this process only: if a package's script has called this command, they say that it belongs to the
-// package, and all that belongs to a package is killed with it. OOMScore stays, since the child needs it at once.
+// package, and all that belongs to a package is killed with it. And it lacks what is the caller's.
 func environ() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "BTW_") && !strings.HasPrefix(v, script.OOMScore+"=")
-	})
+	return slices.DeleteFunc(inheritance.Environ(os.Environ()), func(v string) bool { return strings.HasPrefix(v, "BTW_") })
 }
+
+// settled is the environment variable that says to a process of ours that who started it, or what it was
+// before an exec, has nothing of a caller any more.
+const settled = "BTW_SETTLED"
 
 // self prepares to start this program under another name, as "deadman" or "dex-server". The new process leads a
 // session of its own, so that it outlives the terminal, and a kill of the caller's process group; it prints where
@@ -63,8 +66,8 @@ func (s *site) self(name string, args ...string) *exec.Cmd {
 	cmd.Args[0] = name
 	cmd.Dir = s.Home
 	cmd.Env = append(environ(), "BTW_HOME="+s.Home, script.AsideMark+"="+name)
-	if score, err := os.ReadFile("/proc/self/oom_score_adj"); err == nil && name == "deadman" {
-		cmd.Env = append(cmd.Env, script.OOMScore+"="+string(bytes.TrimSpace(score))) // it changes its own
+	if os.Getenv(settled) != "" {
+		cmd.Env = append(cmd.Env, settled+"=yes")
 	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Env = append(cmd.Env, logMark(s.env.Getenv(ownLog))...)
@@ -222,25 +225,44 @@ func execGiven(path string, to io.ReadWriteCloser, packages []string, env ...str
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
 		return err
 	}
-	env = append(append(environ(), env...), script.AsideMark+"=back-to-work", fmt.Sprintf("%s=%d", deadmanFD, f.Fd()))
+	env = append(append(environ(), env...), script.AsideMark+"=back-to-work", settled+"=yes", fmt.Sprintf("%s=%d", deadmanFD, f.Fd()))
 	return syscall.Exec(path, append([]string{"back-to-work"}, packages...), env)
 }
 
 // standing lists the commands that run beside packages, and are not killed with them, whoever has called them.
 var standing = []string{"back-to-work", "deadman", "dex-server", "watchdog"}
 
-// standAside makes this process the same program once more, with an environment that marks it as standing beside
+// standAside makes this process the same program once more, with nothing of who called it (what that is,
+// package inheritance says), and with an environment that marks it as standing beside
 // packages, and lacks what a package's script has set. (Others look at the environment that a process
-// began with, so it cannot just change its own.) It returns only where that fails.
+// began with, so it cannot just change its own.) It returns only where that fails, or was done.
 func standAside(name string) {
+	known := os.Getenv(script.AsideMark) != ""
+	if known && os.Getenv(settled) != "" {
+		if name != "deadman" {
+			inheritance.SettleOOM() // a deadman that has started this process has a place of its own
+		}
+		return
+	}
 	if os.Getenv("BTW_ACTION") != "" {
 		_ = syscall.Setpgid(0, 0) // the group of the script that called it is killed as one; else it leads a session
 	}
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		variable, _, _ := strings.Cut(v, "=")
-		return slices.Contains(script.Marks, variable)
+		return variable == script.AsideMark || slices.Contains(script.Marks, variable)
 	})
-	_ = syscall.Exec("/proc/self/exe", os.Args, append(env, script.AsideMark+"="+name))
+	inheritance.Settle()
+	inheritance.Signals(known) // known: in the background. In the foreground it is the user who wants a signal ignored, as by nohup
+	_ = syscall.Exec("/proc/self/exe", os.Args, append(env, script.AsideMark+"="+name, settled+"=yes"))
+}
+
+// settleKeeper makes the keeper of a dex-exec itself once more, with limits and priorities with which it is not
+// late. The rest it has of its caller, as the command has.
+func settleKeeper() {
+	if os.Getenv(settled) == "" {
+		inheritance.SettlePriority()
+		_ = syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), settled+"=yes"))
+	}
 }
 
 // startKeeper starts the second process of dex-exec, with a pipe to it and one from it. It is this command once
@@ -292,8 +314,19 @@ func exitOf(ctx context.Context, file string, args ...string) int {
 	return cmd.ProcessState.ExitCode()
 }
 
+// complaintOf runs a program in the directory dir, in the environment that scripts have, and returns what it
+// prints if it fails.
+func complaintOf(ctx context.Context, dir, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, environ(), time.Second
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
 // outputOf runs a program, found in PATH, and returns what it prints.
 func outputOf(ctx context.Context, name string, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, name, args...).Output()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = environ()
+	out, err := cmd.Output()
 	return string(out), err
 }

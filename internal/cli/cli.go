@@ -15,6 +15,7 @@ import (
 
 	"backtowork/internal/applet"
 	"backtowork/internal/command"
+	"backtowork/internal/inheritance"
 	"backtowork/internal/script"
 )
 
@@ -51,11 +52,15 @@ func Main() int {
 	if command.Find(commands(), name) == nil && len(args) > 0 { // bin/btw NAME ...
 		name, args = args[0], args[1:]
 	}
-	if name != "deadman" {
-		script.TakeOOMScore()
-	}
-	if slices.Contains(standing, name) && os.Getenv(script.AsideMark) == "" {
+	if slices.Contains(standing, name) {
 		standAside(name)
+	}
+	if os.Getenv(keeperID) != "" && name == "dex-exec" {
+		settleKeeper()
+	}
+	if !slices.Contains(transparent, name) {
+		inheritance.CloseOthers()
+		syscall.Umask(inheritance.Umask)
 	}
 	callMe(name)
 	ctx := context.Background()
@@ -68,6 +73,9 @@ func Main() int {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		return 1
+	}
+	if slices.Contains(standing, name) {
+		_ = os.Chdir(home) // it must not keep in use, or miss, the directory that its caller was in
 	}
 	return Run(ctx, &command.Env{
 		Name: name, Args: args, Home: home, Getenv: os.Getenv,
@@ -86,6 +94,10 @@ func callMe(name string) {
 // another program: a handler that is set, and taken away before that, could lose a signal in
 // between.)
 var unheeding = []string{"setsid", "simulator", "sleep"}
+
+// transparent are the commands that start what their arguments say: that is the user's, and inherits
+// all.
+var transparent = []string{"dex-exec", "setsid"}
 
 // heeded returns those of signals that are not ignored; the caller (nohup, for one) may have
 // ignored some, and that stays so.

@@ -180,7 +180,7 @@ func (k *keeper) run(ctx context.Context, id string) (err error) {
 	path, err := exec.LookPath(k.command[0])
 	if err == nil {
 		argv := append([]string{path}, k.command[1:]...)
-		err = k.guard.Start(argv, k.environ(id), []*os.File{os.Stdin, os.Stdout, os.Stderr}, k.group)
+		err = k.guard.Start(argv, k.environ(id), []*os.File{os.Stdin, os.Stdout, os.Stderr}, k.group, k.job)
 	}
 	if err == nil {
 		err = k.watch()
@@ -206,7 +206,7 @@ func (k *keeper) environ(id string) []string {
 	}
 	return append(slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return name == keeperID || name == script.AsideMark || slices.ContainsFunc(ours, func(o string) bool { return strings.HasPrefix(o, name+"=") })
+		return name == keeperID || name == settled || name == script.AsideMark || slices.ContainsFunc(ours, func(o string) bool { return strings.HasPrefix(o, name+"=") })
 	}), ours...)
 }
 

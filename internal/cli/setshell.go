@@ -20,8 +20,9 @@ import (
 
 var setShellUsage = `Usage: set-shell [auto | SHELL]
 
-Sets what the package scripts are run by; without an argument it prints what is set.
-  auto   the shell that each script's first line names
+Sets what runs package scripts that are for sh: their first line is #!/bin/sh, or names nothing. All
+others (bash, Perl, programs) are always run as they say. Without an argument it prints what is set.
+  auto   sh
   SHELL  this shell: a path, or a name that is found in PATH
 
 Example: set-shell /bin/dash

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,13 +63,9 @@ func (r *Runner) launch(args []string, stdout *os.File, env ...string) (_ *Actio
 			r.complain(err)
 		}
 	}()
-	argv := append([]string{path}, args...)
-	if sh := r.cfg.Shell; sh != "" && sh != "auto" {
-		// A shell's own status for a script that it cannot read may be 2, which means degraded.
-		if err := runnable(filepath.Join(r.cfg.Home, path)); err != nil {
-			return nil, err
-		}
-		argv = append([]string{sh}, argv...)
+	c := child{dir: r.cfg.Home, argv: append([]string{path}, args...), told: true}
+	if r.cfg.Shell != "auto" {
+		c.shell = r.cfg.Shell
 	}
 	told, tell, err := os.Pipe()
 	if err != nil {
@@ -82,7 +77,7 @@ func (r *Runner) launch(args []string, stdout *os.File, env ...string) (_ *Actio
 		Files: append(r.files(a, stdout), tell),
 	}
 	expected.begin()
-	proc, err := r.exec(append([]string{r.cfg.Home}, argv...), attr)
+	proc, err := r.exec(c, attr)
 	expected.end(proc)
 	if err != nil {
 		told.Close()
@@ -99,23 +94,23 @@ func (r *Runner) launch(args []string, stdout *os.File, env ...string) (_ *Actio
 	return a, nil
 }
 
-// exec starts argv, in the cgroup if that can be.
-func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
+// exec starts what is to become, in the cgroup if that can be.
+func (r *Runner) exec(what child, attr *os.ProcAttr) (*os.Process, error) {
 	plain := &syscall.SysProcAttr{Setpgid: true}
 	attr.Sys = plain
 	if !r.inTree() {
-		return startChild(argv, attr, true)
+		return what.start(attr)
 	}
-	proc, err := r.tree.act.exec(argv, attr)
+	proc, err := r.tree.act.exec(what, attr)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) { // the cgroup was removed just now: enter makes it anew
-		proc, err = r.tree.act.exec(argv, attr)
+		proc, err = r.tree.act.exec(what, attr)
 	}
 	if err == nil {
 		return proc, nil
 	}
 	again := !refused(err)
 	attr.Sys = plain
-	if proc, err = startChild(argv, attr, true); err == nil {
+	if proc, err = what.start(attr); err == nil {
 		if again { // it ran outside for a moment; what it starts from now on is inside
 			_ = r.tree.act.add(proc.Pid)
 			return proc, nil
@@ -129,15 +124,15 @@ func (r *Runner) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	return proc, err
 }
 
-// exec starts argv in the cgroup c.
-func (c *cgroup) exec(argv []string, attr *os.ProcAttr) (*os.Process, error) {
+// exec starts what is to become in the cgroup c.
+func (c *cgroup) exec(what child, attr *os.ProcAttr) (*os.Process, error) {
 	dir, err := c.enter()
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
 	attr.Sys = c.inside(syscall.SysProcAttr{Setpgid: true}, dir)
-	return startChild(argv, attr, true)
+	return what.start(attr)
 }
 
 func (r *Runner) inTree() bool {

@@ -9,38 +9,34 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/inheritance"
+
 	"golang.org/x/sys/unix"
 )
 
 // ChildVerb is the first argument of a process that is to become a script: see [RunChild].
 const ChildVerb = "run-script"
 
-// startChild starts a process that changes to the directory argv[0] and becomes argv[1:]. It is
-// this program again, because a process that does both on a disk that hangs, between fork and
-// exec, stops the whole Go program that started it: the runtime waits for it. /proc/self/exe is
-// in memory. So a script that cannot be begun is a child like any other, and can be killed.
-// The file called told, if there is one, must be the last of attr.Files: it is told why the child
-// could not become argv[1:], and nothing where it could; a script of its own may end with any status.
-func startChild(argv []string, attr *os.ProcAttr, told bool) (*os.Process, error) {
-	fd := "-"
-	if told {
-		fd = strconv.Itoa(len(attr.Files) - 1)
-	}
-	return os.StartProcess("/proc/self/exe", append([]string{"btw", ChildVerb, fd}, argv...), attr)
+// A child is what a process is to become, and how.
+type child struct {
+	dir   string // that it changes to
+	argv  []string
+	shell string // what runs a script for sh; "": sh
+	like  int    // a process whose limits and priorities it has; 0: those of all packages
+	told  bool   // the last of its files is told why it could not become argv; nothing where it could
 }
 
-// OOMScore is a variable in the environment of a process that protects itself from being killed
-// when memory runs out. It says which rank in that order the process's children are to have.
-const OOMScore = "BTW_OOM_SCORE_ADJ"
-
-// TakeOOMScore gives this process the rank that OOMScore names, if it is set, and removes the
-// variable. The child does it itself, before it starts anything: so no child of its own inherits
-// the protection.
-func TakeOOMScore() {
-	if score, ok := os.LookupEnv(OOMScore); ok {
-		_ = os.WriteFile("/proc/self/oom_score_adj", []byte(score), 0) // it never asks for more than it has
-		_ = os.Unsetenv(OOMScore)
+// start starts a process that becomes c. It is this program again, because a process that changes
+// directory and becomes a script on a disk that hangs, between fork and exec, stops the whole Go
+// program that started it: the runtime waits for it. /proc/self/exe is in memory. So a script that
+// cannot be begun is a child like any other, and can be killed.
+func (c child) start(attr *os.ProcAttr) (*os.Process, error) {
+	fd := 2
+	if c.told {
+		fd = len(attr.Files) - 1
 	}
+	args := []string{"btw", ChildVerb, strconv.Itoa(fd), strconv.Itoa(c.like), c.shell, c.dir}
+	return os.StartProcess("/proc/self/exe", append(args, c.argv...), attr)
 }
 
 // Exit statuses of a child that could not become what it was to be, as shells have them.
@@ -50,45 +46,72 @@ const (
 )
 
 // RunChild makes this process the script that args name. They are: the number of the file to which
-// a failure is written ("-": stderr), the directory to change to, and the command. It returns only
-// if that fails, with the exit status that a shell would give.
+// a failure is written, and what [child.start] says. It returns only if that fails, with the exit
+// status that a shell would give.
 func RunChild(args []string) int {
-	if len(args) < 3 {
+	if len(args) < 5 {
 		return notFound
 	}
-	TakeOOMScore()
+	fd, _ := strconv.Atoi(args[0])
+	like, _ := strconv.Atoi(args[1])
+	c := child{like: like, shell: args[2], dir: args[3], argv: args[4:]}
 	told, who := os.Stderr, "back-to-work: "
-	if fd, err := strconv.Atoi(args[0]); err == nil {
-		syscall.CloseOnExec(fd)
+	if fd > 2 {
 		told, who = os.NewFile(uintptr(fd), "told"), ""
 	}
-	err := os.Chdir(args[1])
-	if err == nil {
-		err = becomePatiently(args[2:])
+	if c.like != 0 { // the rest is the caller's, descriptors too
+		inheritance.Like(c.like)
+	} else {
+		inheritance.CloseOthers()
+		inheritance.Settle()
+		inheritance.Signals(true)
 	}
-	if errors.Is(err, unix.ENOENT) {
-		if _, e := os.Stat(args[2]); e == nil {
-			err = fmt.Errorf("the interpreter that is to run it is missing: %w", err)
-		}
-	}
-	fmt.Fprintf(told, "%scannot run %s: %v\n", who, strings.Join(args[2:], " "), err)
+	err := c.become()
+	fmt.Fprintf(told, "%scannot run %s: %v\n", who, strings.Join(c.argv, " "), err)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return notFound
 	}
 	return notExecutable
 }
 
-// becomePatiently waits a little for a script that is being written, and gives one without a
-// first line to /bin/sh, as a shell would.
+// become makes this process what c says.
+func (c child) become() error {
+	if err := os.Chdir(c.dir); err != nil {
+		return err
+	}
+	first, readErr := readFirstLine(c.argv[0])
+	argv := c.argv
+	if errors.Is(readErr, unix.EISDIR) {
+		return readErr
+	}
+	if c.shell != "" && readErr == nil && first.forSh() {
+		// A shell's own status for a script that it cannot read may be 2, which means degraded.
+		if err := runnable(argv[0]); err != nil {
+			return err
+		}
+		argv = append(append([]string{c.shell}, first.options()...), argv...)
+	}
+	err := becomePatiently(argv)
+	switch {
+	case errors.Is(err, unix.ENOEXEC) && readErr == nil && first.binary:
+		return fmt.Errorf("it is a program for another kind of machine: %w", err)
+	case errors.Is(err, unix.ENOEXEC): // it has no first line that names an interpreter
+		sh := "/bin/sh"
+		if c.shell != "" {
+			sh = c.shell
+		}
+		return becomePatiently(append([]string{sh}, argv...))
+	case errors.Is(err, unix.ENOENT) && readErr == nil && first.interpreter != "":
+		return fmt.Errorf("%s: %w", first.missing(), err)
+	}
+	return err
+}
+
+// becomePatiently waits a little for a script that is being written.
 func becomePatiently(argv []string) error {
-	for end := now() + 500*time.Millisecond; ; {
+	for end := now() + 500*time.Millisecond; ; pause(5 * time.Millisecond) {
 		err := syscall.Exec(argv[0], argv, os.Environ())
-		switch {
-		case errors.Is(err, unix.ENOEXEC) && argv[0] != "/bin/sh":
-			argv = append([]string{"/bin/sh"}, argv...)
-		case errors.Is(err, unix.ETXTBSY) && now() < end:
-			pause(5 * time.Millisecond)
-		default:
+		if !errors.Is(err, unix.ETXTBSY) || now() >= end {
 			return err
 		}
 	}

@@ -65,11 +65,12 @@ func ownCgroup() string {
 	return ""
 }
 
-// Start starts argv, whose first word is a path, in the process group called group. It dies with
-// the thread that calls this, which must be locked to its goroutine.
-func (g *Guard) Start(argv, env []string, files []*os.File, group int) error {
+// Start starts argv, whose first word is a path, in the process group called group, with the limits
+// and priorities of process like. It dies with the thread that calls this, which must be locked to
+// its goroutine.
+func (g *Guard) Start(argv, env []string, files []*os.File, group, like int) error {
 	attr := &os.ProcAttr{Env: env, Files: files}
-	proc, err := g.exec(append([]string{"."}, argv...), attr, group)
+	proc, err := g.exec(child{dir: ".", argv: argv, like: like}, attr, group)
 	if err != nil {
 		return fmt.Errorf("cannot start %q: %w", argv[0], err)
 	}
@@ -80,12 +81,12 @@ func (g *Guard) Start(argv, env []string, files []*os.File, group int) error {
 	return proc.Release() // Reap waits for it
 }
 
-// exec starts argv, in the cgroup if there is one.
-func (g *Guard) exec(argv []string, attr *os.ProcAttr, group int) (*os.Process, error) {
+// exec starts what is to become, in the cgroup if there is one.
+func (g *Guard) exec(what child, attr *os.ProcAttr, group int) (*os.Process, error) {
 	plain := endWithParent(syscall.SysProcAttr{Setpgid: true, Pgid: group})
 	attr.Sys = &plain
 	if g.r.tree == nil {
-		return startChild(argv, attr, false)
+		return what.start(attr)
 	}
 	dir, err := g.r.tree.act.enter()
 	if err != nil {
@@ -93,12 +94,12 @@ func (g *Guard) exec(argv []string, attr *os.ProcAttr, group int) (*os.Process, 
 	}
 	defer dir.Close()
 	attr.Sys = g.r.tree.act.inside(plain, dir)
-	proc, err := startChild(argv, attr, false)
+	proc, err := what.start(attr)
 	if err == nil || !refused(err) {
 		return proc, err
 	}
 	attr.Sys = &plain
-	if proc, err = startChild(argv, attr, false); err == nil {
+	if proc, err = what.start(attr); err == nil {
 		_ = g.r.tree.act.add(proc.Pid) // late, but better than not: its children follow it
 	}
 	return proc, err

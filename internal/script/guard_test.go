@@ -34,7 +34,7 @@ func guardOnce(how string) int {
 	defer g.Close()
 	env := []string{"PATH=" + os.Getenv("PATH"), "BTW_LOCK=l", "BTW_SESSION=s" + strconv.Itoa(os.Getpid())}
 	argv := []string{"/bin/sh", "-c", os.Getenv("SCRIPT_TEST_COMMAND")}
-	if err := g.Start(argv, env, []*os.File{os.Stdin, os.Stdout, os.Stderr}, syscall.Getpgrp()); err != nil {
+	if err := g.Start(argv, env, []*os.File{os.Stdin, os.Stdout, os.Stderr}, syscall.Getpgrp(), os.Getpid()); err != nil {
 		fmt.Println(err)
 		return 1
 	}

@@ -24,8 +24,8 @@
 //
 // Scripts are started with stdin /dev/null and the package's log as stdout and stderr, a real file,
 // so that a daemon may keep it: a pipe through this process would break when that is killed, while
-// the package runs on. Before each start the log is opened again if it was rotated. Signals that this process ignores may be ignored by the script
-// too; nothing relies on them, because SIGKILL ends every kill.
+// the package runs on. Before each start the log is opened again if it was rotated. What else they
+// inherit, package inheritance decides.
 package script
 
 import (
@@ -52,7 +52,7 @@ type Config struct {
 	Lock    string   // BTW_LOCK
 	LockDir string   // the lock directory: its commands come after the home's in PATH
 	Session string   // BTW_SESSION: random, one per manager
-	Shell   string   // "" or "auto": what the script's first line names; else the path of a shell
+	Shell   string   // "" or "auto": what the script's first line names; else the path of the shell that stands for sh
 	Environ []string // environment that ours is added to; BTW_HOME is dropped
 	Cgroup  string   // "": the mounted cgroup2; "none": work without; else a cgroup2 directory
 	Also    []string // other cgroups (see Runner.Cgroup) that processes of the package may be in, from when this host had another name

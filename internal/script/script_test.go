@@ -172,18 +172,6 @@ func TestLogIsAppended(t *testing.T) {
 	}
 }
 
-// Where its manager, or a deadman, has a place of its own in the order of out-of-memory kills, the
-// script has the one that is meant for it, and hears nothing of that.
-func TestOOMScore(t *testing.T) {
-	eachMode(t, func(t *testing.T, mode string) {
-		s := newSite(t, mode, `cat /proc/self/oom_score_adj; env | grep BTW_OOM`, func(c *Config) { c.Environ = append(c.Environ, OOMScore+"=700") })
-		s.run("start")
-		if got := s.logText(); got != "700\n" {
-			t.Errorf("log = %q, want 700", got)
-		}
-	})
-}
-
 // Who goes on with a package does without its log; who begins it does not. What is not begun leaves what
 // stands for the log alone.
 func TestNewWithoutLog(t *testing.T) {

@@ -1,0 +1,26 @@
+//go:build !linux
+
+package inheritance
+
+// What this package settles is for packages and lock servers, and none run on this system.
+
+// CloseOthers does nothing here.
+func CloseOthers() {}
+
+// Settle does nothing here.
+func Settle() {}
+
+// SettlePriority does nothing here.
+func SettlePriority() {}
+
+// SettleOOM does nothing here.
+func SettleOOM() {}
+
+// Signals does nothing here.
+func Signals(bool) {}
+
+// Like does nothing here.
+func Like(int) {}
+
+// Doubts has none here.
+func Doubts() []string { return nil }
