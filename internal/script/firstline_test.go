@@ -68,7 +68,7 @@ func TestSourced(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		". modules/a":                            "a",
-		"   . \"modules/vip.$os\" || exit 1":      "vip.Linux",
+		"   . \"modules/vip.$os\" || exit 1":     "vip.Linux",
 		"source ${0%/*}/modules/vip.$(uname) ;":  "vip.Linux",
 		". modules/vip.`uname -s`":               "vip.Linux",
 		"[ -r modules/a ] && . ./modules/a;":     "a",
@@ -76,6 +76,7 @@ func TestSourced(t *testing.T) {
 		". modules/$m.${os}":                     "*.Linux",
 		"# . modules/a\necho . modules/b":        "",
 		"start)\n\t. modules/fs.Linux\r\n":       "fs.Linux",
+		" start) . modules/c;;":                  "c",
 		"(. modules/a)":                          "a",
 		"ls modules/a; cat packages/x.modules/b": "",
 	} {

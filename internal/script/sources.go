@@ -52,7 +52,7 @@ func readText(path string) []byte {
 }
 
 var (
-	sourceCommand = regexp.MustCompile(`(?m)(?:^|[;&|{(]|\b(?:then|else|do))[ \t]*(?:\.|source)[ \t]+"?[^ \t"';&|]*modules/((?:\$\([^)]*\)|` + "`[^`]*`" + `|[^ \t\r\n"';&|)])+)`)
+	sourceCommand = regexp.MustCompile(`(?m)(?:^|[;&|{()]|\b(?:then|else|do))[ \t]*(?:\.|source)[ \t]+"?[^ \t"';&|]*modules/((?:\$\([^)]*\)|` + "`[^`]*`" + `|[^ \t\r\n"';&|)])+)`)
 	systemName    = regexp.MustCompile("\\$\\{?(?:os|OS|uname)\\}?|\\$\\(uname(?: -s)?\\)|`uname(?: -s)?`")
 	anyVariable   = regexp.MustCompile(`\$\{[^}]*\}|\$\([^)]*\)|\$\w+`)
 )
