@@ -64,7 +64,6 @@ const settled = "BTW_SETTLED"
 func (s *site) self(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Args[0] = name
-	cmd.Dir = s.Home
 	cmd.Env = append(environ(), "BTW_HOME="+s.Home, script.AsideMark+"="+name)
 	if os.Getenv(settled) != "" {
 		cmd.Env = append(cmd.Env, settled+"=yes")
@@ -252,6 +251,7 @@ func standAside(name string) {
 		return variable == script.AsideMark || slices.Contains(script.Marks, variable)
 	})
 	inheritance.Settle()
+	inheritance.SettleSchedule()
 	inheritance.Signals(known) // known: in the background. In the foreground it is the user who wants a signal ignored, as by nohup
 	_ = syscall.Exec("/proc/self/exe", os.Args, append(env, script.AsideMark+"="+name, settled+"=yes"))
 }
@@ -260,7 +260,8 @@ func standAside(name string) {
 // late. The rest it has of its caller, as the command has.
 func settleKeeper() {
 	if os.Getenv(settled) == "" {
-		inheritance.SettlePriority()
+		inheritance.SettleLimits()
+		inheritance.SettleSchedule()
 		_ = syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), settled+"=yes"))
 	}
 }

@@ -75,7 +75,8 @@ func Main() int {
 		return 1
 	}
 	if slices.Contains(standing, name) {
-		_ = os.Chdir(home) // it must not keep in use, or miss, the directory that its caller was in
+		_ = os.Chdir(home)      // it must not keep in use, or miss, the directory that its caller was in
+		_, _ = inheritance.Me() // while the disk can be read
 	}
 	return Run(ctx, &command.Env{
 		Name: name, Args: args, Home: home, Getenv: os.Getenv,

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Umask is that of all files that are made.
@@ -53,7 +54,7 @@ func Environ(env []string) []string {
 		return is
 	})
 	kept = append(kept, "LANG=C", "PATH="+fullPath(path))
-	me, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	me, err := Me()
 	if err != nil {
 		return kept // a user that the system does not know keeps what it has
 	}
@@ -63,6 +64,9 @@ func Environ(env []string) []string {
 	}
 	return kept
 }
+
+// Me is the user that this process runs as. The system is asked once: it may read a disk that hangs later.
+var Me = sync.OnceValues(func() (*user.User, error) { return user.LookupId(strconv.Itoa(os.Getuid())) })
 
 func isDropped(name string) bool {
 	return slices.ContainsFunc(dropped, func(pattern string) bool {

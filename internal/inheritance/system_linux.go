@@ -28,11 +28,11 @@ func CloseOthers() {
 	}
 }
 
-// Settle gives this process what those of ours have: the file mask, limits, and its places in the
-// order of processors, disks, and out-of-memory kills. An exec must follow, by the same goroutine.
+// Settle gives this process what those of ours have: the file mask, limits, and its place in the
+// order of out-of-memory kills. An exec must follow, by the same goroutine.
 // What the user may not have stays: see [Doubts].
 func Settle() {
-	SettlePriority()
+	SettleLimits()
 	unix.Umask(Umask)
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	_ = syscall.Exec("", []string{""}, nil) // fails, and undoes first what Go has made of the limit of open files
@@ -45,13 +45,11 @@ const (
 	mostOpenFiles = 512 << 10
 )
 
-// SettlePriority does that part of Settle which keeps this process from being late, or ended.
-func SettlePriority() {
-	runtime.LockOSThread()
+// SettleLimits does that part of Settle which keeps this process from being ended.
+func SettleLimits() {
 	for _, l := range limits {
 		raise(l.resource, l.soft, l.hard)
 	}
-	settleSchedule()
 	SettleOOM()
 }
 
@@ -90,8 +88,10 @@ func raise(resource int, soft, hard uint64) {
 	}
 }
 
-// settleSchedule makes this thread one like all others.
-func settleSchedule() {
+// SettleSchedule gives this process the usual place in the order of processors and disks, so that it is
+// not late. An exec must follow, by the same goroutine.
+func SettleSchedule() {
+	runtime.LockOSThread()
 	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr}
 	if unix.SchedSetAttr(0, &attr, 0) != nil {
 		if is, err := unix.SchedGetAttr(0, 0); err == nil { // it may not be nicer to itself
@@ -137,8 +137,8 @@ func statusOf(pid, name string) string {
 	return ""
 }
 
-// Like is the contrary of SettlePriority: it gives this process what process pid has of that. It is for
-// what becomes the user's own command. An exec must follow, by the same goroutine.
+// Like is the contrary of SettleLimits and SettleSchedule: it gives this process what process pid has of
+// that. It is for what becomes the user's own command. An exec must follow, by the same goroutine.
 func Like(pid int) {
 	runtime.LockOSThread()
 	for _, l := range limits {

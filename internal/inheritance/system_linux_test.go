@@ -22,11 +22,16 @@ func TestMain(m *testing.M) {
 		blockAll()
 		CloseOthers()
 		Settle()
+		SettleSchedule()
 		Signals(os.Getenv("IGNORED") == "")
 		report()
+	case "doubts":
+		fmt.Println(strings.Join(Doubts(), "\n"))
+		os.Exit(0)
 	case "is like":
 		like := unix.Getppid()
-		SettlePriority()
+		SettleLimits()
+		SettleSchedule()
 		Like(like)
 		report()
 	}
@@ -128,5 +133,18 @@ func TestLike(t *testing.T) {
 	}
 	if last := got[len(got)-1]; !strings.Contains(last, " 7 ") || !strings.HasSuffix(last, " 9 "+score) {
 		t.Errorf("files and rank: %q, want 7, 9, and %s", last, score)
+	}
+}
+
+// What could not be settled is told.
+func TestDoubts(t *testing.T) {
+	t.Parallel()
+	got := strings.Join(caller(t, "doubts"), "\n")
+	for _, want := range []string{
+		"no more than 1000 seconds of processor time", "bytes for a file", strings.Replace(nicer(t), "TS ", "runs after other programs (nice", 1),
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(got), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

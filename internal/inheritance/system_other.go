@@ -10,8 +10,11 @@ func CloseOthers() {}
 // Settle does nothing here.
 func Settle() {}
 
-// SettlePriority does nothing here.
-func SettlePriority() {}
+// SettleLimits does nothing here.
+func SettleLimits() {}
+
+// SettleSchedule does nothing here.
+func SettleSchedule() {}
 
 // SettleOOM does nothing here.
 func SettleOOM() {}

@@ -63,7 +63,7 @@ func RunChild(args []string) int {
 		inheritance.Like(c.like)
 	} else {
 		inheritance.CloseOthers()
-		inheritance.Settle()
+		inheritance.Settle() // a manager's priorities are the usual ones already
 		inheritance.Signals(true)
 	}
 	err := c.become()
