@@ -26,6 +26,7 @@ IPv6 address it does the same by neighbour discovery.
   -I  the device, else the one that packets to ADDRESS leave by
   -s  ask from SOURCE, one of this host's addresses
   -f  stop at the first answer    -q  print nothing    -b  ask everybody, always
+Where nobody can be asked or told (loopback, tunnels), -D, -U and -A are done at once with -q, and fail without.
 Exit status 0 when COUNT answers came (with -f, or without COUNT: any), 1 when not, 2 on errors.
 
 Example: arping -D -c 2 -w 2 -I eth0 192.168.1.10
@@ -130,6 +131,9 @@ func (o *arpingOptions) run(ctx context.Context, env *command.Env) (int, error) 
 		return 0, err
 	}
 	conn, err := netif.Open(device, target.IP)
+	if errors.Is(err, netif.ErrNoNeighbours) && o.quiet && (o.detect || o.tell) {
+		return 0, nil // as others' arping; the original's modules count on it
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -54,23 +54,27 @@ type packet struct {
 	data []byte
 }
 
-// Open makes a Conn for ip on a device, which must be up and speak ARP.
+// ErrNoNeighbours is what Open says of a device on which nobody can be asked: loopback, a tunnel, and
+// what is no Ethernet.
+var ErrNoNeighbours = errors.New("it is not an Ethernet device")
+
+// Open makes a Conn for ip on a device, by its name or an altname; it must be up and speak ARP.
 func Open(device string, ip net.IP) (*Conn, error) {
-	dev, err := net.InterfaceByName(device)
+	dev, err := deviceNamed(device)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("cannot use device %q: %w", device, err)
 	case dev.Flags&net.FlagUp == 0:
 		return nil, fmt.Errorf("cannot use device %q: it is down", device)
 	case dev.Flags&net.FlagLoopback != 0 || len(dev.HardwareAddr) != 6:
-		return nil, fmt.Errorf("cannot use device %q: it is not an Ethernet device", device)
+		return nil, fmt.Errorf("cannot use device %q: %w", device, ErrNoNeighbours)
 	}
 	c := &Conn{device: dev}
 	v4 := ip.To4()
 	if v4 != nil {
 		c.proto = &arp{ip: v4, mac: dev.HardwareAddr}
 	} else {
-		c.proto = &ndp{ip: ip.To16(), mac: dev.HardwareAddr, router: forwards(device)}
+		c.proto = &ndp{ip: ip.To16(), mac: dev.HardwareAddr, router: forwards(dev.Name)}
 	}
 	if c.socket, err = openSocket(dev, v4 != nil); err != nil {
 		return nil, fmt.Errorf("cannot open a packet socket on %q: %w", device, err)

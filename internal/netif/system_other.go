@@ -40,6 +40,8 @@ func Remove(ip net.IP) ([]string, error) {
 	return nil, fmt.Errorf("cannot remove %v: %w", ip, errSystem)
 }
 
+func deviceNamed(name string) (*net.Interface, error) { return net.InterfaceByName(name) }
+
 func openSocket(*net.Interface, bool) (socket, error) { return nil, errSystem }
 
 func forwards(string) bool { return false }
