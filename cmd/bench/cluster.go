@@ -199,7 +199,9 @@ func (c *cluster) stop() {
 
 func (c *cluster) stopManagers() {
 	stopAll(c.nodes[:], func(n *node) *child { return n.manager })
-	_ = os.Remove("/tmp/" + c.pkg + ".maintenance") // a package that was killed leaves this file
+	for _, n := range c.nodes {
+		_ = os.Remove(filepath.Join(n.home, "temp", c.pkg+".up")) // a package that was killed leaves this file
+	}
 }
 
 func stopAll(nodes []*node, of func(*node) *child) {

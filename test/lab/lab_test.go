@@ -137,6 +137,9 @@ func (tr tree) install(t *testing.T, disk string, conf map[string]string) {
 	}
 	dummy, err := os.ReadFile(home + "/packages/dummy")
 	must(t, err)
+	// Its state where the watcher looks, and where it is gone at boot.
+	dummy = bytes.Replace(dummy, []byte("flag=../temp/${0##*/}.up"), []byte("flag=/tmp/${0##*/}.maintenance"), 1)
+	must(t, os.WriteFile(home+"/packages/dummy", dummy, 0o755))
 	must(t, os.WriteFile(home+"/packages/quick", quicken(dummy), 0o755))
 	must(t, os.WriteFile(home+"/packages/probe", []byte(probeScript), 0o755))
 	must(t, os.WriteFile(home+"/packages/beat", []byte(beatScript), 0o755))
