@@ -106,6 +106,11 @@ func newGroup(ctx context.Context, env *command.Env) (*manager.Group, error) {
 	for _, doubt := range inheritance.Doubts() {
 		journal.To(env.Stdout).Plain(journal.Warning, "Warning: "+doubt+".")
 	}
+	for _, name := range env.Args {
+		for _, w := range s.missingModules(name) {
+			journal.To(env.Stdout).Plain(journal.Warning, "warning: "+w)
+		}
+	}
 	cfg := manager.Config{
 		AfterDeadman: env.Getenv(afterDeadman) != "", Spawn: s.spawnDeadman, Ready: s.ready, Session: s.session,
 		Output: s.output, Begun: s.begun, Doubts: s.doubts, Beside: s.beside, Become: s.become,

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// sourcing finds what a script sources from a directory of modules: `. "modules/vip.$os"`.
+var sourcing = regexp.MustCompile(`(?m)(?:^|[\s;&|({])(?:\.|source)[ \t]+["']?(?:\./)?modules/([^\s"'/;)]+)`)
+
+var comment = regexp.MustCompile(`(?m)(?:^|\s)#.*$`)
+
+// sourced is the names of the modules that a script sources, as far as its text tells: of variables
+// only the system's name, by the name that the shipped packages have for it, is known.
+func sourced(text, system string) (names []string) {
+	os := strings.NewReplacer("${os}", system, "$os", system, "$(uname)", system)
+	for _, m := range sourcing.FindAllStringSubmatch(comment.ReplaceAllString(text, ""), -1) {
+		if name := os.Replace(m[1]); !strings.ContainsAny(name, "$`") && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// modulesOf is the modules that the package sources here; none where that cannot be told.
+func (s *site) modulesOf(name string) []string {
+	text, err := os.ReadFile(filepath.Join(s.Home, "packages", name))
+	var system unix.Utsname
+	if err != nil || unix.Uname(&system) != nil {
+		return nil
+	}
+	return sourced(string(text), unix.ByteSliceToString(system.Sysname[:]))
+}
+
+// missingModules says which of its modules the package does not have here. Each action of the script
+// that sources one ends with the shell's status, 2 perhaps, which the manager must take for its word.
+func (s *site) missingModules(name string) (lines []string) {
+	for _, module := range s.modulesOf(name) {
+		if _, err := os.Stat(filepath.Join(s.Home, "packages/modules", module)); err != nil {
+			lines = append(lines, fmt.Sprintf("package %s sources modules/%s, which is not on this node: copy it from another.", name, plain(module)))
+		}
+	}
+	return lines
+}
+
+// firstParams are the parameters without which the shipped modules do nothing.
+var firstParams = map[string][]string{
+	"vip": {"vip_ip_0"}, "fs": {"fs_dev_0", "fs_dir_0"}, "drbd": {"drbd_res_0"}, "nfs": {"nfs_dir_0"},
+	"pr": {"pr_disk_0"}, "virtualization": {"guest_0", "vmid_0"},
+}
+
+// idleModules says which modules the package sources without their parameters.
+func (s *site) idleModules(ctx context.Context, name string) (lines []string) {
+	r, err := s.asker(name)
+	if err != nil {
+		return nil // who asked for the other parameters has said why
+	}
+	for _, module := range s.modulesOf(name) {
+		kind, _, _ := strings.Cut(module, ".")
+		params := firstParams[kind]
+		isSet := func(param string) bool {
+			value, err := r.Echo(ctx, param)
+			return err != nil || value != ""
+		}
+		if params != nil && !slices.ContainsFunc(params, isSet) {
+			lines = append(lines, fmt.Sprintf("modules/%s is sourced without %s: it does nothing.", plain(module), params[0]))
+		}
+	}
+	return lines
+}
