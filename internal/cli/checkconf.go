@@ -193,7 +193,7 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 		v.showWarnings([]string{failover.NotKillable})
 	}
 	v.showWarnings(unitDoubts(ctx, p.KillUnits))
-	v.showWarnings(append(s.missingModules(name), s.idleModules(ctx, name)...))
+	v.showWarnings(append(s.missingModules(name), s.moduleDoubts(ctx, name)...))
 	faults := wrong
 	if !same {
 		faults = append(faults, errors.New("the nodes differ"))

@@ -56,13 +56,17 @@ var firstParams = map[string][]string{
 	"pr": {"pr_disk_0"}, "virtualization": {"guest_0", "vmid_0"},
 }
 
-// idleModules says which modules the package sources without their parameters.
-func (s *site) idleModules(ctx context.Context, name string) (lines []string) {
+// moduleDoubts says which modules the package sources without their parameters, and that one of them makes
+// it count as up.
+func (s *site) moduleDoubts(ctx context.Context, name string) (lines []string) {
 	r, err := s.asker(name)
 	if err != nil {
 		return nil // who asked for the other parameters has said why
 	}
 	for _, module := range s.modulesOf(name) {
+		if module == "maintenance.all" {
+			lines = append(lines, "modules/maintenance.all is sourced: the package counts as up while /tmp/"+plain(name)+".maintenance is there, whatever its parts say.")
+		}
 		kind, _, _ := strings.Cut(module, ".")
 		params := firstParams[kind]
 		isSet := func(param string) bool {
