@@ -5,38 +5,21 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"backtowork/internal/script"
 )
-
-// sourcing finds what a script sources from a directory of modules: `. "modules/vip.$os"`.
-var sourcing = regexp.MustCompile(`(?m)(?:^|[\s;&|({])(?:\.|source)[ \t]+["']?(?:\./)?modules/([^\s"'/;)]+)`)
-
-var comment = regexp.MustCompile(`(?m)(?:^|\s)#.*$`)
-
-// sourced is the names of the modules that a script sources, as far as its text tells: of variables
-// only the system's name, by the name that the shipped packages have for it, is known.
-func sourced(text, system string) (names []string) {
-	os := strings.NewReplacer("${os}", system, "$os", system, "$(uname)", system)
-	for _, m := range sourcing.FindAllStringSubmatch(comment.ReplaceAllString(text, ""), -1) {
-		if name := os.Replace(m[1]); !strings.ContainsAny(name, "$`") && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
 
 // modulesOf is the modules that the package sources here; none where that cannot be told.
 func (s *site) modulesOf(name string) []string {
 	text, err := os.ReadFile(filepath.Join(s.Home, "packages", name))
-	var system unix.Utsname
-	if err != nil || unix.Uname(&system) != nil {
+	if err != nil {
 		return nil
 	}
-	return sourced(string(text), unix.ByteSliceToString(system.Sysname[:]))
+	modules := slices.DeleteFunc(script.Sourced(text), func(pattern string) bool { return strings.ContainsAny(pattern, "*`") })
+	slices.Sort(modules)
+	return slices.Compact(modules)
 }
 
 // missingModules says which of its modules the package does not have here. Each action of the script

@@ -67,20 +67,23 @@ func TestShellIsForScriptsOfSh(t *testing.T) {
 func TestSourced(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		". modules/a":                            "a",
-		"   . \"modules/vip.$os\" || exit 1":     "vip.Linux",
-		"source ${0%/*}/modules/vip.$(uname) ;":  "vip.Linux",
-		". modules/vip.`uname -s`":               "vip.Linux",
-		"[ -r modules/a ] && . ./modules/a;":     "a",
-		"if x ; then . modules/a ; . modules/b":  "a b",
-		". modules/$m.${os}":                     "*.Linux",
-		"# . modules/a\necho . modules/b":        "",
-		"start)\n\t. modules/fs.Linux\r\n":       "fs.Linux",
-		" start) . modules/c;;":                  "c",
-		"(. modules/a)":                          "a",
-		"ls modules/a; cat packages/x.modules/b": "",
+		". modules/a":                              "a",
+		"   . \"modules/vip.$os\" || exit 1":       "vip.Linux",
+		"source ${0%/*}/modules/vip.$(uname) ;":    "vip.Linux",
+		". modules/vip.`uname -s`":                 "vip.Linux",
+		"[ -r modules/a ] && . ./modules/a;":       "a",
+		"if x ; then . modules/a ; . modules/b":    "a b",
+		". modules/$m.${os}":                       "*.Linux",
+		"# . modules/a\necho . modules/b":          "",
+		"start)\n\t. modules/fs.Linux\r\n":         "fs.Linux",
+		" start) . modules/c;;":                    "c",
+		"(. modules/a)":                            "a",
+		"( . modules/v.${os} ) ; . 'modules/i' ;;": "v.Linux i",
+		"source /opt/x/packages/modules/b && ls":   "b",
+		"echo x # . modules/a\n./modules/x":        "",
+		"ls modules/a; cat packages/x.modules/b":   "",
 	} {
-		if got := strings.Join(sourced([]byte(text)), " "); got != want {
+		if got := strings.Join(Sourced([]byte(text)), " "); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

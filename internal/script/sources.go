@@ -24,7 +24,7 @@ func Texts(home, name string) (paths []string, err error) {
 	}
 	paths = []string{script}
 	for i := 0; i < len(paths); i++ { // modules may source others
-		for _, pattern := range sourced(readText(filepath.Join(home, paths[i]))) {
+		for _, pattern := range Sourced(readText(filepath.Join(home, paths[i]))) {
 			found, _ := filepath.Glob(filepath.Join(escape.Replace(home), "packages/modules", pattern))
 			for _, path := range found {
 				path = filepath.Join("packages/modules", filepath.Base(path))
@@ -52,13 +52,14 @@ func readText(path string) []byte {
 }
 
 var (
-	sourceCommand = regexp.MustCompile(`(?m)(?:^|[;&|{()]|\b(?:then|else|do))[ \t]*(?:\.|source)[ \t]+"?[^ \t"';&|]*modules/((?:\$\([^)]*\)|` + "`[^`]*`" + `|[^ \t\r\n"';&|)])+)`)
+	sourceCommand = regexp.MustCompile(`(?m)(?:^|[;&|{()]|\b(?:then|else|do))[ \t]*(?:\.|source)[ \t]+["']?[^ \t"';&|]*modules/((?:\$\([^)]*\)|` + "`[^`]*`" + `|[^ \t\r\n"';&|)])+)`)
 	systemName    = regexp.MustCompile("\\$\\{?(?:os|OS|uname)\\}?|\\$\\(uname(?: -s)?\\)|`uname(?: -s)?`")
 	anyVariable   = regexp.MustCompile(`\$\{[^}]*\}|\$\([^)]*\)|\$\w+`)
 )
 
-// sourced is the names of the modules that a script's text sources, as patterns for Glob.
-func sourced(text []byte) (patterns []string) {
+// Sourced is the names of the modules that a script's text sources, as patterns for Glob: of variables only the system's
+// name is known, by the names that it commonly has.
+func Sourced(text []byte) (patterns []string) {
 	system := map[string]string{"linux": "Linux", "freebsd": "FreeBSD", "openbsd": "OpenBSD", "darwin": "Darwin"}[runtime.GOOS]
 	for _, found := range sourceCommand.FindAllSubmatch(text, -1) {
 		pattern := systemName.ReplaceAllString(string(found[1]), system)
