@@ -52,10 +52,8 @@ func (s *site) moduleDoubts(ctx context.Context, name string) (lines []string) {
 		}
 		kind, _, _ := strings.Cut(module, ".")
 		params := firstParams[kind]
-		isSet := func(param string) bool {
-			value, err := r.Echo(ctx, param)
-			return err != nil || value != ""
-		}
+		values, _, err := r.Echo(ctx, params, nil)
+		isSet := func(param string) bool { return err != nil || values[param] != "" }
 		if params != nil && !slices.ContainsFunc(params, isSet) {
 			lines = append(lines, fmt.Sprintf("modules/%s is sourced without %s: it does nothing.", plain(module), params[0]))
 		}

@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -50,11 +51,11 @@ func (s *memScripts) isUp() bool {
 	return s.up
 }
 
-// Echo answers for a parameter.
-func (s *memScripts) Echo(_ context.Context, name string) (string, error) {
+// Echo answers for parameters.
+func (s *memScripts) Echo(context.Context, []string, []string) (map[string]string, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.echoes[name], nil
+	return maps.Clone(s.echoes), "", nil
 }
 
 // Settle says that the start is over.

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
-	"sync"
-	"sync/atomic"
+	"strings"
 	"time"
 
 	"backtowork/internal/lock"
@@ -37,6 +37,7 @@ type Params struct {
 	Mounts    []string // its mount points; known only with ForceUmount
 
 	vips []string // as the script says them, what is no address too
+	odd  string   // why the script is asked for little; "" where it is not
 }
 
 func (p Params) times() lock.Times { return lock.Times{Timeout: p.Timeout, Stop: p.StopTimeout} }
@@ -49,6 +50,9 @@ func (p Params) turn() time.Duration { return p.times().RenewEvery(p.Pace) / 2 }
 
 // Warnings are what makes little sense in the parameters, but is obeyed: old scripts come as they are.
 func (p Params) Warnings() (w []string) {
+	if p.odd != "" {
+		w = append(w, p.odd)
+	}
 	for _, r := range rows {
 		if r.warn != nil {
 			w = append(w, r.warn(p)...)
@@ -72,26 +76,32 @@ func (p Params) Values() map[string]string {
 	return values
 }
 
-// A Teller gives the answers of echo VAR.
+// A Teller gives the answers of echo NAME.
 type Teller interface {
-	Echo(ctx context.Context, name string) (string, error)
+	// Echo is what the script says of names, and of more: unless it is odd, one that says something, or fails,
+	// whatever it is asked. odd says how.
+	Echo(ctx context.Context, names, more []string) (said map[string]string, odd string, err error)
 }
 
 const (
-	echoLimit  = 10 * time.Second // how long a script may take to echo all its parameters
-	echoAtOnce = 4                // runs of it at a time
-	maxListed  = 100              // of NAME_0, NAME_1, ...: a script that answers everything is not asked for ever
+	askAhead  = 2   // so many of a list are asked for at once: for most there is one, and then the first that is empty
+	maxListed = 100 // of NAME_0, NAME_1, ...: a script that answers everything is not asked for ever
 )
 
 // ReadParams asks a package script for its parameters, as they are on node. The error names
 // every fault; what is of use is returned beside it.
 func ReadParams(ctx context.Context, script Teller, node string) (Params, error) {
-	ctx, cancel := context.WithTimeout(ctx, echoLimit)
-	defer cancel()
 	a := answers{}
-	for names := a.wanted(node); len(names) > 0; names = a.wanted(node) {
-		if err := a.ask(ctx, script, names); err != nil {
+	for names, more := a.wanted(node); len(names)+len(more) > 0; names, more = a.wanted(node) {
+		said, odd, err := script.Echo(ctx, names, more)
+		if err != nil {
 			return Params{}, err
+		}
+		for _, name := range slices.Concat(names, more) {
+			a[name] = said[name]
+		}
+		if odd != "" {
+			return a.original(node, odd)
 		}
 	}
 	return a.params(node)
@@ -100,24 +110,60 @@ func ReadParams(ctx context.Context, script Teller, node string) (Params, error)
 // answers are what a script said, by parameter.
 type answers map[string]string
 
-// wanted is what to ask next. Each question is a run of the script, so what only means
-// something together with another parameter is asked after that. The first is asked alone: a
-// script that cannot be run fails once, and says so once in its log.
-func (a answers) wanted(node string) (names []string) {
-	if len(a) == 0 {
-		return []string{rows[0].name}
-	}
+// wanted is what to ask next: names that every package knows, and more. Each question may be a run of the script, so
+// what only means something together with another parameter is asked after that.
+func (a answers) wanted(node string) (names, more []string) {
 	for _, r := range rows {
 		name := r.askedAs(node)
 		if name == "" || r.asked != nil && !r.asked(a) || r.isList() && a.endless(name) {
 			continue
 		}
-		name = r.nth(name, len(a.list(name)))
-		if _, known := a[name]; !known {
-			names = append(names, name)
+		if n := len(a.list(name)); r.isList() {
+			more = append(more, a.open(r.nth(name, n), r.nth(name, n+askAhead-1))...)
+		} else if r.original {
+			names = append(names, a.open(name)...)
+		} else {
+			more = append(more, a.open(name)...)
 		}
 	}
-	return names
+	return names, more
+}
+
+// open is those of names that were not asked for; none where the first was.
+func (a answers) open(names ...string) (open []string) {
+	for i, name := range names {
+		if _, known := a[name]; !known {
+			open = append(open, name)
+		} else if i == 0 {
+			return nil
+		}
+	}
+	return open
+}
+
+// original is what the answers of an odd script mean: the original's parameters are numbers, and what is none is not said.
+func (a answers) original(node, odd string) (Params, error) {
+	var names, none []string
+	kept := answers{}
+	for _, r := range rows {
+		name := r.askedAs(node)
+		if !r.original || name == "" {
+			continue
+		}
+		names = append(names, name)
+		if text := a[name]; text == "" || r.set(new(Params), text) == "" {
+			kept[name] = text
+		} else {
+			none = append(none, fmt.Sprintf("%s=%.60q", name, text))
+		}
+	}
+	p, err := kept.params(node)
+	p.odd = fmt.Sprintf("%s: it is asked for %s only", odd, strings.Join(names, ", "))
+	if len(none) > 0 {
+		p.odd += "; the default is taken for " + strings.Join(none, ", ")
+	}
+	p.odd += "."
+	return p, err
 }
 
 // endless says whether prefix0, prefix1, ... was said so often that no more is asked.
@@ -132,36 +178,6 @@ func (a answers) list(prefix string) (values []string) {
 		}
 		values = append(values, value)
 	}
-}
-
-// ask asks for all names, some at a time. One that cannot be asked ends it: the others would
-// fail alike.
-func (a answers) ask(ctx context.Context, script Teller, names []string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	values := make([]string, len(names))
-	var next atomic.Int64
-	var fault error
-	var failed sync.Once
-	var askers sync.WaitGroup
-	for range echoAtOnce {
-		askers.Go(func() {
-			for i := next.Add(1) - 1; int(i) < len(names); i = next.Add(1) - 1 {
-				value, err := script.Echo(ctx, names[i])
-				if err != nil {
-					failed.Do(func() { fault = err }) // the first: it ends the others
-					cancel()
-					return
-				}
-				values[i] = value
-			}
-		})
-	}
-	askers.Wait()
-	for i, name := range names {
-		a[name] = values[i]
-	}
-	return fault
 }
 
 // params is what the answers mean.

@@ -21,6 +21,8 @@ type param struct {
 	kind
 	doc string
 
+	original bool // it has this parameter too, and so do old scripts
+
 	asked func(answers) bool    // says whether it can mean anything, once others were said; nil: always
 	told  func(Params) bool     // says whether it means anything; nil: always
 	check func(Params) error    // looks at it together with those of the rows before
@@ -37,23 +39,23 @@ type kind struct {
 // rows are the parameters of a package. The order is that of what is said of them.
 var rows = []param{
 	{
-		name: "pace", standard: "4", kind: seconds(func(p *Params) *time.Duration { return &p.Pace }), warn: longPace,
+		name: "pace", original: true, standard: "4", kind: seconds(func(p *Params) *time.Duration { return &p.Pace }), warn: longPace,
 		doc: "seconds from one status, and one renewal of the lock, to the next",
 	},
 	{
-		name: "timeout", standard: "30", kind: seconds(func(p *Params) *time.Duration { return &p.Timeout }), warn: shortTimeout,
+		name: "timeout", original: true, standard: "30", kind: seconds(func(p *Params) *time.Duration { return &p.Timeout }), warn: shortTimeout,
 		doc: "seconds without the lock servers, degraded, or without an answer of status, until the package is stopped",
 	},
 	{
-		name: "start_timeout", standard: "30", kind: seconds(func(p *Params) *time.Duration { return &p.StartTimeout }),
+		name: "start_timeout", original: true, standard: "30", kind: seconds(func(p *Params) *time.Duration { return &p.StartTimeout }),
 		doc: "seconds that start may take",
 	},
 	{
-		name: "stop_timeout", standard: "30", kind: seconds(func(p *Params) *time.Duration { return &p.StopTimeout }),
+		name: "stop_timeout", original: true, standard: "30", kind: seconds(func(p *Params) *time.Duration { return &p.StopTimeout }),
 		doc: "seconds that stop may take; then all that is left of the package is killed",
 	},
 	{
-		name: priority, kind: delay(func(p *Params) *time.Duration { return &p.Priority }),
+		name: priority, original: true, kind: delay(func(p *Params) *time.Duration { return &p.Priority }),
 		doc: "seconds that this node waits before it asks for a free lock: lower goes first",
 	},
 	{

@@ -32,13 +32,15 @@ type scripted struct {
 	units []string
 }
 
-func (s *scripted) Echo(_ context.Context, name string) (string, error) { return s.said[name], s.fault }
-func (s *scripted) Alive() (string, error)                              { return s.alive, nil }
-func (s *scripted) SetUnits(units []string)                             { s.units = units }
-func (s *scripted) Cgroup() string                                      { return "/cgroup/now" }
-func (s *scripted) Close() error                                        { return nil }
-func (s *scripted) Leave() error                                        { return nil }
-func (s *scripted) Abandon() error                                      { return nil }
+func (s *scripted) Echo(context.Context, []string, []string) (map[string]string, string, error) {
+	return s.said, "", s.fault
+}
+func (s *scripted) Alive() (string, error)  { return s.alive, nil }
+func (s *scripted) SetUnits(units []string) { s.units = units }
+func (s *scripted) Cgroup() string          { return "/cgroup/now" }
+func (s *scripted) Close() error            { return nil }
+func (s *scripted) Leave() error            { return nil }
+func (s *scripted) Abandon() error          { return nil }
 
 // groupAt is a group at home whose only package is s. also is told the cgroups that its processes may be in.
 func groupAt(home Home, s *scripted, also *[]string) *Group {

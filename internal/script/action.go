@@ -51,22 +51,35 @@ func (r *Runner) Start(action string, term uint64, previous string, unfenced ...
 
 // launch starts the script with args; env is added to the environment that all actions have. Where
 // no stdout is given it is the log.
-func (r *Runner) launch(args []string, stdout *os.File, env ...string) (_ *Action, err error) {
-	id := rand.Text()
-	a := &Action{r: r, mark: mark("BTW_ACTION", id), done: make(chan struct{}), known: make(map[int]uint64)}
-	a.stops = args[0] == "stop"
-	a.asks = a.stops || args[0] == "status"
-	path := "packages/" + r.cfg.Name
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("cannot run %s: %w", path, err)
-			r.complain(err)
-		}
-	}()
-	c := child{dir: r.cfg.Home, argv: append([]string{path}, args...), told: true}
+func (r *Runner) launch(args []string, stdout *os.File, env ...string) (*Action, error) {
+	c := child{argv: append([]string{r.path()}, args...)}
 	if r.cfg.Shell != "auto" {
 		c.shell = r.cfg.Shell
 	}
+	return r.launchAs(args[0], c, stdout, env...)
+}
+
+// path is the script's, from the home.
+func (r *Runner) path() string { return "packages/" + r.cfg.Name }
+
+func (r *Runner) cannotRun(err error) error {
+	err = fmt.Errorf("cannot run %s: %w", r.path(), err)
+	r.complain(err)
+	return err
+}
+
+// launchAs starts c, which does the action with the script.
+func (r *Runner) launchAs(action string, c child, stdout *os.File, env ...string) (_ *Action, err error) {
+	c.dir, c.told = r.cfg.Home, true
+	id := rand.Text()
+	a := &Action{r: r, mark: mark("BTW_ACTION", id), done: make(chan struct{}), known: make(map[int]uint64)}
+	a.stops = action == "stop"
+	a.asks = a.stops || action == "status"
+	defer func() {
+		if err != nil {
+			err = r.cannotRun(err)
+		}
+	}()
 	told, tell, err := os.Pipe()
 	if err != nil {
 		return nil, err

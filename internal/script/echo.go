@@ -2,163 +2,210 @@ package script
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-const longestAnswer = 64 << 10 // to echo NAME
+// unknown is a parameter that no package has. Who says something of it, or fails, may do so for any name.
+const unknown = "no_such_parameter"
+
+const (
+	askLimit  = 30 * time.Second // how long one run of a script may take to answer; a busy host runs many at once
+	askAtOnce = 4                // runs of one script at a time
+)
+
+// An answer is what came of `echo NAME`.
+type answer struct {
+	text   string // without blanks around it
+	status int
+}
+
+// silent says that a script which ends so knows nothing of a name.
+func (a answer) silent() bool { return a == answer{} }
+
+// lost says that a script may have ended so because it cannot be read, or the host was short of something.
+func (a answer) lost() bool { return a == answer{"", syntaxError} }
 
 // answers keeps what the script said to `echo NAME`, as long as its files are the same.
 type answers struct {
 	mu     sync.Mutex
 	files  string
-	values map[string]string
+	values map[string]answer
 }
 
-func (c *answers) get(files, name string) (string, bool) {
+func (c *answers) get(files, name string) (answer, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	value, ok := c.values[name]
 	return value, ok && c.files == files
 }
 
-func (c *answers) put(files, name, value string) {
+// put keeps what was said of the files.
+func (c *answers) put(files, name string, value answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.files != files || c.values == nil {
-		c.files, c.values = files, make(map[string]string)
+		c.files, c.values = files, make(map[string]answer)
 	}
-	c.values[name] = value
+	if !value.lost() {
+		c.values[name] = value
+	}
 }
 
-// Echo is what the script answers to `echo name`, without blanks around it. It is asked again only when
-// it or a module was changed (path, size, time). The exit status does not matter, as in the
-// original, unless the script was not run or was killed.
-func (r *Runner) Echo(ctx context.Context, name string) (string, error) {
-	if !variable(name) {
-		return "", fmt.Errorf("cannot ask package %q for %q: not a parameter's name", r.cfg.Name, name)
+// Echo is what the script answers to `echo NAME`, without blanks around it, for each of names; and for each of
+// more, unless it is odd: it answers a name that no package has, or fails at it. Then it would be asked
+// without end, or in vain, and odd says why. It is asked again only when it or a module was changed (path, size, time). The exit
+// status does not matter otherwise, as in the original, unless the script was not run or was killed.
+func (r *Runner) Echo(ctx context.Context, names, more []string) (said map[string]string, odd string, err error) {
+	ask := fmt.Sprintf("cannot ask package %q for its parameters: ", r.cfg.Name)
+	for _, name := range slices.Concat(names, more) {
+		if !variable(name) {
+			return nil, "", fmt.Errorf("%s%q is not a parameter's name", ask, name)
+		}
 	}
 	files, err := r.version()
 	if err != nil {
-		return "", fmt.Errorf("cannot ask package %q for %q: %w", r.cfg.Name, name, err)
+		return nil, "", fmt.Errorf("%s%w", ask, err)
 	}
-	if value, ok := r.answers.get(files, name); ok {
-		return value, nil
+	q := &questions{files: files, names: append([]string{unknown}, names...), more: more, said: map[string]answer{}}
+	if err := r.answer(ctx, q); err != nil {
+		return nil, "", fmt.Errorf("%s%w", ask, err)
 	}
-	value, err := r.ask(ctx, name)
-	if err != nil {
-		return "", fmt.Errorf("cannot ask package %q for %q: %w", r.cfg.Name, name, err)
+	said, odd = map[string]string{}, q.odd()
+	for _, name := range slices.Concat(names, more) {
+		if odd == "" || slices.Contains(names, name) {
+			said[name] = q.said[name].text
+		}
 	}
-	r.answers.put(files, name, value)
-	return value, nil
+	return said, odd, nil
 }
 
-// ask runs the script once.
-func (r *Runner) ask(ctx context.Context, name string) (string, error) {
-	out, status, err := r.output(ctx, 0, "echo", name)
-	switch {
-	case err != nil:
-		return "", err
-	case status >= notExecutable:
-		return "", fmt.Errorf("it cannot be run (exit status %d): log/%s.log says why", status, r.cfg.Name)
-	case status == syntaxError && len(out) == 0:
-		return "", fmt.Errorf("exit status %d, and no answer: log/%s.log may say why", status, r.cfg.Name)
-	case len(out) > longestAnswer:
-		return "", fmt.Errorf("the answer is longer than %d bytes", longestAnswer)
-	}
-	return strings.TrimSpace(string(out)), nil
+// questions are what a script is asked, and what it said.
+type questions struct {
+	files string
+	names []string // the first is unknown
+	more  []string // only for a script that is not odd
+	said  map[string]answer
 }
 
-// fenced begins the line that a fence prints when the node is off.
-const fenced = "fenced "
-
-// Fence has the package's modules power off node (`packages/NAME fence NODE`), and returns nil if
-// that is off for certain: exit status 0, and the line "fenced NODE" last of all. A script whose
-// modules know nothing of fencing may well end with 0, and must not pass for one that fenced.
-func (r *Runner) Fence(ctx context.Context, node string) error {
-	out, status, err := r.output(ctx, fenceGrace, "fence", node)
-	if err != nil {
-		return fmt.Errorf("cannot fence %s: %w", node, err)
+// open is which of names are not answered.
+func (q *questions) open(names []string) (open []string) {
+	for _, name := range names {
+		if _, ok := q.said[name]; !ok {
+			open = append(open, name)
+		}
 	}
-	r.Logf("%s", strings.TrimSpace(string(out)))
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	return open
+}
+
+// odd is why a script cannot be asked for any name; "" where it can. One that fails where it has an answer too
+// always fails: that says nothing.
+func (q *questions) odd() string {
+	a, asked := q.said[unknown]
 	switch {
-	case status != 0:
-		return fmt.Errorf("cannot fence %s: exit status %d; log/%s.log may say why", node, status, r.cfg.Name)
-	case lines[len(lines)-1] != fenced+node:
-		return fmt.Errorf("cannot fence %s: it did not say %q at its end", node, fenced+node)
+	case !asked || a.silent():
+		return ""
+	case a.text != "":
+		return fmt.Sprintf("%q says %.60q", "echo "+unknown, a.text)
+	}
+	for _, name := range q.names {
+		if b := q.said[name]; b.text != "" && b.status != 0 {
+			return ""
+		}
+	}
+	return fmt.Sprintf("%q ends with exit status %d", "echo "+unknown, a.status)
+}
+
+// answer finds all answers: those that are known, then by one run of the script where that can be, then by
+// one for each. The first is asked alone: a script that cannot be run fails once, and says so once in its log.
+func (r *Runner) answer(ctx context.Context, q *questions) error {
+	for _, name := range slices.Concat(q.names, q.more) {
+		if a, ok := r.answers.get(q.files, name); ok {
+			q.said[name] = a
+		}
+	}
+	if r.askAtOnce(ctx, q) {
+		r.askAtOnce(ctx, q) // that it is not odd may have been seen only by all names
+	}
+	for _, names := range [][]string{{unknown}, q.names, q.more} {
+		if len(names) > 0 && (names[0] == unknown || q.odd() == "") {
+			if err := r.askEach(ctx, q, q.open(names)); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-// fenceGrace is how long a fence that takes too long may take to end by itself.
-const fenceGrace = time.Second
-
-// output runs the script with args once. It is killed, after grace, when ctx ends.
-func (r *Runner) output(ctx context.Context, grace time.Duration, args ...string) (out []byte, status int, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, 0, err
+// askEach asks for names, each by a run of the script, some at a time. One that cannot be asked ends it: the
+// others would fail alike.
+func (r *Runner) askEach(ctx context.Context, q *questions, names []string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	said, odd := make([]answer, len(names)), q.said[unknown].lost()
+	var next atomic.Int64
+	var fault error
+	var failed sync.Once
+	var askers sync.WaitGroup
+	for range min(askAtOnce, len(names)) {
+		askers.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(names); i = next.Add(1) - 1 {
+				a, err := r.ask(ctx, names[i], odd)
+				if err != nil {
+					failed.Do(func() { fault = err }) // the first: it ends the others
+					cancel()
+					return
+				}
+				said[i] = a
+			}
+		})
 	}
-	pr, pw, err := os.Pipe()
-	if err != nil {
-		return nil, 0, err
+	askers.Wait()
+	if fault != nil {
+		return fault
 	}
-	defer pr.Close()
-	a, err := r.launch(args, pw)
-	pw.Close()
-	if err != nil {
-		return nil, 0, err
+	for i, name := range names {
+		q.said[name] = said[i]
+		r.answers.put(q.files, name, said[i])
 	}
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		out, _ = io.ReadAll(io.LimitReader(pr, longestAnswer+1))
-	}()
-	select {
-	case <-a.Done():
-	case <-ctx.Done():
-		a.end(grace, false)
-		pr.Close()
-		<-read
-		return nil, 0, fmt.Errorf("it does not answer: %w", context.Cause(ctx))
-	}
-	_ = pr.SetReadDeadline(time.Unix(1, 0)) // something that it left running may keep the pipe open
-	<-read
-	_ = pr.SetReadDeadline(time.Time{})
-	out = append(out, inPipe(pr, longestAnswer+1-len(out))...)
-	if a.Err() != nil {
-		return nil, 0, a.Err()
-	}
-	return out, a.Status(), nil
+	return nil
 }
 
-// inPipe returns what is in a pipe now, at most limit bytes. Its writer has ended, so all is there.
-// It waits for nothing, because others may have the pipe open, and no waiting time fits both them
-// and a slow host.
-func inPipe(f *os.File, limit int) (all []byte) {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return nil
+// ask runs the script once. One that fails at unknown alike (odd) is readable all the same.
+func (r *Runner) ask(ctx context.Context, name string, odd bool) (answer, error) {
+	ctx, cancel := r.limit(ctx)
+	defer cancel()
+	out, status, err := r.output(ctx, 0, func(stdout *os.File) (*Action, error) {
+		return r.launch([]string{"echo", name}, stdout)
+	})
+	a := answer{strings.TrimSpace(string(out)), status}
+	switch {
+	case err != nil:
+		return a, err
+	case status >= notExecutable:
+		return a, fmt.Errorf("it cannot be run (exit status %d): log/%s.log says why", status, r.cfg.Name)
+	case len(out) > longestAnswer:
+		return a, fmt.Errorf("the answer to echo %s is longer than %d bytes", name, longestAnswer)
+	case status != syntaxError || len(out) > 0 || odd:
+		return a, nil
+	case name == unknown:
+		return a, r.checkSyntax(ctx)
 	}
-	b := make([]byte, 4<<10)
-	for n := 1; n > 0 && limit > 0; limit -= n {
-		err := conn.Read(func(fd uintptr) bool {
-			n, _ = unix.Read(int(fd), b[:min(len(b), limit)])
-			return true
-		})
-		if err != nil || n <= 0 {
-			break
-		}
-		all = append(all, b[:n]...)
-	}
-	return all
+	return a, fmt.Errorf("echo %s: exit status %d, and no answer: log/%s.log may say why", name, status, r.cfg.Name)
+}
+
+// errSlow is why a run that took too long was killed.
+var errSlow = errors.New("it does not answer within its time")
+
+func (r *Runner) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, r.patience, fmt.Errorf("%w (%v)", errSlow, r.patience))
 }
 
 // syntaxError is the status of a shell that cannot read its script. Any other status of an echo is

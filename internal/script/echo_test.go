@@ -5,23 +5,39 @@ package script
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-func TestEcho(t *testing.T) {
+// echoes asks for names, then for more.
+func echoes(t *testing.T, s *site, names, more string) (said, odd string) {
+	t.Helper()
+	got, odd, err := s.Echo(t.Context(), strings.Fields(names), strings.Fields(more))
+	if err != nil {
+		return err.Error(), ""
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		all = append(all, name+"="+got[name])
+	}
+	return strings.Join(all, " "), odd
+}
+
+// runs is how often the script has begun with a word.
+func (s *site) runs(word string) int {
+	data, _ := os.ReadFile(filepath.Join(s.home, "runs"))
+	return strings.Count(string(data), word)
+}
+
+// Answers are kept until the script or a module changes.
+func TestEchoIsKept(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode string) {
-		s := newSite(t, mode, `echo run >>runs; . packages/modules/m
-case $2 in
-bad) kill -9 $$;;
-left) sleep 60 & echo early;;
-long) head -c 70000 /dev/zero | tr '\0' x;;
-*) eval "echo \"  \$$2 \"";;
-esac
-exit 1`)
+		s := newSite(t, mode, "[ -z \"${btw_mark:-}\" ] || exec 9>&1\n. packages/modules/m\necho run >>runs\neval \"echo \\\"  \\$$2 \\\"\"\nexit 1")
 		module := filepath.Join(s.home, "packages/modules/m")
 		if err := os.MkdirAll(filepath.Dir(module), 0o755); err != nil {
 			t.Fatal(err)
@@ -35,34 +51,44 @@ exit 1`)
 				t.Fatal(err)
 			}
 		}
-		echo := func(ctx context.Context, name, want string, runs int, wantErr bool) {
+		echo := func(names, want string, runs int) {
 			t.Helper()
-			got, err := s.Echo(ctx, name)
-			if got != want || (err != nil) != wantErr {
-				t.Errorf("Echo(%s) = %q, %v; want %q, error %v", name, got, err, want, wantErr)
-			}
-			data, _ := os.ReadFile(filepath.Join(s.home, "runs"))
-			if n := strings.Count(string(data), "run"); n != runs {
-				t.Errorf("Echo(%s): %d runs so far, want %d", name, n, runs)
+			if got, odd := echoes(t, s, names, ""); got != want || odd != "" || s.runs("run") != runs {
+				t.Errorf("echo %s: %s %s after %d runs, want %s after %d", names, got, odd, s.runs("run"), want, runs)
 			}
 		}
-		ctx := t.Context()
 		set("4", time.Hour)
-		echo(ctx, "pace", "4", 1, false)
-		echo(ctx, "pace", "4", 1, false)
-		echo(ctx, "none", "", 2, false)
-		echo(ctx, "pace", "4", 2, false)
+		echo("pace", "pace=4", 2)
+		echo("pace", "pace=4", 2)
+		echo("pace none", "none= pace=4", 3)
 		set("5", time.Minute) // same size, another time
-		echo(ctx, "pace", "5", 3, false)
+		echo("pace", "pace=5", 5)
 		now := time.Now()
 		if err := os.Chtimes(filepath.Join(s.home, "packages/pkg"), now, now); err != nil {
 			t.Fatal(err)
 		}
-		echo(ctx, "pace", "5", 4, false)
-		echo(ctx, "bad", "", 5, true)
-		echo(ctx, "left", "early", 6, false)
-		echo(ctx, "long", "", 7, true)
-		echo(ctx, "a;b", "", 7, true)
+		echo("pace", "pace=5", 7)
+	})
+}
+
+// What cannot be an answer, or a question, is an error.
+func TestEchoFails(t *testing.T) {
+	eachMode(t, func(t *testing.T, mode string) {
+		s := newSite(t, mode, `case $2 in
+bad) kill -9 $$;;
+left) sleep 60 & echo early;;
+long) head -c 70000 /dev/zero | tr '\0' x;;
+esac`)
+		for name, want := range map[string]string{
+			"left": "left=early",
+			"bad":  `cannot ask package "pkg" for its parameters: it cannot be run (exit status 137): log/pkg.log says why`,
+			"long": `cannot ask package "pkg" for its parameters: the answer to echo long is longer than 65536 bytes`,
+			"a;b":  `cannot ask package "pkg" for its parameters: "a;b" is not a parameter's name`,
+		} {
+			if got, _ := echoes(t, s, "pace "+name, ""); strings.TrimSuffix(got, " pace=") != want {
+				t.Errorf("echo %s: %s, want %s", name, got, want)
+			}
+		}
 	})
 }
 
@@ -72,7 +98,7 @@ func TestEchoThatHangs(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		asked := make(chan error)
 		go func() {
-			_, err := s.Echo(ctx, "pace")
+			_, _, err := s.Echo(ctx, []string{"pace"}, nil)
 			asked <- err
 		}()
 		pids := s.pids("pids", 2)
@@ -85,15 +111,78 @@ func TestEchoThatHangs(t *testing.T) {
 				t.Errorf("%d is alive", pid)
 			}
 		}
+		s.patience = time.Millisecond
+		if _, _, err := s.Echo(t.Context(), []string{"pace"}, nil); !errors.Is(err, errSlow) {
+			t.Errorf("Echo: %v, want %v", err, errSlow)
+		}
 	})
 }
 
-// A script that its shell cannot read is no package without parameters.
+// A script that its shell cannot read, or a module that it sources, is no package without parameters.
 func TestEchoOfABrokenScript(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode string) {
-		s := newSite(t, mode, "case $1 in\nfi\n")
-		if got, err := s.Echo(t.Context(), "pace"); err == nil {
-			t.Errorf("Echo = %q, want an error", got)
+		for file, text := range map[string]string{"pkg": "case $1 in\nfi\n", "modules/m.all": "fi\n"} {
+			s := newSite(t, mode, ". packages/modules/m.all")
+			if err := errors.Join(os.MkdirAll(filepath.Join(s.home, "packages/modules"), 0o755),
+				os.WriteFile(filepath.Join(s.home, "packages/modules/m.all"), nil, 0o644),
+				os.WriteFile(filepath.Join(s.home, "packages", file), []byte("#!/bin/sh\n"+text), 0o755)); err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := echoes(t, s, "pace", ""); !strings.HasSuffix(got, "its shell cannot read packages/"+file+": log/pkg.log says why") {
+				t.Errorf("Echo = %s, want an error", got)
+			}
 		}
 	})
+}
+
+// Scripts of all kinds: what they say, whether they are odd, and how many processes it took. None is asked more than
+// once for anything, and an odd one for nothing of more.
+func TestEchoOfAll(t *testing.T) {
+	const names, more = "pace timeout", "a b c"
+	for name, row := range map[string]struct {
+		script, said, odd string
+		processes         int
+	}{
+		"the original's form":    {"pace=4 a='x  y'\ncase $1 in\n echo) eval echo \\$$2 ;;\nesac", "a=x y b= c= pace=4 timeout=", "", 1},
+		"options":                {"#!/bin/sh -e\npace=4\neval echo \\$$2", "a= b= c= pace=4 timeout=", "", 1},
+		"bash":                   {"#!/bin/bash\nv=(pace) pace=4\necho ${!2}", "a= b= c= pace=4 timeout=", "", 1},
+		"by env":                 {"#!/usr/bin/env bash\npace=4\necho ${!2}", "a= b= c= pace=4 timeout=", "", 1},
+		"lines, without an end":  {"pace=4 a='1\n2'\neval printf %s '\"'\\$$2'\"'", "a=1\n2 b= c= pace=4 timeout=", "", 1},
+		"variables that clash":   {"pace=$#-$*- btw_mark= btw_asked=9 btw_odd=1 btw_sure=0\neval echo \\$$2", "a= b= c= pace=2-echo pace- timeout=", "", 1},
+		"not a shell":            {"#!/usr/bin/awk -f\nBEGIN { if (ARGV[2] == \"pace\") print 4 }", "a= b= c= pace=4 timeout=", "", 0},
+		"it knows BASH_SUBSHELL": {"#!/bin/bash\n[ \"$BASH_SUBSHELL\" = 0 ] || exit 0\npace=4\necho ${!2}", "a= b= c= pace=4 timeout=", "", 6},
+		"it sees who calls it":   {"case $(tr '\\0' ' ' < /proc/$$/cmdline) in *btw_mark*) exit 0 ;; esac\npace=4\neval echo \\$$2", "a= b= c= pace=4 timeout=", "", 7},
+		"nothing said":           {"exit 0", "a= b= c= pace= timeout=", "", 4},
+		"0 for all":              {"pace=4 timeout=9\neval echo \\${$2:-0}", "pace=4 timeout=9", `"echo no_such_parameter" says "0"`, 1},
+		"refuses":                {"pace=4\ncase $2 in pace|timeout) eval echo \\$$2 ;; *) echo unknown $2 ; exit 1 ;; esac", "pace=4 timeout=", `"echo no_such_parameter" says "unknown no_such_parameter"`, 1},
+		"LSB":                    {"echo Usage >&2 ; exit 2", "pace= timeout=", `"echo no_such_parameter" ends with exit status 2`, 4},
+		"fails always":           {"pace=4 a=5\neval echo \\$$2\nexit 1", "a=5 b= c= pace=4 timeout=", "", 2},
+		"no interpreter at all":  {"#!/no/such", `cannot ask package "pkg" for its parameters: cannot run packages/pkg echo no_such_parameter: the interpreter that is to run it is missing: no such file or directory`, "", 0},
+		"one cannot be answered": {"case $2 in a) kill -9 $$ ;; esac", `cannot ask package "pkg" for its parameters: it cannot be run (exit status 137): log/pkg.log says why`, "", 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first, rest := "#!/bin/sh", row.script
+			if strings.HasPrefix(rest, "#!") {
+				first, rest, _ = strings.Cut(rest, "\n")
+			}
+			s := newSite(t, "none", "")
+			if row.processes > 0 {
+				rest = "echo $$ >>runs\n" + rest
+			}
+			if err := os.WriteFile(filepath.Join(s.home, "packages/pkg"), []byte(first+"\n"+rest+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			said, odd := echoes(t, s, names, more)
+			if row.said != "" && said != row.said || odd != row.odd {
+				t.Errorf("it says %s, odd: %s; want %s, odd: %s", said, odd, row.said, row.odd)
+			}
+			data, _ := os.ReadFile(filepath.Join(s.home, "runs"))
+			pids := strings.Fields(string(data))
+			slices.Sort(pids)
+			if got := len(slices.Compact(pids)); got != row.processes {
+				t.Errorf("%d processes, want %d", got, row.processes)
+			}
+		})
+	}
 }

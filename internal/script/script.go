@@ -37,6 +37,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"backtowork/internal/journal"
 	"backtowork/internal/lock"
@@ -84,7 +85,8 @@ type Runner struct {
 	looking   sync.Mutex
 	following sync.Mutex
 
-	answers answers
+	answers  answers
+	patience time.Duration // how long a run may take to answer
 }
 
 // New opens log/NAME.log and makes the package's cgroups, where that can be. This process becomes
@@ -101,7 +103,7 @@ func New(cfg Config) (*Runner, error) {
 	if err := becomeReaper(); err != nil {
 		return nil, err
 	}
-	r := &Runner{cfg: cfg, running: make(map[*Action]struct{}), seen: make(map[int]uint64)}
+	r := &Runner{cfg: cfg, patience: askLimit, running: make(map[*Action]struct{}), seen: make(map[int]uint64)}
 	r.env = environment(cfg)
 	r.marks = [][]byte{mark("BTW_SESSION", cfg.Session), mark("BTW_LOCK", cfg.Lock)}
 	var err error

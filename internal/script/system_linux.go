@@ -98,6 +98,16 @@ func now() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
+// beingWritten says whether somebody may have f open for writing. No such file can be leased; a lease of
+// another's file is not to be had either, without the right to it. Where there are no leases at all, nobody knows.
+func beingWritten(f *os.File) bool {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	if err == nil {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	}
+	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES)
+}
+
 // isFull reserves room at the end of f, without making it longer. Where that cannot be done it goes
 // by what the file system says.
 func isFull(f *os.File) bool {

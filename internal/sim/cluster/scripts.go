@@ -83,23 +83,22 @@ func (h hands) Abandon() error { return nil }
 // afterKill is how long what was sent SIGKILL is waited for.
 const afterKill = time.Second
 
-// Echo says a parameter.
-func (h hands) Echo(_ context.Context, name string) (string, error) {
+// Echo says the parameters.
+func (h hands) Echo(context.Context, []string, []string) (map[string]string, string, error) {
 	if !h.p.acts() {
-		return "", errDead
+		return nil, "", errDead
 	}
 	if h.cannotFork() {
-		return "", syscall.EAGAIN
+		return nil, "", syscall.EAGAIN
 	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	switch {
-	case name == "pace" && h.pkg.wrong:
-		return "1s", nil
-	case name == "vip_ip_0":
-		return h.pkg.vip, nil
+	said := h.pkg.Params.Values()
+	said["vip_ip_0"] = h.pkg.vip
+	if h.pkg.wrong {
+		said["pace"] = "1s"
 	}
-	return h.pkg.Params.Values()[name], nil
+	return said, "", nil
 }
 
 // Start begins a script.
