@@ -62,7 +62,9 @@ func backToWork(ctx context.Context, env *command.Env) error {
 	inner := *env // from here on all output goes through out, which never blocks
 	inner.Stdout, inner.Stderr = out, errOut
 	g, err := newGroup(ctx, &inner)
-	tell(err)
+	if err != nil {
+		tell(err)
+	}
 	var runs manager.RunsError
 	if errors.As(err, &runs) { // print it in the original's words, and on stdout, as the original does
 		journal.To(env.Stdout).Plain(journal.Error, runs.Error())
@@ -74,8 +76,11 @@ func backToWork(ctx context.Context, env *command.Env) error {
 	if env.Getenv(ownLog) != "" {
 		signals = withoutHUP(signals, journal.To(out))
 	}
+	var told sync.WaitGroup
+	told.Go(func() { tell(partly(g.Asked())) })
 	err = g.Run(context.WithoutCancel(ctx), signals) // a signal is an event of the machine, not an end
-	if errors.Is(err, manager.ErrStopFailed) {       // Run has printed it
+	told.Wait()
+	if errors.Is(err, manager.ErrStopFailed) || errors.Is(err, manager.ErrNotBegun) { // Run has printed it
 		return command.Status(1)
 	}
 	return err

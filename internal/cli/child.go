@@ -31,6 +31,18 @@ const readyFD = "BTW_READY_FD"
 // hintMark separates the reason from the hint in what is said there.
 const hintMark = "\x00"
 
+// A partError is why some packages were not begun by a process that runs others. partMark begins it there.
+type partError struct{ error }
+
+const partMark = "\x01"
+
+func partly(err error) error {
+	if err == nil {
+		return nil
+	}
+	return partError{err}
+}
+
 // deadmanFD is the environment variable that tells a process the number of its connection with its
 // counterpart: a deadman has one with its manager, and a manager that goes on for another, with that one's deadman.
 const deadmanFD = "BTW_DEADMAN_FD"
@@ -139,6 +151,9 @@ func (p *starting) answer(what string) error {
 	case hinted:
 		return command.WithHint(errors.New(reason), "%s", hint)
 	}
+	if part, ok := strings.CutPrefix(reason, partMark); ok {
+		return partly(errors.New(part))
+	}
 	return errors.New(reason)
 }
 
@@ -156,6 +171,9 @@ func newReady(env *command.Env) func(error) {
 		var hint command.HintError
 		if err != nil {
 			line = err.Error()
+		}
+		if errors.As(err, new(partError)) {
+			line = partMark + line
 		}
 		if errors.As(err, &hint) {
 			line += hintMark + hint.Hint

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"backtowork/internal/command"
@@ -41,9 +42,9 @@ func (s *site) startManager(packages ...string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.answer("back-to-work"); err != nil {
+	err = p.answer("back-to-work")
+	if err != nil && !errors.As(err, new(partError)) {
 		_ = p.cmd.Wait() // the answer says more
-		return err
 	}
-	return nil
+	return err
 }

@@ -206,6 +206,18 @@ func TestUSR1WithBadParameters(t *testing.T) {
 	})
 }
 
+// A script that became odd while it runs may fail for a moment only: a host that cannot make processes does that.
+func TestUSR1WhileTheScriptFails(t *testing.T) {
+	bubble(t, func(n *node) {
+		n.run(dummy)
+		n.until(1)
+		n.scripts.set(func() { n.scripts.odd, n.scripts.echoes = "it fails", nil })
+		n.signal(syscall.SIGUSR1)
+		n.until(13)
+		n.want([]string{"change to", "old parameters"}, "1 error: it fails: it is asked for pace, timeout, start_timeout, stop_timeout, h1_priority only. the old parameters stay.")
+	})
+}
+
 func TestUSR1WhileServersAreAway(t *testing.T) {
 	bubble(t, func(n *node) {
 		n.run(dummy)

@@ -28,6 +28,7 @@ type memScripts struct {
 
 	mu      sync.Mutex
 	echoes  map[string]string
+	odd     string
 	acts    map[string]act
 	running *memAction
 	up      bool
@@ -55,7 +56,7 @@ func (s *memScripts) isUp() bool {
 func (s *memScripts) Echo(context.Context, []string, []string) (map[string]string, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.echoes), "", nil
+	return maps.Clone(s.echoes), s.odd, nil
 }
 
 // Settle says that the start is over.

@@ -50,8 +50,12 @@ func (m *Manager) signal(ctx context.Context, sig os.Signal) {
 		return
 	}
 	m.Say.Info("received signal SIGUSR1. re-reading package parameters.")
+	before := m.params
 	m.tasks.Go(func() {
 		p, err := ReadParams(ctx, m.Scripts, m.Node)
+		if err == nil {
+			err = p.InsteadOf(before)
+		}
 		if err != nil {
 			m.Say.Error(strings.ReplaceAll(err.Error(), "\n", "; ") + ". the old parameters stay.")
 			return

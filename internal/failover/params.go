@@ -22,6 +22,8 @@ type Params struct {
 	StopTimeout  time.Duration // S
 	Priority     time.Duration // how long this node leaves a free lock to others; 0 if not given
 
+	Retries int // how often it is started again in place when it fails, before another node is to start it
+
 	Adopt               bool // a new manager goes on with what an earlier one left running
 	KillLeftovers       bool // what a stop left alive is killed, not kept and the lock with it
 	ReleaseAfterFailure bool // the lock is given back although the stop failed
@@ -36,8 +38,9 @@ type Params struct {
 	VIPs      []string // its addresses, those that are addresses
 	Mounts    []string // its mount points; known only with ForceUmount
 
+	Odd string `json:",omitempty"` // why the script is asked for little; "" where it is not
+
 	vips []string // as the script says them, what is no address too
-	odd  string   // why the script is asked for little; "" where it is not
 }
 
 func (p Params) times() lock.Times { return lock.Times{Timeout: p.Timeout, Stop: p.StopTimeout} }
@@ -50,8 +53,8 @@ func (p Params) turn() time.Duration { return p.times().RenewEvery(p.Pace) / 2 }
 
 // Warnings are what makes little sense in the parameters, but is obeyed: old scripts come as they are.
 func (p Params) Warnings() (w []string) {
-	if p.odd != "" {
-		w = append(w, p.odd)
+	if p.Odd != "" {
+		w = append(w, p.Odd+".")
 	}
 	for _, r := range rows {
 		if r.warn != nil {
@@ -59,6 +62,15 @@ func (p Params) Warnings() (w []string) {
 		}
 	}
 	return w
+}
+
+// InsteadOf says whether a package that lived by before may live by p: a script that became odd may fail at all that
+// it is asked only for now.
+func (p Params) InsteadOf(before Params) error {
+	if p.Odd != "" && before.Odd == "" {
+		return errors.New(p.Odd)
+	}
+	return nil
 }
 
 // Values are the parameters as a script says them: "30", "yes". Those that are not set are
@@ -158,11 +170,10 @@ func (a answers) original(node, odd string) (Params, error) {
 		}
 	}
 	p, err := kept.params(node)
-	p.odd = fmt.Sprintf("%s: it is asked for %s only", odd, strings.Join(names, ", "))
+	p.Odd = fmt.Sprintf("%s: it is asked for %s only", odd, strings.Join(names, ", "))
 	if len(none) > 0 {
-		p.odd += "; the default is taken for " + strings.Join(none, ", ")
+		p.Odd += "; the default is taken for " + strings.Join(none, ", ")
 	}
-	p.odd += "."
 	return p, err
 }
 

@@ -283,10 +283,13 @@ func TestReadParamsOfAnOddScript(t *testing.T) {
 		},
 	} {
 		want := row.want
-		want.Adopt, want.KillLeftovers, want.FenceTimeout, want.odd = true, true, 60*s, row.told
+		want.Adopt, want.KillLeftovers, want.FenceTimeout, want.Odd = true, true, 60*s, strings.TrimSuffix(row.told, ".")
 		got, err := ReadParams(t.Context(), row.says, "h1")
 		if !reflect.DeepEqual(got, want) || err != nil {
 			t.Errorf("%s: ReadParams = %+v, %v, want %+v", name, got, err, want)
+		}
+		if got.InsteadOf(Params{}) == nil || got.InsteadOf(got) != nil {
+			t.Errorf("%s: it may take the place of one that was not odd, or not of one that was", name)
 		}
 		if w := got.Warnings(); len(w) != 1 || w[0] != row.told {
 			t.Errorf("%s: warnings are %q, want %q", name, w, row.told)

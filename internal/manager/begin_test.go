@@ -56,6 +56,17 @@ func groupAt(home Home, s *scripted, also *[]string) *Group {
 	}}}
 }
 
+// newMember is the package p of g, asked for its parameters.
+func newMember(t *testing.T, g *Group) (*member, error) {
+	m, err := g.hold(t.Context(), "p")
+	if err == nil {
+		if err = m.prepare(t.Context()); err != nil {
+			m.undo()
+		}
+	}
+	return m, err
+}
+
 // leave ends m as by kill -9.
 func leave(m *member) {
 	m.dir.Leave()
@@ -83,7 +94,7 @@ func TestFailedStartLeavesTheRecord(t *testing.T) {
 			if err := c.record(path); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := groupAt(home, &c.script, nil).newMember(t.Context(), "p"); err == nil {
+			if _, err := newMember(t, groupAt(home, &c.script, nil)); err == nil {
 				t.Fatal("the package is begun")
 			}
 			if _, err := os.Stat(path); err != nil {
@@ -97,7 +108,7 @@ func TestFailedStartLeavesTheRecord(t *testing.T) {
 func TestFailedStartLeavesNothing(t *testing.T) {
 	t.Parallel()
 	home := Home(t.TempDir())
-	if _, err := groupAt(home, &scripted{fault: errors.New("no such file")}, nil).newMember(t.Context(), "p"); err == nil {
+	if _, err := newMember(t, groupAt(home, &scripted{fault: errors.New("no such file")}, nil)); err == nil {
 		t.Fatal("the package is begun")
 	}
 	if _, err := os.Stat(home.Path("p")); !os.IsNotExist(err) {
@@ -120,7 +131,7 @@ func TestGoesOnWithoutTheRecord(t *testing.T) {
 		}},
 		Origins: map[string]deadman.Origin{"p": {Package: "p", Mark: "m"}},
 	}
-	m, err := g.newMember(t.Context(), "p")
+	m, err := newMember(t, g)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +152,7 @@ func TestWhatIsLeftWasSetUp(t *testing.T) {
 		if err := home.Notes("p").Write(recordNote, r.note()); err != nil {
 			t.Fatal(err)
 		}
-		m, err := groupAt(home, s, nil).newMember(t.Context(), "p")
+		m, err := newMember(t, groupAt(home, s, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +172,7 @@ func TestStartingKnowsWhatABadScriptSetsUp(t *testing.T) {
 	t.Parallel()
 	s := &scripted{said: map[string]string{"vip_ip_0": "192.0.2.1"}}
 	g := groupAt(Home(t.TempDir()), s, nil)
-	m, err := g.newMember(t.Context(), "p")
+	m, err := newMember(t, g)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +193,7 @@ func TestRecordOfTheLastWord(t *testing.T) {
 	t.Parallel()
 	home := Home(t.TempDir())
 	g := groupAt(home, &scripted{}, nil)
-	m, err := g.newMember(t.Context(), "p")
+	m, err := newMember(t, g)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +228,7 @@ func TestEarlierCgroupsStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 { // each killed when it has only just begun
-		m, err := groupAt(home, s, &also).newMember(t.Context(), "p")
+		m, err := newMember(t, groupAt(home, s, &also))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -293,7 +304,7 @@ func TestDeadmanIsReplacedWhenTheNextKnows(t *testing.T) {
 	g.Spawn = func() (io.ReadWriteCloser, func(), error) {
 		return end("the new one", `{"version":"test","pid":10}`), func() {}, nil
 	}
-	g.members = []*member{{Group: g, pkg: "p", mark: "m", scripts: &scripted{}, lived: &lived{}}}
+	g.members = []*member{{Group: g, pkg: "p", mark: "m", scripts: &scripted{}, lived: &lived{}, asked: make(chan struct{})}}
 	if err := g.openLink(); err != nil {
 		t.Fatal(err)
 	}

@@ -92,14 +92,17 @@ type Group struct {
 	members []*member
 	link    *deadman.Link     // with the deadman
 	earlier *deadman.Attached // the deadman of a manager that this one goes on for; nil if there was none
-	run     string            // see Answer
+	askers  sync.WaitGroup
+	able    chan struct{} // closed when a package can begin, or none can
+	run     string        // see Answer
 
 	upgrading sync.Mutex
 }
 
-// New takes hold of packages, and checks everything that can be checked before a lock is asked for.
+// New takes hold of packages, and checks what can be checked before a lock is asked for. It returns when one can
+// begin: the others are asked for their parameters meanwhile, see [Group.Asked].
 func New(ctx context.Context, cfg Config, packages []string) (_ *Group, err error) {
-	g := &Group{Config: cfg, run: lockclient.NewID()}
+	g := &Group{Config: cfg, run: lockclient.NewID(), able: make(chan struct{})}
 	if err := g.Aside(); err != nil {
 		g.Log.Debug("back-to-work stays in the cgroup of who started it, and ends when all of that is ended (systemd, a container); it needs root, and cgroups that can be written, to leave that", "reason", oneLine(err))
 	}
@@ -114,7 +117,7 @@ func New(ctx context.Context, cfg Config, packages []string) (_ *Group, err erro
 		}
 	}()
 	for _, name := range g.wanted(packages) {
-		m, err := g.newMember(ctx, name)
+		m, err := g.hold(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -122,6 +125,10 @@ func New(ctx context.Context, cfg Config, packages []string) (_ *Group, err erro
 	}
 	if len(g.members) == 0 {
 		return nil, errors.New("the deadman stops the packages itself")
+	}
+	defer g.ask(ctx)()
+	if err := g.first(); err != nil {
+		return nil, err
 	}
 	if err := g.Ready(ctx, g.earlier != nil); err != nil {
 		return nil, err
@@ -152,7 +159,7 @@ func (g *Group) wanted(packages []string) []string {
 	})
 }
 
-// begin opens a member's log, where there are several, and passes on its parameters.
+// begin opens a member's log, where there are several.
 func (g *Group) begin(m *member) error {
 	if len(g.members) > 1 && g.Output != nil {
 		say, silent, err := g.Output(m.pkg)
@@ -164,9 +171,6 @@ func (g *Group) begin(m *member) error {
 		default: // what runs is not stopped for it
 			m.say.Error(err.Error())
 		}
-	}
-	if g.Begun != nil {
-		g.Begun(m.pkg, m.parameters())
 	}
 	return nil
 }
@@ -194,6 +198,7 @@ func (g *Group) takeDir(ctx context.Context, name string) (Dir, error) {
 func (g *Group) openLink() error {
 	hello := deadman.Hello{PID: g.PID, Version: g.Version}
 	for _, m := range g.members {
+		m.late = !m.isAble()
 		hello.Packages = append(hello.Packages, m.origin())
 	}
 	g.link = deadman.NewLink(hello, g.Spawn, g.Say, g.halt)
@@ -241,6 +246,7 @@ func (g *Group) Run(ctx context.Context, signals <-chan os.Signal) error {
 	}
 	members.Wait()
 	cancel()
+	g.askers.Wait()
 	beside.Wait()
 	return errors.Join(errs...)
 }
@@ -263,7 +269,9 @@ func (g *Group) share(ctx context.Context, signals <-chan os.Signal) {
 func (g *Group) Params() map[string]failover.Params {
 	all := map[string]failover.Params{}
 	for _, m := range g.members {
-		all[m.pkg] = m.parameters()
+		if m.isAble() {
+			all[m.pkg] = m.parameters()
+		}
 	}
 	return all
 }
@@ -274,6 +282,8 @@ func (g *Group) undo() {
 		g.link.Close()
 	}
 	g.link = nil
+	g.stopAsking()
+	g.askers.Wait()
 	for _, m := range g.members {
 		m.undo()
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
+	"syscall"
 
 	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
@@ -41,13 +41,21 @@ type member struct {
 	leaves      bool         // what there is of an earlier manager is left to others, if this one does not begin
 	manager     atomic.Pointer[failover.Manager]
 	closed      chan struct{} // when it has ended, and the deadman knows
+
+	ctx     context.Context    // in which it is asked for its parameters
+	giveUp  context.CancelFunc // ends that
+	halted  atomic.Bool        // it is to halt
+	asked   chan struct{}      // closed when it was asked for its parameters; then the rest may be read
+	fault   error              // of its parameters: it is not begun
+	refused string             // what was wrong with parameters that do not count
+	late    bool               // its parameters came after the deadman was told of it
 }
 
-// newMember takes hold of a package on this node, and asks it for its parameters.
-func (g *Group) newMember(ctx context.Context, name string) (_ *member, err error) {
+// hold takes hold of a package on this node.
+func (g *Group) hold(ctx context.Context, name string) (_ *member, err error) {
 	m := &member{
 		Group: g, pkg: name, say: g.Say.Of(name), signals: make(chan os.Signal, 8), orders: make(chan failover.Order, 8),
-		closed: make(chan struct{}), leaves: true, free: true,
+		closed: make(chan struct{}), asked: make(chan struct{}), leaves: true, free: true,
 	}
 	if m.dir, err = g.takeDir(ctx, name); err != nil {
 		return nil, err
@@ -60,58 +68,8 @@ func (g *Group) newMember(ctx context.Context, name string) (_ *member, err erro
 	if err := g.findPredecessor(m); err != nil {
 		return nil, err
 	}
-	if m.scripts, err = g.Scripts(name, m.mark, m.also, false); err != nil {
-		return nil, err
-	}
-	params, err := m.read(ctx)
-	if err != nil {
-		return nil, AboutPackage(name, err)
-	}
-	if err := m.findLeft(params); err != nil {
-		return nil, err
-	}
-	if params.SelfFence {
-		if m.reset, err = g.Reset(); err != nil && m.predecessor == nil {
-			return nil, err
-		}
-	}
-	m.take(params)
-	m.keepRecord(m.last)
-	return m, nil
-}
-
-// findLeft looks whether processes of the package are left: also in units of systemd, those of params and, where
-// something may be left by the record, its own. What is left was set up by what the record says.
-func (m *member) findLeft(params failover.Params) error {
-	before, knows := m.lived, m.predecessor != nil || m.clear
-	m.lived = nil
-	units := params.Standing()
-	if before != nil && knows { // its processes count as alive
-		units = before.standing().And(units)
-	}
-	m.scripts.SetUnits(units.Units)
-	left, err := m.scripts.Alive()
-	if err != nil {
-		return err
-	}
-	if m.predecessor == nil && left != "" {
-		m.clear, m.leaves, knows = true, true, true
-	}
-	if before != nil && knows {
-		m.lived, m.free = before, false
-	}
-	return nil
-}
-
-// read asks the package for its parameters. What runs is not stopped because they became bad: this manager
-// then lives by those of the last one.
-func (m *member) read(ctx context.Context) (failover.Params, error) {
-	p, err := failover.ReadParams(ctx, m.scripts, m.Node)
-	if err == nil || m.lived == nil || m.predecessor == nil || ctx.Err() != nil || m.Seen.Strict {
-		return p, err
-	}
-	m.say.Error(oneLine(err) + ". going on with the parameters of before.")
-	return m.lived.Params, nil
+	m.scripts, err = g.Scripts(name, m.mark, m.also, false)
+	return m, err
 }
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
@@ -129,15 +87,10 @@ func (m *member) standing() failover.Standing {
 	return m.lived.standing()
 }
 
-// take makes params what the package is run by, remembers what earlier ones may have set up, and tells of it.
+// take is live for a package that runs: the deadman and the record are told.
 func (m *member) take(params failover.Params) {
+	m.live(params)
 	m.mu.Lock()
-	now := &lived{Params: params}
-	if !m.free && m.lived != nil {
-		now.Before = m.lived.standing()
-	}
-	m.lived = now
-	m.scripts.SetUnits(now.standing().Units)
 	wants := params.SelfFence && m.reset == nil // it may be asked for only now
 	m.mu.Unlock()
 	if wants {
@@ -150,6 +103,18 @@ func (m *member) take(params failover.Params) {
 		m.mu.Unlock()
 	}
 	m.tell()
+}
+
+// live makes params what the package is run by, and remembers what earlier ones may have set up.
+func (m *member) live(params failover.Params) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := &lived{Params: params}
+	if !m.free && m.lived != nil {
+		now.Before = m.lived.standing()
+	}
+	m.lived = now
+	m.scripts.SetUnits(now.standing().Units)
 }
 
 // starting finds out, just before a start, what that will set up: the script may have been edited since it was asked
@@ -269,7 +234,11 @@ func (m *member) origin() deadman.Origin {
 
 // originNow is origin, for who holds m.mu.
 func (m *member) originNow() deadman.Origin {
-	return deadman.Origin{Package: m.pkg, Mark: m.mark, Cgroup: m.scripts.Cgroup(), Also: m.also, Params: m.lived.text()}
+	params := m.lived
+	if params == nil { // not asked for yet
+		params = &lived{}
+	}
+	return deadman.Origin{Package: m.pkg, Mark: m.mark, Cgroup: m.scripts.Cgroup(), Also: m.also, Params: params.text()}
 }
 
 // AboutPackage names the package in every line of err.
@@ -289,9 +258,7 @@ func (m *member) close() { m.closing.Do(m.closeNow) } // the deadman is told so,
 
 func (m *member) closeNow() {
 	if m.link != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // longer than to replace a deadman
-		defer cancel()
-		_ = m.link.Sure(ctx, deadman.Word{Package: m.pkg, Phase: deadman.Free, Over: true}) // else it finds out
+		m.over()
 	}
 	if m.scripts != nil {
 		_ = m.scripts.Close() // nothing is left to do about it
@@ -322,11 +289,18 @@ func (m *member) undo() {
 	m.close()
 }
 
-// signal gives the member a signal.
+// signal gives the member a signal. One that halts it ends the asking for its parameters, unless what runs
+// from before needs them.
 func (m *member) signal(sig os.Signal) {
 	select {
 	case m.signals <- sig:
 	default: // it has enough to do, or has ended
+	}
+	if sig != syscall.SIGUSR1 && m.predecessor == nil {
+		m.halted.Store(true)
+		if m.giveUp != nil {
+			m.giveUp()
+		}
 	}
 }
 
@@ -337,10 +311,24 @@ func (m *member) order(o failover.Order) {
 	}
 }
 
-// run runs the package until its machine ends.
+// run runs the package until its machine ends, once it was asked for its parameters.
 func (m *member) run(ctx context.Context) error {
+	m.dir.Serve(func(q Request) Answer { return m.answer(ctx, q) })
+	<-m.asked
+	if m.fault != nil {
+		return m.refuse()
+	}
 	defer m.close()
+	if m.late {
+		m.tell()
+	}
+	if m.refused != "" {
+		m.say.Error(m.refused)
+	}
 	params := m.parameters()
+	if m.Begun != nil {
+		m.Begun(m.pkg, params)
+	}
 	for _, w := range params.Warnings() {
 		m.say.Warning(w)
 	}
@@ -360,7 +348,6 @@ func (m *member) run(ctx context.Context) error {
 	manager := failover.New(cfg, params)
 	m.manager.Store(manager)
 	m.dir.Notes().Put(versionNote, m.Version+"\n")
-	m.dir.Serve(func(q Request) Answer { return m.answer(ctx, q) })
 	status, err := manager.Run(ctx)
 	if err == nil && status != 0 {
 		err = ErrStopFailed

@@ -32,6 +32,9 @@ func (g *Group) tryUpgrade(ctx context.Context, path string) error {
 		return err
 	}
 	for _, m := range g.members {
+		if m.hasEnded() {
+			continue
+		}
 		if err := m.readAnew(ctx); err != nil {
 			return AboutPackage(m.pkg, err)
 		}
@@ -53,8 +56,8 @@ func (g *Group) standStill(ctx context.Context) (resume func(), err error) {
 	var all sync.WaitGroup
 	for i, m := range g.members {
 		all.Go(func() {
-			manager, ok := m.manager.Load(), false
-			if manager != nil {
+			manager, ok := m.manager.Load(), m.hasEnded()
+			if resumes[i] = func() {}; manager != nil {
 				resumes[i], ok = manager.Pause(ctx)
 			}
 			if !ok {
@@ -90,12 +93,11 @@ func (g *Group) become(ctx context.Context, now func(to io.ReadWriteCloser, pack
 // left is the packages that have not ended. Of those that have ended the deadman has been told.
 func (g *Group) left() (names []string) {
 	for _, m := range g.members {
-		select {
-		case <-m.manager.Load().Ended():
+		if manager := m.manager.Load(); manager == nil || isClosed(manager.Ended()) {
 			<-m.closed
-		default:
-			names = append(names, m.pkg)
+			continue
 		}
+		names = append(names, m.pkg)
 	}
 	return names
 }
