@@ -67,8 +67,10 @@ func dexServerInit(ctx context.Context, env *command.Env) error {
 	return nil
 }
 
-// startLimit is how long a lock server may take until it listens.
-const startLimit = 10 * time.Second
+const (
+	startLimit  = 10 * time.Second // how long a process in the background may take to say that it has begun
+	listenLimit = time.Minute      // how long a lock server may take until it listens, while its process lives: a busy host is slow
+)
 
 // startServer does what ensureServer does, for callers that do not make the server read a changed
 // lock_servers: they only warn of the difference.
@@ -142,7 +144,7 @@ func (s *site) launchServer(ctx context.Context, self conf.Server) error {
 
 // awaitServer waits until the server listens, or its process has ended.
 func (s *site) awaitServer(ctx context.Context, self conf.Server, path string, begin int64, ended <-chan struct{}) error {
-	for end := time.Now().Add(startLimit); time.Now().Before(end); {
+	for end := time.Now().Add(listenLimit); time.Now().Before(end); {
 		if runs, _ := s.serverRuns(ctx, self); runs { // another program in its place makes the child end and say why
 			return nil
 		}
@@ -157,7 +159,7 @@ func (s *site) awaitServer(ctx context.Context, self conf.Server, path string, b
 			return fmt.Errorf("given up while the lock server starts: %w", context.Cause(ctx))
 		}
 	}
-	return fmt.Errorf("the lock server does not listen after %v; see %s", startLimit, path)
+	return fmt.Errorf("the lock server does not listen after %v; see %s", listenLimit, path)
 }
 
 // openLog opens a log for appending.

@@ -15,6 +15,7 @@ import (
 
 const (
 	answerLimit = 2 * time.Second  // a deadman that has not answered by then hangs, and is replaced
+	openLimit   = time.Minute      // the same, for the first while nothing runs: a busy host starts many at once
 	spawnPause  = time.Second      // between two tries to start one
 	goneLimit   = 10 * time.Second // when there was no deadman for so long the packages are halted
 )
@@ -59,7 +60,14 @@ func NewLink(hello Hello, spawn Spawn, say journal.Log, none func()) *Link {
 }
 
 // Open starts the deadman, before [Link.Run] would: where there can be none, the user hears so at once.
-func (l *Link) Open() error { return l.connect() }
+func (l *Link) Open() error {
+	for _, w := range l.words {
+		if w.Phase != Free {
+			return l.connect(answerLimit)
+		}
+	}
+	return l.connect(openLimit)
+}
 
 // Tell makes words what the next deadman is told first. It is called before [Link.Run].
 func (l *Link) Tell(words map[string]Word) { maps.Copy(l.words, words) }
@@ -78,11 +86,13 @@ func (l *Link) Close() {
 }
 
 // ask asks one question. A deadman that does not answer is killed.
-func ask(w *wire, kill func(), q question) (answer, error) { return askAnd(w, kill, q, func() {}) }
+func ask(w *wire, kill func(), q question) (answer, error) {
+	return askAnd(w, kill, q, answerLimit, func() {})
+}
 
-// askAnd is ask, and calls sent when the question was sent.
-func askAnd(w *wire, kill func(), q question, sent func()) (answer, error) {
-	over := time.AfterFunc(answerLimit, func() {
+// askAnd is ask, for an answer within limit; it calls sent when the question was sent.
+func askAnd(w *wire, kill func(), q question, limit time.Duration, sent func()) (answer, error) {
+	over := time.AfterFunc(limit, func() {
 		kill()
 		_ = w.Close()
 	})
@@ -101,8 +111,8 @@ func askAnd(w *wire, kill func(), q question, sent func()) (answer, error) {
 	return a, nil
 }
 
-// connect starts a deadman and tells it all there is to say.
-func (l *Link) connect() error {
+// connect starts a deadman and tells it all there is to say. It is to answer within limit.
+func (l *Link) connect(limit time.Duration) error {
 	c, kill, err := l.spawn()
 	if err != nil {
 		return fmt.Errorf("cannot start the deadman: %w", err)
@@ -121,7 +131,7 @@ func (l *Link) connect() error {
 		}
 	}
 	l.mu.Unlock()
-	if _, err = askAnd(w, kill, question{Hello: &hello, Words: words}, l.instead); err != nil {
+	if _, err = askAnd(w, kill, question{Hello: &hello, Words: words}, limit, l.instead); err != nil {
 		kill()
 		_ = w.Close()
 		return fmt.Errorf("cannot start the deadman: %w", err)
@@ -336,7 +346,7 @@ func (l *Link) replace(ctx context.Context) bool {
 			<-ctx.Done()
 			return false
 		}
-		err := l.connect()
+		err := l.connect(answerLimit)
 		if err == nil {
 			l.say.Info("the deadman was replaced.")
 			return true

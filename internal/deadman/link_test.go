@@ -106,17 +106,17 @@ func TestDeafIsReplaced(t *testing.T) {
 	})
 }
 
-// One that hangs before it has answered the hello is killed too.
+// One that hangs before it has answered the hello is killed too, though not soon: nothing runs, and the host may be busy.
 func TestMuteFromTheBeginning(t *testing.T) {
 	links(t, "p", func(p *pit) {
 		p.is(mute)
 		if err := p.link.Open(); err == nil {
 			p.t.Error("Open() = nil, want an error")
 		}
-		if got := time.Since(p.begin); got != 2*time.Second {
-			p.t.Errorf("Open took %v, want 2s", got)
+		if got := time.Since(p.begin); got != openLimit {
+			p.t.Errorf("Open took %v, want %v", got, openLimit)
 		}
-		if len(p.log) < 2 || p.log[1] != "2: kill 1" {
+		if len(p.log) < 2 || p.log[1] != "60: kill 1" {
 			p.t.Errorf("%q", p.log)
 		}
 	})
