@@ -12,8 +12,9 @@ const startUsage = `Usage: service start P [Q ...]
 
 Runs packages on this node in the background, in one process: it waits for their locks, starts
 them, watches them, and stops them. service start has ended when that process has begun, or
-says why it cannot. What it decides is in log/back-to-work.P.log, what the scripts print in
-log/P.log.
+says why it cannot. Each package begins when it has said its parameters; one that says nonsense
+is named and left out (exit status 1), and the others run. What it decides is in
+log/back-to-work.P.log, what the scripts print in log/P.log.
 
 Example: ./service start dummy
 `

@@ -21,7 +21,8 @@ Prints a line for each package that runs here, active or stand-by; only for thos
 name REGEX matches, if it is given:
   package=P; pid=PID; role=active; pkg_state=running; lock_holder=NODE;
 Where it is so, the line goes on with why the lock is blocked (blocked="..."), how often the
-package failed here in a row (failures=N), and when it is tried again (tries_again_in=Ns).
+package failed here in a row (failures=N; until it has run for timeout), and when it is tried
+again (tries_again_in=Ns).
 
 Example: ./service status 'web.*'
 `

@@ -41,6 +41,9 @@ type Bounds struct {
 // counts from its own beginning (rule 7), so the election comes on top. Such a lock is not
 // free, and no node leaves it to another.
 //
+// A service that ends or hangs is started again in place p.Retries times. At worst each of these ends, or cannot be
+// started, at once.
+//
 // A change of node in good order is a stop, with all that is killed in it and after it, the
 // writing of the state files, and a start.
 //
@@ -59,6 +62,7 @@ func (p Params) Bounds() Bounds {
 	span, silence := p.Timeout+p.StopTimeout, p.times().Silence()
 	script := scriptGrace + dying // a script that is over its time is killed
 	change := p.StopTimeout + script + p.killGrace()/2 + dying + noteLimit + p.Priority + p.StartTimeout
+	again := time.Duration(p.Retries) * (p.Pace + p.StopTimeout + script + p.killGrace()/2 + dying + p.StartTimeout)
 	late := max(0, dying-p.killGrace()/2)
 	wait := silence
 	if p.Fence != "" { // one that hangs keeps the lock until its time is over, and it may begin in the last moment
@@ -69,8 +73,8 @@ func (p Params) Bounds() Bounds {
 		LeaderCrash: LongestElection + wait + p.StartTimeout,
 		HandOver:    change,
 		CutOff:      span,
-		Ends:        p.Pace + change,
-		Hangs:       p.Pace + p.Timeout + script + change,
+		Ends:        p.Pace + again + change,
+		Hangs:       p.Pace + p.Timeout + script + again + change,
 		LostStop:    p.StopTimeout - p.killGrace(),
 		Margin:      silence - span - span/drift - late,
 		Apart:       float64(silence-span-late) / float64(span),

@@ -17,6 +17,8 @@ func TestBounds(t *testing.T) {
 	t.Parallel()
 	fenced := numbers(4, 30, 30, 30, 0)
 	fenced.Fence, fenced.FenceTimeout = "ilo4", time.Minute
+	restarts := numbers(4, 30, 30, 30, 0)
+	restarts.Retries = 2
 	for name, row := range map[string]struct {
 		p    Params
 		want Bounds // in milliseconds
@@ -26,6 +28,13 @@ func TestBounds(t *testing.T) {
 			Bounds{
 				Crash: 90_600 + 66_000, LeaderCrash: 94_600 + 66_000, HandOver: 64_500, CutOff: 60_000,
 				Ends: 68_500, Hangs: 100_000, LostStop: 28_000, Margin: 540, Apart: 0.01,
+			},
+		},
+		"restarts in place": {
+			restarts,
+			Bounds{
+				Crash: 90_600, LeaderCrash: 94_600, HandOver: 64_500, CutOff: 60_000,
+				Ends: 68_500 + 2*67_500, Hangs: 100_000 + 2*67_500, LostStop: 28_000, Margin: 540, Apart: 0.01,
 			},
 		},
 		"the defaults": {
@@ -155,7 +164,7 @@ func TestValues(t *testing.T) {
 	t.Parallel()
 	// What a script says, and what is made of it, is the same.
 	all := says{
-		"pace": "6", "timeout": "40", "start_timeout": "20", "stop_timeout": "60", "adopt": "no", "kill_leftovers": "no",
+		"pace": "6", "timeout": "40", "start_timeout": "20", "stop_timeout": "60", "retries": "3", "adopt": "no", "kill_leftovers": "no",
 		"stop_failure": "release", "force_umount": "yes", "self_fence": "reboot", "fence": "ilo4", "fence_required": "yes",
 		"fence_timeout": "90", "h1_priority": "3", "kill_unit_0": "a", "kill_unit_1": "b", "vip_ip_0": "10.0.2.12", "fs_dir_0": "/data",
 	}
@@ -175,7 +184,7 @@ func TestValues(t *testing.T) {
 		t.Errorf("Values() = %v, want %v", got, all)
 	}
 	p, err = ReadParams(t.Context(), says{}, "h1")
-	if _, ok := p.Values()["fence"]; ok || err != nil || len(p.Values()) != 9 {
+	if _, ok := p.Values()["fence"]; ok || err != nil || len(p.Values()) != 10 {
 		t.Errorf("Values() of nothing said = %v, %v", p.Values(), err)
 	}
 }

@@ -43,13 +43,29 @@ func afterCheck(s step, e event) step {
 			s = s.tellError(keepLine(s.state, e)).and(doAlarm)
 			s.why = whyNotDown(e)
 		}
+		s.began = false // once the lock was blocked it is not used any more
 		return s.in(keeping).and(doLater)
+	}
+	if s.mayRestart(e) {
+		return s.restart(e)
 	}
 	end := Failed
 	if s.Pkg == Halting {
 		end = Halted
 	}
 	return s.enter(end).in(releasing).and(doRelease)
+}
+
+// mayRestart says whether a package that failed is to be started again in place: it ran here, was stopped,
+// is shown to be down, and the lock is still this node's. Whoever starts it looks at the lease once more.
+func (s state) mayRestart(e event) bool {
+	return s.Pkg == Failing && s.began && !s.lost && !s.unstopped && e.code == down && e.alive == "" && s.restarts < e.retries
+}
+
+func (s step) restart(e event) step {
+	s.restarts++
+	s.degraded = false
+	return s.tell(fmt.Sprintf("package failed. restarting it here (%d of %d).", s.restarts, e.retries)).in("").enter(Starting).and(doStart)
 }
 
 func whyNotDown(e event) string {

@@ -26,6 +26,9 @@
 // calls down, and of which nothing is alive, lets go of its lock (SAFETY.md rule 15); until
 // then the node keeps the lock, which the servers are told is blocked, and looks again every pace.
 //
+// A package that ran, and failed, goes from failing to starting for as long as it has retries, once it is shown to be
+// down: under the same lock, which no other node has had meanwhile. Else it goes to failed, and the lock to who wants it.
+//
 // A manager begins as stand-by. One that takes the place of an earlier one, which died with its
 // package running, begins as resuming (rule 18); one that finds processes of the package, and
 // cannot tell under which lock they ran, as clearing.
@@ -76,6 +79,8 @@ type state struct {
 	stopFailed bool
 	unstopped  bool // the stop script could not be run
 	degraded   bool
+	began      bool     // it was running under this lock, and was always shown to be down since
+	restarts   int      // how often it was started again in place, without a long run since
 	adopts     bool     // an earlier manager may have left the package running: found up, it stays so
 	ends       PkgState // failing or halting: to be entered once clearing or resuming is over; "" for neither
 }
@@ -110,22 +115,25 @@ const (
 	evForfeited    eventKind = "forfeited"    // or is not
 	evCleared      eventKind = "cleared"      // what was left was killed
 	evLook         eventKind = "look"         // somebody has stopped it by hand, and says so
+	evWell         eventKind = "ran well"     // for timeout
+	evSteady       eventKind = "ran long"     // for so long that its restarts are forgotten
 )
 
 // events is every kind of event, for the table test.
 var events = []eventKind{
 	evLocked, evLost, evTerm, evStatus, evStatusHangs, evUnhealthy, evStarted, evStartTimeout,
 	evStopped, evStopTimeout, evKillTime, evChecked, evReleased, evRested,
-	evResumed, evForfeited, evCleared, evLook,
+	evResumed, evForfeited, evCleared, evLook, evWell, evSteady,
 }
 
 // An event is something that happened, with what the machine needs to know of it.
 type event struct {
-	kind   eventKind
-	code   int    // evStatus, evStarted, evStopped, evChecked: exit status, or notRun; evChecked: or hangs
-	signal string // evTerm: its name
-	alive  string // evChecked, evCleared: what of the package is still alive; "" for nothing
-	letGo  bool   // evChecked: the lock is not to be kept for it (stop_failure=release)
+	kind    eventKind
+	code    int    // evStatus, evStarted, evStopped, evChecked: exit status, or notRun; evChecked: or hangs
+	signal  string // evTerm: its name
+	alive   string // evChecked, evCleared: what of the package is still alive; "" for nothing
+	letGo   bool   // evChecked: the lock is not to be kept for it (stop_failure=release)
+	retries int    // evChecked: how often it may be started again in place
 }
 
 // The exit statuses of a status script. All others are critical.
@@ -158,6 +166,7 @@ const (
 	doResume  do = "resume"  // -> evResumed or evForfeited
 	doClear   do = "clear"   // -> evCleared
 	doAlarm   do = "alarm"   // it could not be shown to be down: the servers are told, or the host is reset
+	doForgive do = "forgive" // the failures until now do not count
 	doExit    do = "exit"
 )
 
@@ -176,6 +185,7 @@ func (s step) enter(p PkgState) step    { s.Pkg = p; return s }
 func (s step) in(p phase) step          { s.phase = p; return s }
 func (s step) begin(p PkgState) step    { return s.enter(p).in(stopping).and(doWell, doStop) }
 func (s step) stop() step               { s.unstopped = false; return s.in(stopping).and(doStop) }
+func (s step) runs() step               { s.began = true; return s.enter(Running) }
 func (s step) stopWasBad(l string) step { s.stopFailed = true; s.Pkg = Halting; return s.tell(l) }
 
 func (s step) told(level journal.Level, text string) step {
@@ -255,7 +265,7 @@ func inResuming(s step, e event) step {
 
 func inUnknown(s step, e event) step {
 	if s.adopts && e.kind == evStatus && (e.code == up || e.code == degraded) {
-		s = s.tell("the package is up: going on with it.").enter(Running)
+		s = s.tell("the package is up: going on with it.").runs()
 		return inRunning(s, e)
 	}
 	switch {
@@ -280,7 +290,7 @@ func inStarting(s step, e event) step {
 	case e.kind != evStarted:
 		return s
 	case e.code == 0:
-		return s.enter(Running).and(doSettle, doStatus)
+		return s.runs().and(doSettle, doStatus)
 	case e.code == notRun:
 		s.tried = false // it was down a moment ago
 		return s.tell("start script could not be run.").begin(Failing)
@@ -293,6 +303,11 @@ func inRunning(s step, e event) step {
 	switch {
 	case e.kind == evStatusHangs, e.kind == evUnhealthy:
 		return s.tellError(sick).begin(Failing)
+	case e.kind == evWell:
+		return s.and(doForgive)
+	case e.kind == evSteady:
+		s.restarts = 0
+		return s
 	case e.kind != evStatus:
 		return s
 	case e.code == up && s.degraded:

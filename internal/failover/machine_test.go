@@ -20,6 +20,9 @@ func variants() map[string]event {
 		"stop not run":     {kind: evStopped, code: notRun},
 		"checked 0 let go": {kind: evChecked, code: up, letGo: true},
 		"cleared alive":    {kind: evCleared, alive: "sleep (pid 7)"},
+		"again 1":          {kind: evChecked, code: down, retries: 2},
+		"again 3":          {kind: evChecked, code: 3, retries: 2},
+		"again 1 alive":    {kind: evChecked, code: down, alive: "sleep (pid 7)", retries: 2},
 	}
 	for _, kind := range events {
 		switch kind {
@@ -71,8 +74,9 @@ func lostLineOf(why string) string {
 func upRows() []row {
 	unknown := state{Pkg: Unknown}
 	starting := state{Pkg: Starting, tried: true}
-	running := state{Pkg: Running, tried: true}
-	sick := state{Pkg: Running, tried: true, degraded: true}
+	running := state{Pkg: Running, tried: true, began: true}
+	sick := state{Pkg: Running, tried: true, began: true, degraded: true}
+	began := func(s state) state { s.began = true; return s }
 	failing := state{Pkg: Failing, phase: stopping, tried: true}
 	lost := state{Pkg: Failing, phase: stopping, tried: true, lost: true}
 	halting := state{Pkg: Halting, phase: stopping, tried: true}
@@ -96,15 +100,17 @@ func upRows() []row {
 		{starting, "TERM", halting, stop, haltLine},
 
 		{running, "status 0", running, "watch", ""},
-		{running, "status 1", failing, stop, "package status is unexpectedly down!"},
+		{running, "ran well", running, "forgive", ""},
+		{state{Pkg: Running, tried: true, began: true, restarts: 2}, "ran long", running, "", ""},
+		{running, "status 1", began(failing), stop, "package status is unexpectedly down!"},
 		{running, "status 2", sick, "sick watch", "package status degraded..."},
-		{running, "status 3, status 127", halting, stop, criticalLine},
-		{running, "status hangs, unhealthy", failing, stop, sickLine},
-		{running, "lock lost", lost, arm, lostLine},
-		{running, "TERM", halting, stop, haltLine},
+		{running, "status 3, status 127", began(halting), stop, criticalLine},
+		{running, "status hangs, unhealthy", began(failing), stop, sickLine},
+		{running, "lock lost", began(lost), arm, lostLine},
+		{running, "TERM", began(halting), stop, haltLine},
 		{sick, "status 0", running, "well watch", "package status is healthy again."},
 		{sick, "status 2", sick, "watch", "package status degraded..."},
-		{sick, "unhealthy", state{Pkg: Failing, phase: stopping, tried: true, degraded: true}, stop, sickLine},
+		{sick, "unhealthy", state{Pkg: Failing, phase: stopping, tried: true, began: true, degraded: true}, stop, sickLine},
 	}
 }
 
@@ -118,7 +124,7 @@ func againRows() []row {
 	const ours = "the lock is still this node's."
 	const goesOn = "the package is up: going on with it."
 	known := state{Pkg: Unknown, tried: true, adopts: true}
-	running := state{Pkg: Running, tried: true, adopts: true}
+	running := state{Pkg: Running, tried: true, began: true, adopts: true}
 	degraded := running
 	degraded.degraded = true
 	rows := []row{
@@ -163,11 +169,11 @@ func endingRows(p PkgState) []row {
 		return []row{
 			{s, "checked 0", keeps, "alarm later", keepLineOf("its status is 0, not 1")},
 			{s, "checked 2", keeps, "alarm later", keepLineOf("its status is 2, not 1")},
-			{s, "checked 3", keeps, "alarm later", keepLineOf("its status is 3, not 1")},
+			{s, "checked 3, again 3", keeps, "alarm later", keepLineOf("its status is 3, not 1")},
 			{s, "checked 127", keeps, "alarm later", keepLineOf("its status is 127, not 1")},
 			{s, "checked hangs", keeps, "alarm later", keepLineOf("its status hangs")},
 			{s, "checked not run", keeps, "alarm later", keepLineOf("its status cannot be run")},
-			{s, "checked 1 alive, checked 3 alive", keeps, "alarm later", keepLineOf("still alive: sleep (pid 7)")},
+			{s, "checked 1 alive, checked 3 alive, again 1 alive", keeps, "alarm later", keepLineOf("still alive: sleep (pid 7)")},
 		}
 	}
 	var again []row // what was said once is not said again
@@ -188,10 +194,10 @@ func endingRows(p PkgState) []row {
 		{stops, "kill time", cut, "check", stopLate},
 		{stops, "lock lost", lost(stops), "arm", "error: lock lost."},
 		{stops, "TERM", halting(stops), "", haltLineHere},
-		{checks, "checked 1", release, "release", ""},
+		{checks, "checked 1, again 1", release, "release", ""}, // it never ran
 		{checks, "lock lost", lost(checks), "arm", "error: lock lost."},
 		{checks, "TERM", halting(checks), "", haltLineHere},
-		{keeps, "checked 1", release, "release", ""},
+		{keeps, "checked 1, again 1", release, "release", ""},
 		{keeps, "kill time, look", checks, "check", ""},
 		{checks, "checked 0 let go", release, "release", letGoLine},
 		{keeps, "checked 0 let go", release, "release", letGoLine},
@@ -201,6 +207,33 @@ func endingRows(p PkgState) []row {
 		{lost(checks), "checked 1", lost(release), "release", ""},
 		{lost(keeps), "TERM", lost(halting(keeps)), "", haltLineHere}, // no stop script: the kill end may be past
 	}...)
+}
+
+// restartRows is packages that may be started again in place.
+func restartRows() []row {
+	began := state{Pkg: Failing, phase: checking, tried: true, began: true}
+	with := func(change func(*state)) state { s := began; change(&s); return s }
+	starts := func(n int) state { return state{Pkg: Starting, tried: true, began: true, restarts: n} }
+	ends := func(from state, p PkgState, ph phase) state { from.Pkg, from.phase = p, ph; return from }
+	sick := with(func(s *state) { s.degraded = true })
+	spent := with(func(s *state) { s.restarts = 2 })
+	lost := with(func(s *state) { s.lost = true })
+	unstopped := with(func(s *state) { s.unstopped, s.tried = true, false })
+	halting := with(func(s *state) { s.Pkg = Halting })
+	kept := state{Pkg: Failing, phase: keeping, tried: true}
+	return []row{
+		{began, "again 1", starts(1), "start", "package failed. restarting it here (1 of 2)."},
+		{sick, "again 1", starts(1), "start", "package failed. restarting it here (1 of 2)."},
+		{with(func(s *state) { s.restarts = 1 }), "again 1", starts(2), "start", "package failed. restarting it here (2 of 2)."},
+		{spent, "again 1", ends(spent, Failed, releasing), "release", ""},
+		{began, "checked 1", ends(began, Failed, releasing), "release", ""}, // retries=0
+		{lost, "again 1", ends(lost, Failed, releasing), "release", ""},
+		{unstopped, "again 1", ends(unstopped, Failed, releasing), "release", ""},
+		{halting, "again 1", ends(halting, Halted, releasing), "release", ""},
+		{began, "again 3", kept, "alarm later", keepLineOf("its status is 3, not 1")},
+		{began, "again 1 alive", kept, "alarm later", keepLineOf("still alive: sleep (pid 7)")},
+		{kept, "again 1", state{Pkg: Failed, phase: releasing, tried: true}, "release", ""}, // it was blocked
+	}
 }
 
 // freshRows is an end before any start: critical, or hanging, is as good as down (rule 16).
@@ -241,6 +274,7 @@ func endedRows() []row {
 
 func allRows() []row {
 	rows := slices.Concat(upRows(), againRows(), endedRows())
+	rows = append(rows, restartRows()...)
 	for _, p := range []PkgState{Failing, Halting} {
 		rows = append(rows, endingRows(p)...)
 		rows = append(rows, freshRows(p)...)
@@ -264,7 +298,7 @@ func (s state) place() place {
 // quiet is the events that change nothing in a place, and say nothing.
 var quiet = map[place]string{
 	{phase: clearing}: "lock taken, lock lost, status *, unhealthy, start *, " +
-		"stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, look",
+		"stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, look, ran *, again *",
 	{Unknown, resuming}: "lock taken, lock lost, status *, unhealthy, start *, " +
 		"stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, " + quietNew,
 	{}: "lock lost, status 0, status 1, status 2, status 3, status 127, status hangs, unhealthy, start *, " +
@@ -273,7 +307,7 @@ var quiet = map[place]string{
 		"stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
 	{pkg: Starting}: "lock taken, status *, unhealthy, stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
 	{pkg: Running}: "lock taken, start *, " +
-		"stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, " + quietNew,
+		"stop ended *, stop not run, stop timeout, kill time, checked *, lock released, rested, lock resumed, forfeited, cleared*, look, again *",
 	{Failing, stopping}: quietStopping,
 	{Halting, stopping}: quietStopping,
 	{Failing, checking}: quietChecking + ", kill time, look",
@@ -287,12 +321,12 @@ var quiet = map[place]string{
 }
 
 const (
-	quietUp       = "lock taken, status *, unhealthy, start *, lock released, rested, lock resumed, forfeited, cleared*"
-	quietStopping = quietUp + ", checked *, look"
+	quietUp       = "lock taken, status *, unhealthy, start *, lock released, rested, lock resumed, forfeited, cleared*, ran *"
+	quietStopping = quietUp + ", checked *, again *, look"
 	quietChecking = quietUp + ", stop ended *, stop not run, stop timeout"
 	quietEnded    = "lock taken, status *, unhealthy, start *, " +
 		"stop ended *, stop not run, stop timeout, kill time, checked *, lock resumed, forfeited, " + quietNew
-	quietNew = "cleared*, look"
+	quietNew = "cleared*, look, ran *, again *"
 )
 
 // names is the events that list names; "status *" is all that begin with it.
@@ -418,8 +452,19 @@ func TestNextIsSafe(t *testing.T) {
 			if has(doStop) && s.lost {
 				fail("a stop script begins after the lock was lost")
 			}
-			if has(doStart) && (s.Pkg != Unknown || e.kind != evStatus || e.code != down) {
+			first := s.Pkg == Unknown && e.kind == evStatus && e.code == down
+			again := s.Pkg == Failing && s.phase != stopping && e.kind == evChecked && e.code == down && e.alive == ""
+			if has(doStart) && !first && !again {
 				fail("it starts what is not down")
+			}
+			if has(doStart) && (s.lost || s.stopFailed || s.unstopped || s.phase == keeping) {
+				fail("it starts what may be another's, or was not stopped")
+			}
+			if has(doStart) && again && (!s.began || to.restarts != s.restarts+1 || to.restarts > e.retries) {
+				fail("it starts again what is another's turn")
+			}
+			if to.began && (to.Pkg == StandBy || to.phase == keeping) {
+				fail("it could be started again though the lock is gone, or blocked")
 			}
 			neverBegan := s.Pkg == Starting && e.kind == evStarted && e.code == notRun
 			if s.tried && !to.tried && to.Pkg != StandBy && !neverBegan {

@@ -112,6 +112,7 @@ type Manager struct {
 	state     state
 	lock      Lock
 	token     Token
+	dealt     bool          // a start under this lock has succeeded, and so has dealt with the nodes of the token
 	acting    chan struct{} // closed when the last use of slotAction has ended
 	asked     chan struct{} // closed when the lock that the last use of slotSeek brought is taken or given back
 	uses      map[slot]int  // counts the uses of each slot
@@ -156,7 +157,12 @@ const (
 	slotChange  slot = "change"
 	slotBlock   slot = "block"
 	slotSettled slot = "settled"
+	slotWell    slot = "well"
+	slotSteady  slot = "steady"
 )
+
+// steady is for how many times timeout a package must run until its restarts in place are forgotten.
+const steady = 10
 
 // A posted is what came of a use of a slot: an event, and of slotSeek a lock too.
 type posted struct {
@@ -197,6 +203,7 @@ func (m *Manager) Run(ctx context.Context) (int, error) {
 		m.tryPause()
 		select {
 		case <-turn.C:
+
 		case <-ctx.Done():
 			return 1, ctx.Err()
 		case p := <-m.pauses:
@@ -273,7 +280,7 @@ const discardLimit = 5 * time.Second
 
 // take makes l the lock that the package runs under. Its loss will come to the inbox.
 func (m *Manager) take(ctx context.Context, l Lock) {
-	m.lock = l
+	m.lock, m.dealt = l, false
 	m.token.Term, m.token.Previous = l.Terms()
 	m.token.Unfenced = l.Unfenced()
 	if m.From == nil && m.Stop == nil {
@@ -328,8 +335,12 @@ func (m *Manager) handle(ctx context.Context, e event) {
 	switch {
 	case s.Pkg == Running && was.Pkg != Running:
 		m.since = time.Now()
+		m.after(ctx, slotWell, m.params.Timeout, evWell)
+		m.after(ctx, slotSteady, steady*m.params.Timeout, evSteady)
 	case s.Pkg != Running && was.Pkg == Running:
 		m.ran = time.Since(m.since) >= m.params.Timeout
+		m.cancel(slotWell)
+		m.cancel(slotSteady)
 	}
 	m.note()
 	if m.lock != nil {

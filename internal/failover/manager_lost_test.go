@@ -308,7 +308,7 @@ func TestNeverTwo(t *testing.T) {
 					nodes = append(nodes, n)
 				}
 				neverTwo(nodes...)
-				p := Params{KillLeftovers: true, Pace: 2 * time.Second, Timeout: 10 * time.Second, StartTimeout: 5 * time.Second, StopTimeout: 10 * time.Second}
+				p := Params{KillLeftovers: true, Pace: 2 * time.Second, Timeout: 10 * time.Second, StartTimeout: 5 * time.Second, StopTimeout: 10 * time.Second, Retries: int(seed % 3)}
 				for _, n := range nodes {
 					n.run(p)
 				}
@@ -347,7 +347,7 @@ func disturb(r *rand.Rand, n *node) {
 		}
 		return a
 	}
-	switch r.Intn(9) {
+	switch r.Intn(10) {
 	case 0, 1:
 		n.locker.setCut(true)
 	case 2, 3:
@@ -359,12 +359,14 @@ func disturb(r *rand.Rand, n *node) {
 	case 6:
 		n.scripts.set(func() { n.scripts.deaf = !n.scripts.deaf })
 	case 7:
-		for _, name := range []string{"pace", "timeout", "stop_timeout"} {
+		for _, name := range []string{"pace", "timeout", "stop_timeout", "retries"} {
 			n.scripts.set(func() { n.scripts.echoes[name] = fmt.Sprint(2 + r.Intn(15)) })
 		}
 		n.signals <- syscall.SIGUSR1
 	case 8:
 		n.signals <- syscall.SIGTERM
+	case 9:
+		n.down()
 	}
 }
 

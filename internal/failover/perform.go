@@ -103,9 +103,13 @@ func (m *Manager) carryOut(ctx context.Context, d do) {
 	case doWatch:
 		m.watch(ctx, m.params.Pace-time.Since(m.began))
 	case doStart:
+		if m.dealt {
+			m.token.Previous, m.token.Unfenced = m.Node, nil
+		}
 		m.killFirst = m.state.adopts
 		m.queueScript(ctx, "start", 0, m.params.StartTimeout, evStarted, evStartTimeout)
 	case doSettle:
+		m.dealt = true
 		m.unsettled, m.unseen = true, true
 		m.settled(ctx)
 	case doStop:
@@ -130,6 +134,9 @@ func (m *Manager) carryOut(ctx context.Context, d do) {
 		m.clear(ctx)
 	case doAlarm:
 		m.alarm(ctx)
+	case doForgive:
+		m.fails = 0
+		m.noteFails(0)
 	case doExit:
 	}
 }
@@ -259,6 +266,7 @@ const reaped = 300 * time.Millisecond
 // that says up though nothing of the package is alive is asked once more, see reaped.
 func (m *Manager) check(ctx context.Context, wait time.Duration) {
 	grace, limit, lost := m.params.killGrace()/2, m.params.Timeout, m.state.lost
+	retries := m.params.Retries
 	spare, letGo := !m.params.KillLeftovers && !lost, m.params.ReleaseAfterFailure && !m.params.SelfFence
 	_, kill := m.lock.Ends()
 	m.queueAction(ctx, true, func(ctx context.Context) (event, bool) {
@@ -281,7 +289,7 @@ func (m *Manager) check(ctx context.Context, wait time.Duration) {
 				alive = m.killUnlessSpared(ctx, spare, 0)
 			}
 		}
-		return event{kind: evChecked, code: code, alive: alive, letGo: letGo}, ok
+		return event{kind: evChecked, code: code, alive: alive, letGo: letGo, retries: retries}, ok
 	})
 }
 

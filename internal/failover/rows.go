@@ -59,6 +59,10 @@ var rows = []param{
 		doc: "seconds that this node waits before it asks for a free lock: lower goes first",
 	},
 	{
+		name: "retries", standard: "0", kind: count(func(p *Params) *int { return &p.Retries }),
+		doc: "times that a package which ran and failed is started again in place, before another node is to start it; counted anew once it has run for 10 times timeout",
+	},
+	{
 		name: "adopt", standard: "yes", kind: choice("yes", "no", func(p *Params) *bool { return &p.Adopt }),
 		doc: "no: stop and start a package that an earlier back-to-work left running; yes: go on with it",
 	},
@@ -173,6 +177,21 @@ func delay(at func(*Params) *time.Duration) kind {
 			}
 			return []string{whole(*at(p))}
 		},
+	}
+}
+
+// count is a number of times.
+func count(at func(*Params) *int) kind {
+	return kind{
+		func(p *Params, text string) string {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 0 || n > 1000 {
+				return "a whole number, 0 to 1000"
+			}
+			*at(p) = n
+			return ""
+		},
+		func(p *Params) []string { return []string{strconv.Itoa(*at(p))} },
 	}
 }
 

@@ -192,6 +192,7 @@ type grant struct {
 	node     string
 	previous string
 	unfenced []string
+	begun    bool // a start has succeeded: one that is run again in place is told of its own node
 }
 
 // granted records a grant. The caller holds s.mu.
@@ -199,7 +200,7 @@ func (p *Package) granted(node string, term uint64, previous string, unfenced []
 	if p.grants == nil {
 		p.grants = map[uint64]grant{}
 	}
-	p.grants[term] = grant{node, previous, unfenced}
+	p.grants[term] = grant{node, previous, unfenced, false}
 }
 
 // knows checks that BTW_TERM, BTW_PREVIOUS and BTW_UNFENCED of a start are those of the lock as it
@@ -212,6 +213,7 @@ func (s *Simulation) knows(a *action) {
 	switch {
 	case g.node != a.w.node.name:
 		s.violateLocked(a.w.pkg, "%s: BTW_TERM is %d, which is %s's", a.w.node.name, a.of.Term, g.node)
+	case g.begun && a.w.node.isCalled(a.of.Previous) && len(a.of.Unfenced) == 0:
 	case !slices.Equal(g.unfenced, a.of.Unfenced):
 		s.violateLocked(a.w.pkg, "%s: BTW_UNFENCED is %v, and the lock says %v", a.w.node.name, a.of.Unfenced, g.unfenced)
 	case g.previous != a.of.Previous:

@@ -200,6 +200,7 @@ func (s *Simulation) someParams() failover.Params {
 		Pace: second(2, 4, 4, 6), Timeout: second(8, 10, 12, 20), StartTimeout: second(10, 20), StopTimeout: second(4, 6, 8, 12),
 		Adopt: true, KillLeftovers: true,
 	}
+	p.Retries = 3 - int(p.Pace/(2*time.Second)) // 2, 1 or none
 	if s.rng.IntN(4) == 0 {
 		p.Fence, p.FenceTimeout, p.FenceRequired = "power", second(5, 10), s.rng.IntN(3) == 0
 	}

@@ -262,6 +262,10 @@ func (a *action) exit(code int) {
 	a.code = code
 	if a.what == "start" {
 		a.w.started = code == 0
+		if g, ok := a.w.pkg.grants[a.of.Term]; ok && code == 0 {
+			g.begun = true
+			a.w.pkg.grants[a.of.Term] = g
+		}
 	}
 	if a.what == "status" && a.w.adopted && code == 0 {
 		a.w.s.result.Kept++
