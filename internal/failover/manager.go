@@ -203,7 +203,7 @@ func (m *Manager) Run(ctx context.Context) (int, error) {
 		m.tryPause()
 		select {
 		case <-turn.C:
-
+			m.Notes.Again()
 		case <-ctx.Done():
 			return 1, ctx.Err()
 		case p := <-m.pauses:

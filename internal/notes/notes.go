@@ -1,6 +1,7 @@
 // Package notes writes small files that say how things are now, for scripts and people to
 // read: each is replaced whole. A goroutine of its own writes them, so that a disk that hangs
-// does not hold up the program. If several texts wait for one file, only the last is written.
+// does not hold up the program. If several texts wait for one file, only the last is written. One that cannot be
+// written, on a full disk, is tried again with the next, or when that is asked for.
 package notes
 
 import (
@@ -29,7 +30,8 @@ type Dir struct {
 
 	mu      sync.Mutex
 	pending map[string]note // by file name
-	failed  error
+	owed    map[string]note // that could not be written
+	failed  error           // why
 	writing bool
 	idle    *sync.Cond
 }
@@ -45,7 +47,7 @@ func In(path string) *Dir { return On(disk(path)) }
 
 // On is the notes that files keeps.
 func On(files Files) *Dir {
-	d := &Dir{Files: files, pending: map[string]note{}}
+	d := &Dir{Files: files, pending: map[string]note{}, owed: map[string]note{}}
 	d.idle = sync.NewCond(&d.mu)
 	return d
 }
@@ -59,7 +61,28 @@ func (d *Dir) PutToLast(name, text string) { d.put(name, note{text: text, lasts:
 func (d *Dir) put(name string, n note) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	delete(d.owed, name)
 	d.pending[name] = n
+	d.write()
+}
+
+// Again tries once more to write what could not be written.
+func (d *Dir) Again() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.owed) > 0 && !d.writing {
+		d.write()
+	}
+}
+
+// write has all that is to be written be so. The caller holds d.mu.
+func (d *Dir) write() {
+	for name, n := range d.owed {
+		if _, newer := d.pending[name]; !newer {
+			d.pending[name] = n
+		}
+	}
+	clear(d.owed)
 	if !d.writing {
 		d.writing = true
 		go d.writeAll()
@@ -74,15 +97,24 @@ func (d *Dir) writeAll() {
 		d.pending = map[string]note{}
 		d.mu.Unlock()
 		var errs []error
+		failed := map[string]note{}
 		for name, n := range todo {
 			write := d.Write
 			if n.lasts {
 				write = d.Keep
 			}
-			errs = append(errs, write(name, n.text))
+			if err := write(name, n.text); err != nil {
+				errs = append(errs, err)
+				failed[name] = n
+			}
 		}
 		d.mu.Lock()
 		d.failed = errors.Join(errs...)
+		for name, n := range failed {
+			if _, newer := d.pending[name]; !newer {
+				d.owed[name] = n
+			}
+		}
 	}
 	d.writing = false
 	d.idle.Broadcast()

@@ -173,3 +173,38 @@ func TestLock(t *testing.T) {
 		t.Error("a lock where no file can be")
 	}
 }
+
+// What could not be written is written when it can be: with the next note, or when that is asked for. What was put
+// meanwhile counts.
+func TestWrittenWhenItCanBe(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "temp")
+	full := func(text string) {
+		if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, []byte(text), 0o644)); err != nil { // no directory can be there
+			t.Fatal(err)
+		}
+	}
+	d := In(path)
+	for _, again := range []func(){d.Again, func() { d.Put("other", "x\n") }} {
+		full("")
+		d.Put("role", "stand-by\n")
+		d.Put("pkg_state", "starting\n")
+		if err := d.Sync(); err == nil {
+			t.Fatal("all was written where no directory can be")
+		}
+		d.Again()
+		d.Put("pkg_state", "running\n")
+		if err := d.Sync(); err == nil {
+			t.Fatal("all was written where no directory can be")
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		again()
+		if err := d.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		want(t, d, "role", "stand-by")
+		want(t, d, "pkg_state", "running")
+	}
+}
