@@ -12,13 +12,15 @@ import (
 	"backtowork/internal/journal"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
+	"backtowork/internal/manager"
 )
 
 const dexInitUsage = `Usage: dex-init [LOCK=default [T=30 [T2=0]]]
 
 Prepares this node to use a lock: writes dex-lock/temp/LOCK_htsp, _counter and
 _params. T is how many seconds a holder may act unheard, T2 how long it then needs
-to stop. Starts this host's lock server if it is one and does not run.
+to stop. The files of a package that back-to-work runs here are left to that. Starts
+this host's lock server if it is one and does not run.
 
 Example: dex-lock/dex-init backup 30 10
 `
@@ -95,7 +97,9 @@ func dexInit(ctx context.Context, env *command.Env) error {
 		return err
 	}
 	s.awaitLeader(ctx)
-	s.files.Init(a.name, s.Node, len(s.servers), a.times)
+	if pid, err := manager.Home(s.Home).ManagerOf(a.name); pid == 0 || err != nil { // else its manager knows how the lock is
+		s.files.Init(a.name, s.Node, len(s.servers), a.times)
+	}
 	if err := s.files.Sync(); err != nil {
 		return err
 	}
