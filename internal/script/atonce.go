@@ -1,7 +1,6 @@
 package script
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -138,24 +137,9 @@ func (r *Runner) shell() (argv []string, option string, ok bool) {
 	if err != nil || tells.Match(text) {
 		return nil, "", false
 	}
-	first, _, _ := bytes.Cut(text, []byte("\n"))
-	line, ok := strings.CutPrefix(string(first), "#!")
-	argv = strings.Fields(line)
-	if !ok || len(argv) == 0 {
+	argv, option, ok = parseFirstLine(text[:min(len(text), longestFirst)]).command(r.cfg.Shell)
+	if !ok || option != "" && !options.MatchString(option) {
 		return nil, "", false
-	}
-	switch last := argv[len(argv)-1]; {
-	case len(argv) == 2 && argv[0] == "/usr/bin/env":
-	case len(argv) == 2 && options.MatchString(last):
-		argv, option = argv[:1], last
-	case len(argv) > 1:
-		return nil, "", false
-	}
-	if sh := r.cfg.Shell; sh != "" && sh != "auto" {
-		if len(argv) > 1 || argv[0] != "/bin/sh" || option != "" {
-			return nil, "", false
-		}
-		argv = []string{sh}
 	}
 	return argv, option, slices.Contains(sheetShells, path.Base(argv[len(argv)-1]))
 }
@@ -182,32 +166,17 @@ func readWhole(file string) ([]byte, error) {
 // checkSyntax has the script's shell read it, and the modules that it names, without running anything. A script
 // that ends with the status of a syntax error, without a word, may have none.
 func (r *Runner) checkSyntax(ctx context.Context) error {
-	shell, _, ok := r.shell()
-	if !ok {
-		return nil
+	checks, err := SyntaxChecks(r.cfg.Home, r.cfg.Name, r.cfg.Shell)
+	if err != nil {
+		return err
 	}
-	for _, file := range r.sourced() {
-		argv := append(slices.Clone(shell), "-n", file)
+	for _, argv := range checks {
 		_, status, err := r.output(ctx, 0, func(stdout *os.File) (*Action, error) {
 			return r.launchAs("echo", child{argv: argv}, stdout)
 		})
 		if err != nil || status != 0 {
-			return errors.Join(err, fmt.Errorf("its shell cannot read %s: log/%s.log says why", file, r.cfg.Name))
+			return errors.Join(err, fmt.Errorf("its shell cannot read %s: log/%s.log says why", argv[len(argv)-1], r.cfg.Name))
 		}
 	}
 	return nil
-}
-
-// sourced is the script, and the modules for this system that it names.
-func (r *Runner) sourced() []string {
-	files := []string{r.path()}
-	text, _ := os.ReadFile(filepath.Join(r.cfg.Home, r.path()))
-	modules, _ := filepath.Glob(filepath.Join(escape.Replace(filepath.Join(r.cfg.Home, "packages")), "modules", "*"))
-	for _, m := range modules {
-		name, system, _ := strings.Cut(filepath.Base(m), ".")
-		if (system == "Linux" || system == "all") && bytes.Contains(text, []byte("modules/"+name)) {
-			files = append(files, "packages/modules/"+filepath.Base(m))
-		}
-	}
-	return files
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"slices"
 	"strings"
 )
@@ -19,8 +20,8 @@ type firstLine struct {
 // longestFirst is what Linux reads of a file to know who runs it.
 const longestFirst = 256
 
-func readFirstLine(path string) (firstLine, error) {
-	f, err := os.Open(path)
+func readFirstLine(file string) (firstLine, error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return firstLine{}, err
 	}
@@ -80,6 +81,24 @@ func (f firstLine) missing() string {
 var shells = []string{"sh", "ash", "bash", "dash", "ksh", "ksh93", "mksh", "lksh", "oksh", "yash", "zsh"}
 
 // isShell says whether the interpreter is a shell that knows -n.
-func (f firstLine) isShell() bool {
-	return slices.Contains(shells, f.interpreter[strings.LastIndexByte(f.interpreter, '/')+1:])
+func (f firstLine) isShell() bool { return slices.Contains(shells, path.Base(f.interpreter)) }
+
+// command is what runs the file, and the option that it is given; shell is that of conf/shell. ok is false where that
+// is no shell, or not known.
+func (f firstLine) command(shell string) (argv []string, option string, ok bool) {
+	switch {
+	case f.binary:
+		return nil, "", false
+	case f.forSh() && shell != "" && shell != "auto":
+		return []string{shell}, f.option, true
+	case f.interpreter == "":
+		return []string{"/bin/sh"}, "", true
+	case path.Base(f.interpreter) == "env":
+		words := strings.Fields(f.option)
+		if len(words) != 1 {
+			return nil, "", false
+		}
+		return []string{f.interpreter, words[0]}, "", firstLine{interpreter: words[0]}.isShell()
+	}
+	return []string{f.interpreter}, f.option, f.isShell()
 }

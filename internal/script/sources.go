@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
-	"strings"
 )
 
 // Texts is the files that a package consists of, as paths below its home: its script, if that is for a
@@ -106,21 +105,8 @@ func SyntaxChecks(home, name, shell string) (commands [][]string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	reads := []string{first.interpreter}
-	switch {
-	case first.forSh() && shell != "" && shell != "auto":
-		reads = []string{shell}
-	case first.interpreter == "":
-		reads = []string{"/bin/sh"}
-	case strings.HasSuffix(first.interpreter, "/env"):
-		words := strings.Fields(first.option)
-		if len(words) != 1 {
-			return nil, nil
-		}
-		reads = []string{first.interpreter, words[0]}
-		first.interpreter = words[0]
-	}
-	if !first.isShell() && first.interpreter != "" {
+	reads, _, ok := first.command(shell)
+	if !ok {
 		return nil, nil
 	}
 	for _, path := range paths {
