@@ -19,8 +19,8 @@ const dexServersUsage = `Usage: dex-servers [-o json]
 
 Shows the lock servers, those of dex-lock/conf/lock_servers and those of the cluster: the id in
 the cluster, the address, whether it votes (yes, no, waiting), its role, raft's term, the last
-entry of its log, how many entries it lags behind the leader, the seconds since the leader heard
-from it, and its version. Below it stands what is not as it should be; then the exit status is 1.
+entry of its log, how many entries it lags behind the leader, contact, and its version. Contact
+is ok, or for how many seconds the leader has not heard from it. Below it stands what is not as it should be; then the exit status is 1.
 
 With -o json: {"cluster":"...","leader":"h1","file":["h1","h2"],"servers":[{"id":"h1/...",
   "address":"h1","voter":"yes","role":"leader","raft_term":3,"last":17,"lag":0,"contact":0.1,
@@ -230,7 +230,7 @@ func (v *clusterView) print(env *command.Env) error {
 	fmt.Fprintln(w, "id\taddress\tvoter\trole\tterm\tlast\tlag\tcontact\tversion")
 	for _, s := range v.Servers {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(s.ID), s.Address, dash(s.Voter), dash(s.Role),
-			number(s.Term), number(s.Last), number(s.Lag), tenths(s.Contact), dash(s.Version))
+			number(s.Term), number(s.Last), number(s.Lag), contact(s.Contact), dash(s.Version))
 	}
 	err := w.Flush()
 	if len(v.Problems) > 0 {
@@ -238,6 +238,15 @@ func (v *clusterView) print(env *command.Env) error {
 		err = errors.Join(err, e)
 	}
 	return err
+}
+
+// contact is for people: a leader asks each server now and then, every 5 s where all is well.
+func contact(seconds *float64) string {
+	const usual = 10
+	if seconds != nil && *seconds < usual {
+		return "ok"
+	}
+	return tenths(seconds)
 }
 
 func dash(s string) string {

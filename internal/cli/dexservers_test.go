@@ -121,3 +121,16 @@ func TestViewServers(t *testing.T) {
 		t.Errorf("h3, which is silent, is shown as %+v, want %+v", got, want)
 	}
 }
+
+// A leader asks each server every 5 s: until twice that is over nothing is wrong.
+func TestContact(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[float64]string{0: "ok", 9.9: "ok", 12.34: "12.3"} {
+		if got := contact(&seconds); got != want {
+			t.Errorf("contact %v is shown as %q, want %q", seconds, got, want)
+		}
+	}
+	if got := contact(nil); got != "-" {
+		t.Errorf("unknown contact is shown as %q", got)
+	}
+}

@@ -355,9 +355,9 @@ func (r *simulationReport) print(to io.Writer) error {
 		return nil
 	}
 	fmt.Fprintln(to, "it never ran on two nodes at once, nor after its kill end")
-	fmt.Fprintln(to, "\neach fault alone: for how many seconds it was up nowhere")
+	fmt.Fprintln(to, "\neach fault alone: for how many seconds it was up nowhere (promised: the most that service check-conf allows)")
 	w := tabwriter.NewWriter(to, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "times\tmedian\tmost\tcheck-conf\t")
+	fmt.Fprintln(w, "times\tmedian\tmost\tpromised\tfault")
 	for _, f := range r.Alone {
 		bound := "-"
 		if f.Bound != nil {

@@ -49,10 +49,18 @@ func Find(all []Command, name string) *Command {
 // Main runs the command, or prints its usage if that is asked for, and returns its exit status.
 func (c *Command) Main(ctx context.Context, env *Env) int {
 	if AsksHelp(env.Args) {
-		fmt.Fprint(env.Stdout, c.Usage)
+		fmt.Fprint(env.Stdout, c.usageAs(env.Name, c.Usage))
 		return 0
 	}
-	return Report(env, c.Usage, c.Run(ctx, env))
+	return Report(env, c.usageAs(env.Name, c.Usage), c.Run(ctx, env))
+}
+
+// usageAs is a usage of the command, or of one of its verbs, for who has called it by name.
+func (c *Command) usageAs(name, usage string) string {
+	if rest, ok := strings.CutPrefix(usage, "Usage: "+c.Names[0]+" "); ok && slices.Contains(c.Names, name) {
+		return "Usage: " + name + " " + rest
+	}
+	return usage
 }
 
 // AsksHelp says whether the first of args asks for the usage.

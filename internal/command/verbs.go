@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,11 +18,11 @@ type Verb struct {
 	Run     func(ctx context.Context, env *Env, args []string) error
 }
 
-// WithVerbs makes the command that does one of verbs. Its usage begins with the last of its names, says what the
-// command is about, lists the verbs, and ends with an example.
+// WithVerbs makes the command that does one of verbs. Its usage begins with the first of its names, says what
+// the command is about, lists the verbs, and ends with an example.
 func WithVerbs(names []string, about string, verbs []Verb, example string) Command {
 	c := Command{Names: names, Verbs: verbs}
-	c.Usage = listOf(names[len(names)-1], about, verbs) + "\nExample: " + example + "\n"
+	c.Usage = listOf(names[0], about, verbs) + "\nExample: " + example + "\n"
 	c.Run = c.verb
 	return c
 }
@@ -33,13 +34,21 @@ func (c Command) verb(ctx context.Context, env *Env) error {
 		i = slices.IndexFunc(c.Verbs, func(v Verb) bool { return v.Name == env.Args[0] })
 	}
 	if i < 0 {
-		fmt.Fprint(env.Stderr, c.Usage)
+		if len(env.Args) > 0 {
+			fmt.Fprintf(env.Stderr, "%s: no such verb: %q\n", env.Name, env.Args[0])
+		}
+		fmt.Fprint(env.Stderr, c.usageAs(env.Name, c.Usage))
 		return Status(2)
 	}
+	usage := c.usageAs(env.Name, c.Verbs[i].Usage)
 	if args := env.Args[1:]; !AsksHelp(args) {
-		return c.Verbs[i].Run(ctx, env, args)
+		err := c.Verbs[i].Run(ctx, env, args)
+		if errors.As(err, new(UsageError)) { // the verb's usage helps more than the command's
+			return Status(Report(env, usage, err))
+		}
+		return err
 	}
-	fmt.Fprint(env.Stdout, c.Verbs[i].Usage)
+	fmt.Fprint(env.Stdout, usage)
 	return nil
 }
 

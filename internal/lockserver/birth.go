@@ -144,7 +144,7 @@ func (s *Server) missing(others map[string]api.Status) string {
 		case status.Marked:
 			return fmt.Sprintf("the cluster that %s is in to take this server in", entry)
 		case status.Entry != entry:
-			return fmt.Sprintf("%s calls itself %s", entry, status.Entry)
+			return otherName(entry, status.Entry)
 		case !api.SameServers(status.List, list):
 			different = append(different, entry)
 		}
@@ -156,6 +156,11 @@ func (s *Server) missing(others map[string]api.Status) string {
 		return strings.Join(different, ", ") + " to have the same lock_servers as this server"
 	}
 	return ""
+}
+
+// otherName is what there is to wait for where the server at entry goes by another name.
+func otherName(entry, own string) string {
+	return fmt.Sprintf("%s to go by that name: it calls itself %s (its lock_servers or conf/node_name say so)", entry, own)
 }
 
 // mine is the record of a cluster that began with this server in it. Nothing but the record

@@ -326,7 +326,7 @@ func TestMissing(t *testing.T) {
 		{"one is in a cluster", "the cluster that b is in", func(s *api.Status) { s.Marked, s.Cluster = true, "another" }, false},
 		{"one was in a cluster, and lost its state", "the cluster that b is in", func(s *api.Status) { s.Marked, s.Lost = true, true }, false},
 		{"one has another list", "b to have the same lock_servers", func(s *api.Status) { s.List = []string{"a", "b"} }, false},
-		{"one is another", "b calls itself d", func(s *api.Status) { s.Entry = "d" }, false},
+		{"one is another", "b to go by that name: it calls itself d", func(s *api.Status) { s.Entry = "d" }, false},
 	} {
 		others := map[string]api.Status{"b": said("b", row.b), "c": said("c", nil)}
 		if row.silent {

@@ -116,7 +116,7 @@ func (r *roster) newcomer() (s step, why string) {
 		case !ok:
 			why = entry + " to be reached, to take it into the cluster"
 		case status.Entry != entry:
-			why = fmt.Sprintf("%s to call itself so: it calls itself %s", entry, status.Entry)
+			why = otherName(entry, status.Entry)
 		case status.Cluster != "" && status.Cluster != r.cluster:
 			why = entry + " to leave the cluster that it is in (there: dex-server-init --join)"
 		default:

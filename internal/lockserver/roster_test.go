@@ -69,7 +69,7 @@ func TestRoster(t *testing.T) {
 		"a new one has caught up":             {list: "a b c d", members: "a/1 b/1 c/1 -d/9", want: step{promote, "d/9"}},
 		"a new one is down":                   {list: "a b c d", members: "a/1 b/1 c/1 -d/9", down: "d", why: "d/9 to be reached"},
 		"one is in another cluster":           {list: "a b c d", differ: map[string]func(*api.Status){"d": func(s *api.Status) { s.Cluster = "L" }}, why: "d to leave the cluster that it is in (there: dex-server-init --join)"},
-		"one calls itself otherwise":          {list: "a b c d", differ: map[string]func(*api.Status){"d": func(s *api.Status) { s.Entry = "e" }}, why: "d to call itself so"},
+		"one calls itself otherwise":          {list: "a b c d", differ: map[string]func(*api.Status){"d": func(s *api.Status) { s.Entry = "e" }}, why: "d to go by that name: it calls itself e"},
 		"one that was let go comes back":      {list: "a b c d", differ: map[string]func(*api.Status){"d": func(s *api.Status) { s.Cluster, s.ID = "K", "d/3" }}, want: step{add, "d/3"}},
 		"one less":                            {list: "a b", want: step{remove, "c/1"}},
 		"the leader less":                     {list: "b c", want: step{handOver, "a/1"}},
