@@ -240,6 +240,9 @@ func (s *site) restartServer(ctx context.Context, c *lockclient.Client) {
 			return
 		}
 		s.takeServers(c)
+		if s.isStopped() {
+			continue
+		}
 		if err := s.startServer(ctx); err != nil && ctx.Err() == nil {
 			s.again("server", serverDown, "reason", oneLine(err))
 		} else if err == nil {

@@ -28,7 +28,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const dexServerUsage = `Usage: dex-server [--force-new-cluster]
+const dexServerUsage = `Usage: dex-server [--status | --stop [--force] | --force-new-cluster]
 
 Runs this host's lock server in the foreground, until INT or TERM. It listens on
 the port that dex-lock/conf/lock_servers gives this host (4114 if none), keeps its
@@ -36,17 +36,31 @@ state in dex-lock/state, and needs the cluster's key in conf/cluster_key.
 back-to-work, dex-init and dex-server-init start it in the background by themselves.
 HUP makes it read lock_servers again: the cluster follows that, one server at a time.
 
-  --force-new-cluster  does not run a server. When most lock servers are lost for
-                       good: makes a new cluster of this server alone, from what it
-                       knows, after it has asked you
+With one of these options it runs no server:
+  --status  says how this host's lock server is; the exit status is 1 if it does not
+            run, or knows no leader
+  --stop    stops it, and waits until it has ended; dex-server-init starts it again
+            (so a new version of the program is taken up: on one host after the
+            other). Refused while a lock is held and the others are no majority:
+            what runs would be stopped. With --force it is not refused
+  --force-new-cluster
+            when most lock servers are lost for good: makes a new cluster of this
+            server alone, from what it knows, after it has asked you
 
-Example: dex-lock/dex-server
+Example: dex-lock/dex-server --status
 `
 
 func dexServer(ctx context.Context, env *command.Env) error {
+	if aside, ok := besideServer[strings.Join(env.Args, " ")]; ok {
+		s, self, err := serverSite(env)
+		if err != nil {
+			return err
+		}
+		return aside(ctx, s, self)
+	}
 	force := len(env.Args) == 1 && env.Args[0] == "--force-new-cluster"
 	if len(env.Args) > 0 && !force {
-		return command.UsageError("dex-server takes --force-new-cluster, or no arguments")
+		return command.UsageError("dex-server takes --status, --stop, --stop --force, --force-new-cluster, or no arguments")
 	}
 	outlivePipe()
 	if !force {
@@ -60,10 +74,7 @@ func dexServer(ctx context.Context, env *command.Env) error {
 	signal.Ignore(syscall.SIGHUP) // also for the processes that it starts: a terminal that closes is no reason to stop voting
 	signal.Notify(hup, syscall.SIGHUP)
 	for {
-		s, self, err := openServerSite(env)
-		if former, ok := s.removedSelf(); err != nil && ok {
-			self, err = former, nil
-		}
+		s, self, err := serverSite(env)
 		if err != nil {
 			return err
 		}
@@ -74,6 +85,7 @@ func dexServer(ctx context.Context, env *command.Env) error {
 		if err != nil {
 			return err
 		}
+		_ = os.Remove(s.stoppedFile()) // where there is none, or it cannot be: who reads it only waits for a user
 		err = s.runServer(ctx, server, hup)
 		switch {
 		case errors.Is(err, lockserver.ErrAgain):

@@ -230,7 +230,7 @@ func (v *clusterView) print(env *command.Env) error {
 	fmt.Fprintln(w, "id\taddress\tvoter\trole\tterm\tlast\tlag\tcontact\tversion")
 	for _, s := range v.Servers {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(s.ID), s.Address, dash(s.Voter), dash(s.Role),
-			number(s.Term), number(s.Last), number(s.Lag), contact(s.Contact), dash(s.Version))
+			number(s.Term), number(s.Last), number(s.Lag), s.contact(), dash(s.Version))
 	}
 	err := w.Flush()
 	if len(v.Problems) > 0 {
@@ -241,12 +241,12 @@ func (v *clusterView) print(env *command.Env) error {
 }
 
 // contact is for people: a leader asks each server now and then, every 5 s where all is well.
-func contact(seconds *float64) string {
+func (s serverView) contact() string {
 	const usual = 10
-	if seconds != nil && *seconds < usual {
+	if s.Contact != nil && *s.Contact < usual && s.Error == "" {
 		return "ok"
 	}
-	return tenths(seconds)
+	return tenths(s.Contact)
 }
 
 func dash(s string) string {

@@ -125,12 +125,19 @@ func TestViewServers(t *testing.T) {
 // A leader asks each server every 5 s: until twice that is over nothing is wrong.
 func TestContact(t *testing.T) {
 	t.Parallel()
-	for seconds, want := range map[float64]string{0: "ok", 9.9: "ok", 12.34: "12.3"} {
-		if got := contact(&seconds); got != want {
-			t.Errorf("contact %v is shown as %q, want %q", seconds, got, want)
+	seconds := func(n float64) *float64 { return &n }
+	for _, row := range []struct {
+		view serverView
+		want string
+	}{
+		{serverView{Contact: seconds(0)}, "ok"},
+		{serverView{Contact: seconds(9.9)}, "ok"},
+		{serverView{Contact: seconds(12.34)}, "12.3"},
+		{serverView{Contact: seconds(3), Error: "no answer"}, "3.0"},
+		{serverView{}, "-"},
+	} {
+		if got := row.view.contact(); got != row.want {
+			t.Errorf("the contact of %+v is shown as %q, want %q", row.view, got, row.want)
 		}
-	}
-	if got := contact(nil); got != "-" {
-		t.Errorf("unknown contact is shown as %q", got)
 	}
 }
