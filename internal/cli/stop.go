@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -96,15 +95,16 @@ func (s *site) stop(ctx context.Context, packages, alone []string) error {
 // haltAll halts packages, each while the others halt. Of the unheard nobody said that he would halt them, and nobody runs
 // them any more.
 func (s *site) haltAll(ctx context.Context, packages []string) (unheard []string, err error) {
-	heard, errs := make([]bool, len(packages)), make([]error, len(packages))
-	var all sync.WaitGroup
+	all, errs := make([]*halting, len(packages)), make([]error, len(packages))
+	var ended sync.WaitGroup
 	for i, name := range packages {
-		all.Go(func() { heard[i], errs[i] = halt(ctx, manager.Home(s.Home), name, s.env.Stdout, i == 0) })
+		all[i] = &halting{site: s, name: name, dots: i == 0}
+		ended.Go(func() { errs[i] = all[i].halt(ctx) })
 	}
-	all.Wait()
-	for i, name := range packages {
-		if !heard[i] {
-			unheard = append(unheard, name)
+	ended.Wait()
+	for _, h := range all {
+		if h.pid == 0 {
+			unheard = append(unheard, h.name)
 		}
 	}
 	return unheard, errors.Join(errs...)
@@ -151,57 +151,117 @@ func (s *site) abandoned(ctx context.Context, packages []string) (names []string
 	return names, ctx.Err()
 }
 
-// halt asks the package's manager to halt it, again and again until neither manager nor deadman is
-// there: if a manager dies, its successor must be asked too. With dots it prints one a second.
-func halt(ctx context.Context, home manager.Home, name string, out io.Writer, dots bool) (heard bool, err error) {
-	var asked toldToHalt
+// A halting is a package that is being halted.
+type halting struct {
+	site     *site
+	name     string
+	dots     bool           // it prints one a second
+	told     manager.Answer // of the manager that has promised to halt it, see Run; zero for none
+	pid      int            // of that
+	outcomes chan manager.Outcome
+	failed   bool // the stop script was seen to
+}
+
+// halt asks the package's manager to halt it, again and again until neither manager nor deadman is there: if a manager
+// dies, its successor must be asked too. It ends, too, when the package cannot be shown to be down: the manager stays then.
+func (h *halting) halt(ctx context.Context) error {
+	home := manager.Home(h.site.Home)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	h.outcomes = make(chan manager.Outcome)
 	for i := 1; ; i++ {
-		pid, err := home.ManagerOf(name)
-		if pid == 0 && !home.HasDeadman(name) || err != nil {
-			return asked.pid != 0, err
+		pid, err := home.ManagerOf(h.name)
+		if err != nil {
+			return err
+		}
+		if pid == 0 && !home.HasDeadman(h.name) {
+			return h.end(ctx)
 		}
 		if pid != 0 {
-			if err := asked.ask(ctx, home, name, pid, i%10 == 0); err != nil {
-				return asked.pid != 0, err
+			if err := h.ask(ctx, pid, i%10 == 0); err != nil {
+				return err
 			}
 		}
 		select {
+		case o := <-h.outcomes:
+			if err := h.see(o); err != nil {
+				return err
+			}
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return false, command.WithHint(fmt.Errorf("package %s is still halting (process %d)", name, pid), "see %s", logPath(string(home), name))
+			return command.WithHint(fmt.Errorf("package %s is still halting (process %d)", h.name, pid), "see %s", logPath(h.site.Home, h.name))
 		}
-		if dots && i%10 == 0 {
-			fmt.Fprint(out, ".")
+		if h.dots && i%10 == 0 {
+			fmt.Fprint(h.site.env.Stdout, ".")
 		}
 	}
 }
 
-// A toldToHalt is the manager that has promised to halt a package.
-type toldToHalt struct {
-	pid int
-	run string
-}
-
-// ask asks process pid to halt, unless that one has promised it before. If looks is set, ask first
-// looks whether the same process has since become another program, as by an upgrade: that program
-// may not know of the promise.
-func (t *toldToHalt) ask(ctx context.Context, home manager.Home, name string, pid int, looks bool) error {
-	if pid == t.pid {
+// ask asks process pid to halt, unless that one has promised it before. If looks is set, ask first looks whether the same
+// process has since become another program, as by an upgrade: that program may not know of the promise.
+func (h *halting) ask(ctx context.Context, pid int, looks bool) error {
+	home := manager.Home(h.site.Home)
+	if pid == h.pid {
 		limited, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		if !looks {
 			return nil
 		}
-		if is, err := home.Ask(limited, name, manager.Request{What: manager.State}); err != nil || is.Run == t.run {
+		if is, err := home.Ask(limited, h.name, manager.Request{What: manager.State}); err != nil || is.Run == h.told.Run {
 			return nil // or it does not answer now: the caller looks again later
 		}
 	}
-	a, err := home.Ask(ctx, name, manager.Request{What: manager.Halt})
+	await, err := home.Await(ctx, h.name) // before it is asked to halt, so that what comes of that is not missed
+	if err == nil {
+		go func() { // it ends with ctx
+			if o, err := await(); err == nil {
+				select {
+				case h.outcomes <- o:
+				case <-ctx.Done():
+				}
+			}
+		}()
+	}
+	a, err := home.Ask(ctx, h.name, manager.Request{What: manager.Halt})
 	switch {
 	case err == nil:
-		*t = toldToHalt{pid, a.Run}
+		h.told, h.pid = a, pid
 	case !errors.Is(err, manager.ErrNobody) && ctx.Err() == nil:
 		return err
 	}
 	return nil
+}
+
+// see takes in what came of the stop. The error is that the package is not down.
+func (h *halting) see(o manager.Outcome) error {
+	h.failed = h.failed || o.Failed
+	log := filepath.Join(h.site.Home, "log", h.name+".log")
+	switch {
+	case o.Kept == "":
+		return nil
+	case o.Lost:
+		return command.WithHint(fmt.Errorf("package %s cannot be shown to be down: %s; its lock is lost, another node may start it", h.name, o.Kept),
+			"stop it by hand, now; %s says what its stop script did", log)
+	}
+	return command.WithHint(fmt.Errorf("package %s cannot be shown to be down: %s; this node keeps its lock, so that no other starts it", h.name, o.Kept),
+		"%s says what its stop script did; stop it by hand, then: service unblock %s (to run the script again: service stop %s)", log, h.name, h.name)
+}
+
+// end is how it ended: its manager is gone.
+func (h *halting) end(ctx context.Context) error {
+	for range 2 { // the last word may be on its way
+		select {
+		case o := <-h.outcomes:
+			h.failed = h.failed || o.Failed
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if !h.failed {
+		return nil
+	}
+	if err := h.site.lookHere(ctx, h.name); err != nil { // what was left by one that was killed may still be there
+		return err
+	}
+	return command.WithHint(fmt.Errorf("the stop script of package %s failed; what it left was killed, and the package is down", h.name),
+		"%s says what it did", filepath.Join(h.site.Home, "log", h.name+".log"))
 }

@@ -2,10 +2,10 @@ package cli
 
 import (
 	"context"
-	"io"
 	"testing"
 	"time"
 
+	"backtowork/internal/conf"
 	"backtowork/internal/manager"
 )
 
@@ -31,11 +31,13 @@ func TestHaltAsksEachProgram(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	go func() {
-		_, err := halt(ctx, home, "p", io.Discard, false)
-		halted <- err
+		h := &halting{site: &site{Site: conf.Site{Home: string(home)}}, name: "p"}
+		halted <- h.halt(ctx)
 	}()
-	if q := <-heard; q.What != manager.Halt {
-		t.Fatalf("it was asked to %s", q.What)
+	for q := range heard {
+		if q.What == manager.Halt {
+			break
+		}
 	}
 	first.Leave() // and what it heard is gone with it
 	next, err := home.Take("p", true)

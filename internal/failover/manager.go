@@ -80,6 +80,8 @@ type Config struct {
 	Orders  <-chan Order
 	Reset   func()       // self_fence=reboot: resets this host
 	Changed func(Params) // is called when the parameters were read again
+	// Kept is called when the package cannot be shown to be down; lost says that its lock is lost. It may be nil.
+	Kept func(why string, lost bool)
 	// Starting is called before each start, and waited for. The script may have been edited since its parameters
 	// were read, and who stops the package must know what this start sets up. It may be nil.
 	Starting func(ctx context.Context)

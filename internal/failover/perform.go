@@ -208,6 +208,10 @@ func (m *Manager) clear(ctx context.Context) {
 // alarm keeps other nodes from a package that cannot be shown to be down here: it resets this host,
 // if the parameters say so; else it blocks the lock, if that is not lost already.
 func (m *Manager) alarm(ctx context.Context) {
+	why := strings.ReplaceAll(m.why, "\n", "; ")
+	if m.Kept != nil {
+		m.Kept(why, m.state.lost)
+	}
 	if m.params.SelfFence && m.Reset != nil {
 		m.Say.Info("self_fence=reboot: resetting this host now.")
 		m.Reset()
@@ -216,7 +220,7 @@ func (m *Manager) alarm(ctx context.Context) {
 		return
 	}
 	m.alarmed = true
-	l, why := m.lock, strings.ReplaceAll(m.why, "\n", "; ")
+	l := m.lock
 	m.Notes.Put("blocked", why+"\n")
 	m.postWhen(ctx, slotBlock, func(ctx context.Context) (event, bool) {
 		if err := l.Block(ctx, why); err != nil && ctx.Err() == nil {

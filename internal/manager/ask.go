@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,6 +29,7 @@ const (
 	Halt    = "halt"
 	Upgrade = "upgrade" // Text is the path of the program to become; there is an answer only where that failed
 	State   = "state"
+	Await   = "await" // there is an answer when there is an [Outcome] after the one whose number is Text
 )
 
 // An Answer is what a manager says to a request.
@@ -37,17 +39,22 @@ type Answer struct {
 	Node    string `json:"node"`            // this host's name, as the manager knows it
 	Doing   string `json:"doing"`           // the state of the package
 	Run     string `json:"run,omitempty"`   // a new one for each program that a process becomes: what the one was asked the next may not know
+
+	Outcomes int     `json:"outcomes,omitempty"` // how many there were
+	Outcome  Outcome `json:"outcome,omitzero"`
 }
 
 // answer does what a user asks of the package's manager.
 func (m *member) answer(ctx context.Context, q Request) Answer {
-	a := Answer{Version: m.Version, Node: m.Node, Run: m.Group.run}
+	a := Answer{Version: m.Version, Node: m.Node, Run: m.Group.run, Outcomes: m.outcomes.number()}
 	switch q.What {
 	case Halt:
 		m.signal(syscall.SIGTERM)
 	case Upgrade:
 		a.Error = m.upgrade(ctx, q.Text).Error()
 	case State:
+	case Await:
+		return m.outcomes.answer(ctx, q.Text, a)
 	default:
 		if o := failover.Order(q.What); o.Known() {
 			m.order(o)
@@ -95,8 +102,8 @@ func nowhere(home, name string) string {
 // askLimit is how long a user's process may take to send its request.
 const askLimit = 5 * time.Second
 
-// serve answers requests until l is closed, each in a goroutine: one who is slow holds up nobody.
-func serve(l net.Listener, answer func(Request) Answer) {
+// serve answers requests until l is closed, each in a goroutine of open: one who is slow holds up nobody.
+func serve(l net.Listener, open *sync.WaitGroup, answer func(Request) Answer) {
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -106,14 +113,14 @@ func serve(l net.Listener, answer func(Request) Answer) {
 			time.Sleep(askLimit / 10)
 			continue
 		}
-		go func() {
+		open.Go(func() {
 			defer c.Close()
 			var q Request
 			if !trusted(c) || c.SetReadDeadline(time.Now().Add(askLimit)) != nil || json.NewDecoder(c).Decode(&q) != nil {
 				return
 			}
 			_ = json.NewEncoder(c).Encode(answer(q)) // who asked may be gone
-		}()
+		})
 	}
 }
 

@@ -215,6 +215,7 @@ func (d *deadmanProcess) Begin(pkg string) {
 func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 	defer d.beCareful()()
 	p, of, say := d.packages[w.Package], d.Dirs.Notes(w.Package), d.Say.Of(w.Package)
+	var stop outcomes
 	if d.Seen != nil {
 		d.Seen(&w)
 	}
@@ -222,14 +223,17 @@ func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 		say.Error(err.Error())
 	}
 	if taken, err := d.Dirs.Take(w.Package, true); err == nil { // so that service status shows who acts
-		defer taken.Leave()
-		taken.Serve(d.answer(w.Package))
+		defer func() {
+			stop.add(Outcome{}) // nobody is to wait for one any more
+			taken.Leave()
+		}()
+		taken.Serve(d.answer(ctx, w.Package, &stop))
 	}
 	params := p.known.Load().lived.Params
 	params.Timeout, params.StopTimeout = w.Timeout, w.Stop
 	m := failover.New(failover.Config{
 		Package: w.Package, Node: d.Node, Scripts: hands{p.scripts, p.standing, say},
-		Clock: d.Clock, Notes: of, Say: say, Stop: Lost(w), Reset: p.known.Load().reset,
+		Clock: d.Clock, Notes: of, Say: say, Stop: Lost(w), Reset: p.known.Load().reset, Kept: stop.kept,
 	}, params)
 	_, _ = m.Run(ctx)     // it said how it ended
 	if ctx.Err() == nil { // it is shown to be down: there is nothing to go on with
@@ -241,15 +245,17 @@ func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 }
 
 // answer is what is done for users while the deadman stops a package.
-func (d *deadmanProcess) answer(pkg string) func(Request) Answer {
+func (d *deadmanProcess) answer(ctx context.Context, pkg string, stop *outcomes) func(Request) Answer {
 	return func(q Request) Answer {
-		a := Answer{Version: d.Version, Node: d.Node, Doing: string(failover.Halting)}
+		a := Answer{Version: d.Version, Node: d.Node, Doing: string(failover.Halting), Outcomes: stop.number()}
 		switch q.What {
 		case Halt:
 			d.mu.Lock()
 			d.halted[pkg] = true
 			d.mu.Unlock()
 		case State:
+		case Await:
+			return stop.answer(ctx, q.Text, a)
 		default:
 			a.Error = "the deadman of back-to-work stops the package"
 		}

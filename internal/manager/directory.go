@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -69,6 +70,7 @@ type lockDir struct {
 	pid   *os.File
 	ask   net.Listener // nil where nobody can ask
 	notes *notes.Dir
+	open  sync.WaitGroup // requests that are being answered
 }
 
 // Take makes this process the package's manager on this node.
@@ -162,7 +164,7 @@ func (d *lockDir) Notes() *notes.Dir { return d.notes }
 // Serve answers what users ask.
 func (d *lockDir) Serve(answer func(Request) Answer) {
 	if d.ask != nil {
-		go serve(d.ask, answer) // it ends with the listener
+		d.open.Go(func() { serve(d.ask, &d.open, answer) }) // it ends with the listener
 	}
 }
 
@@ -170,8 +172,23 @@ func (d *lockDir) Serve(answer func(Request) Answer) {
 func (d *lockDir) Leave() {
 	if d.ask != nil {
 		_ = d.ask.Close()
+		d.finish()
 	}
 	_ = d.pid.Close()
+}
+
+// finish waits until who has asked is answered, but not long: who asks may be slow.
+func (d *lockDir) finish() {
+	const limit = 200 * time.Millisecond
+	answered := make(chan struct{})
+	go func() {
+		d.open.Wait()
+		close(answered)
+	}()
+	select {
+	case <-answered:
+	case <-time.After(limit):
+	}
 }
 
 // Remove removes the directory, and only then unlocks it: who comes next makes a new one.

@@ -41,6 +41,8 @@ type member struct {
 	leaves      bool         // what there is of an earlier manager is left to others, if this one does not begin
 	manager     atomic.Pointer[failover.Manager]
 	closed      chan struct{} // when it has ended, and the deadman knows
+	outcomes    outcomes
+	failed      bool // the stop was
 
 	ctx     context.Context    // in which it is asked for its parameters
 	giveUp  context.CancelFunc // ends that
@@ -266,6 +268,7 @@ func (m *member) closeNow() {
 	if m.silent != nil {
 		m.silent()
 	}
+	m.outcomes.add(Outcome{Ended: true, Failed: m.failed})
 	m.dir.Remove()
 	close(m.closed)
 }
@@ -340,7 +343,7 @@ func (m *member) run(ctx context.Context) error {
 	cfg := failover.Config{
 		Package: m.pkg, Node: m.Node, Scripts: hands{m.scripts, m.standing, m.say}, Locker: m.locker(),
 		Clock: m.Clock, Notes: m.dir.Notes(), Say: m.say, Signals: m.signals, Orders: m.orders, Reset: m.resetNow, Clear: m.clear,
-		Changed: m.take, Starting: m.starting,
+		Changed: m.take, Starting: m.starting, Kept: m.outcomes.kept,
 	}
 	if m.predecessor != nil {
 		cfg.From = &failover.Predecessor{Doing: failover.PkgState(m.predecessor.word.Doing)}
@@ -350,7 +353,7 @@ func (m *member) run(ctx context.Context) error {
 	m.dir.Notes().Put(versionNote, m.Version+"\n")
 	status, err := manager.Run(ctx)
 	if err == nil && status != 0 {
-		err = ErrStopFailed
+		err, m.failed = ErrStopFailed, true
 	}
 	_ = m.dir.Notes().Sync() // it has ended in good order all the same, where the disk cannot be written
 	return err
