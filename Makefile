@@ -31,6 +31,10 @@ install: build
 	for c in $(DEX) ; do ln -sfn btw $(HOME_DIR)/bin/$$c || exit 1 ; done
 	for c in $(UTILS) ; do ln -sfn ../bin/btw $(HOME_DIR)/utils/$$c || exit 1 ; done
 	cp utils/cidr2mask utils/cidr2hexmask utils/lab $(HOME_DIR)/utils/
+	mkdir -p $(HOME_DIR)/utils/systemd $(HOME_DIR)/utils/openrc
+	for f in utils/systemd/* utils/openrc/* ; do \
+	   sed 's|/opt/shell-cluster-suite/back-to-work|$(PREFIX)|g' $$f > $(HOME_DIR)/$$f || exit 1 ; done
+	chmod 755 $(HOME_DIR)/utils/openrc/*
 	cp doc/man/*.8 $(MAN)/
 	ln -sfn service.8 $(MAN)/btwctl.8
 	for c in back-to-work $(DEX) keygen set-shell ; do ln -sfn btw.8 $(MAN)/$$c.8 || exit 1 ; done
