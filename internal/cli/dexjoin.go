@@ -36,6 +36,43 @@ func (s *site) tellServer(ctx context.Context, self conf.Server) error {
 	return s.await(ctx, "the lock server has not read lock_servers again", func() bool { ok, _ := same(); return ok })
 }
 
+// isElsewhere returns why this host's lock server cannot follow lock_servers, and what can be done: it is in a cluster of
+// which that names no server, or one of its servers is in another cluster. Else it is nil, as where nobody can tell.
+func (s *site) isElsewhere(ctx context.Context, self conf.Server) error {
+	own, err := s.probe(ctx, self)
+	if err != nil || own.Cluster == "" || own.Lost || len(s.servers) < 2 {
+		return nil
+	}
+	list, join := entries(s.servers), s.dexCommand("dex-server-init")+" --join"
+	var members, strangers []string
+	for _, m := range own.Servers {
+		members = append(members, entryOf(m.ID))
+	}
+	switch kept := slices.ContainsFunc(members, func(entry string) bool { return slices.Contains(list, entry) }); {
+	case kept || len(members) == 0:
+	case len(members) == 1:
+		return command.WithHint(fmt.Errorf("this host's lock server has a cluster of its own, as %s, which lock_servers does not name: %s", members[0], strings.Join(list, " ")),
+			"stop the packages here, then: %s (it forgets that cluster, and joins those servers)", join)
+	default:
+		return command.WithHint(fmt.Errorf("none of the servers of this host's cluster (%s) is in lock_servers: %s", strings.Join(members, " "), strings.Join(list, " ")),
+			"change lock_servers in two steps, so that one server stays each time; or give that cluster up: %s on each of its hosts", join)
+	}
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, a := range askAll[api.Status](ctx, c, "/v1/server") {
+		if other := a.value; a.err == nil && other.Cluster != "" && other.Cluster != own.Cluster && !other.Lost {
+			strangers = append(strangers, a.server)
+		}
+	}
+	if len(strangers) > 0 {
+		s.log.Warn(fmt.Sprintf("lock servers in another cluster than this host's: %s. to make it one, stop the packages of one, then on its hosts: %s", strings.Join(strangers, " "), join))
+	}
+	return nil
+}
+
 // tellLeaving makes this host's lock server read that lock_servers does not name it any more. That
 // server ends when the others have removed it. leaves says whether there is such a server.
 func tellLeaving(ctx context.Context, env *command.Env) (leaves bool, err error) {

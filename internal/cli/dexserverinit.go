@@ -50,6 +50,9 @@ func dexServerInit(ctx context.Context, env *command.Env) error {
 	if err := s.ensureServer(ctx); err != nil {
 		return err
 	}
+	if err := s.isElsewhere(ctx, self); err != nil {
+		return err
+	}
 	if err := s.tellServer(ctx, self); err != nil {
 		return err
 	}

@@ -208,7 +208,7 @@ func (v *clusterView) problems(best api.Status, answers []answer[api.Status]) {
 			continue
 		}
 		if a.value.Cluster != v.Cluster && a.value.Cluster != "" {
-			say("%s is in another cluster: %s, not %s", a.server, a.value.Cluster, v.Cluster)
+			say("%s is in another cluster: %s, not %s (dex-server-init --join there gives that up)", a.server, a.value.Cluster, v.Cluster)
 		} else if member && server.Voter == "waiting" {
 			say("%s is not the server that the cluster knows by this name: %s", a.server, server.ID)
 		}

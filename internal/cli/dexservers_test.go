@@ -83,7 +83,7 @@ func serverStories() []serverStory {
 		{
 			"another cluster",
 			[]answer[api.Status]{leader, said("h2", nil), said("h3", func(s *api.Status) { s.Cluster, s.Open, s.Term = "d", true, 9 })},
-			[]string{"h3 is in another cluster: d, not c"},
+			[]string{"h3 is in another cluster: d, not c (dex-server-init --join there gives that up)"},
 		},
 		{
 			"lost its state",

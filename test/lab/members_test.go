@@ -130,6 +130,7 @@ func membersJoin(t *testing.T, tr tree) {
 			return err == nil && bytes.Contains(log, []byte("the cluster key has changed"))
 		})
 	}
+	l.refused("h1", "dex-server-init", `has a cluster of its own, as localhost, which lock_servers does not name: h1 h2 h3`)
 	l.refused("h1", "dex-server-init --join", `the lock quick is held, by h1`)
 	for _, list := range []string{"localhost", "h1 h2 h3"} {
 		for _, host := range hosts {
