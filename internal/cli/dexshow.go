@@ -36,12 +36,13 @@ line for each: its holder (-invalid- for none), term, seq, the seconds of its ti
 stop timeout, and the seconds left until the holder may be taken for gone (- if no leader says).
 
 With -o json one document is printed, and what is not known in it is null:
-  {"lock":"L","local":{"holder":"h1","term":1,"seq":3,"counter":30,"previous":""},
+  {"lock":"L","leader":"h1","local":{"holder":"h1","term":1,"seq":3,"counter":30,"previous":""},
    "servers":[{"server":"h1","holder":"h1","term":1,"seq":1,"timeout":30,"stop":0,"left":30.2},
               {"server":"h2","error":"no answer"}]}
   {"locks":[{"lock":"L","holder":"h1","term":1,"seq":1,"timeout":30,"stop":0,"left":30.2}],
    "errors":[{"server":"h2","error":"no answer"}]}                                (with --all)
-Then, and with --all, the exit status is 1 if no lock server answered.
+Then, and with --all, the exit status is 1 if no lock server answered. Where no server has a leader
+("" in the document) it is said that all this may have changed since.
 
 Example: dex-lock/dex-show backup
 `
@@ -221,11 +222,14 @@ func dexShow(ctx context.Context, env *command.Env) error {
 	if all {
 		return s.showAll(ctx, c, asJSON)
 	}
+	leader := askLeader(ctx, c)
 	answers := askAll[api.State](ctx, c, lockPath(a.name))
 	if asJSON {
-		return s.showJSON(a.name, answers)
+		return s.showJSON(a.name, leader(), answers)
 	}
-	return s.showText(a.name, answers)
+	err = s.showText(a.name, answers)
+	s.sayStale(ctx, leader(), a.name)
+	return err
 }
 
 func (s *site) showText(name string, answers []answer[api.State]) error {
@@ -293,7 +297,7 @@ func (s *site) localView(name string) *localView {
 	return &localView{noInvalid(words[0]), term, seq, counter, noInvalid(words[3])}
 }
 
-func (s *site) showJSON(name string, answers []answer[api.State]) error {
+func (s *site) showJSON(name, leader string, answers []answer[api.State]) error {
 	type server struct {
 		Server string `json:"server"`
 		*lockView
@@ -310,9 +314,10 @@ func (s *site) showJSON(name string, answers []answer[api.State]) error {
 	_, none := faults(answers)
 	return errors.Join(printJSON(s.env.Stdout, struct {
 		Lock    string     `json:"lock"`
+		Leader  string     `json:"leader"`
 		Local   *localView `json:"local"`
 		Servers []server   `json:"servers"`
-	}{name, s.localView(name), servers}), none)
+	}{name, leader, s.localView(name), servers}), none)
 }
 
 // showAll shows every lock, by the newest that any server knows of it.
@@ -320,6 +325,7 @@ func (s *site) showAll(ctx context.Context, c *lockclient.Client, asJSON bool) e
 	type table struct {
 		Locks map[string]api.State `json:"locks"`
 	}
+	leader := askLeader(ctx, c)
 	answers := askAll[table](ctx, c, "/v1/locks")
 	newest := map[string]api.State{}
 	for _, a := range answers {
@@ -348,7 +354,9 @@ func (s *site) showAll(ctx context.Context, c *lockclient.Client, asJSON bool) e
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%g\t%g\t%s\n", name, holderOf(newest[name].Lock), v.Term, v.Seq, v.Timeout, v.Stop, left)
 	}
-	return w.Flush()
+	err := w.Flush()
+	s.sayStale(ctx, leader(), "")
+	return err
 }
 
 // tenths is seconds for people.

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"backtowork/internal/command"
@@ -21,13 +22,14 @@ Prints a line for each package that runs here, active or stand-by; only for thos
 name REGEX matches, if it is given:
   package=P; pid=PID; role=active; pkg_state=running; lock_holder=NODE;
 Where it is so, the line goes on with why the lock is blocked (blocked="..."), how often the
-package failed here in a row (failures=N; until it has run for timeout), and when it is tried
-again (tries_again_in=Ns).
+package failed here in a row (failures=N; until it has run for timeout), when it is tried again
+(tries_again_in=Ns), and for how long no majority of the lock servers has answered
+(lock_servers_silent=Ns): lock_holder is that old.
 
 Example: ./service status 'web.*'
 `
 
-func serviceStatus(_ context.Context, env *command.Env, args []string) error {
+func serviceStatus(ctx context.Context, env *command.Env, args []string) error {
 	if len(args) > 1 {
 		return command.UsageError("status takes one regular expression")
 	}
@@ -43,15 +45,23 @@ func serviceStatus(_ context.Context, env *command.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		pid, err := manager.Home(s.Home).ManagerOf(name)
-		if err != nil || pid == 0 || !wanted(name) {
-			continue // it has ended, or ends this moment
-		}
-		fmt.Fprintln(env.Stdout, s.statusLine(name, pid))
+	names = slices.DeleteFunc(names, func(name string) bool { return !wanted(name) })
+	lines := make([]string, len(names))
+	var all sync.WaitGroup
+	for i, name := range names {
+		all.Go(func() {
+			if pid, err := manager.Home(s.Home).ManagerOf(name); err == nil && pid != 0 { // else it has ended this moment
+				lines[i] = s.statusLine(name, pid) + s.silence(ctx, name) + "\n"
+			}
+		})
 	}
-	return nil
+	all.Wait()
+	_, err = fmt.Fprint(env.Stdout, strings.Join(lines, ""))
+	return err
 }
+
+// statusLimit is how long a manager may take to say how it is: it may hang.
+const statusLimit = time.Second
 
 // wantedNames returns whether a package is one of those that args ask for: the whole name must fit. The name of one of
 // running may be said as it is, also if it has characters of regular expressions in it, as c++ has.

@@ -4,10 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"backtowork/internal/command"
 	"backtowork/internal/conf"
 	"backtowork/internal/lockclient"
+	"backtowork/internal/manager"
 )
 
 // What a manager wrote before its host was booted is told while the lock is still blocked by that
@@ -71,5 +74,35 @@ func TestWantedNames(t *testing.T) {
 		if got != row.want {
 			t.Errorf("status %s of %s: %s, want %s", row.args, row.name, got, row.want)
 		}
+	}
+}
+
+// What a node that is cut off says of the lock is old: for how long it has heard nothing is said beside it. A manager that
+// hangs says nothing, and an older one knows nothing of it.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	home := manager.Home(t.TempDir())
+	dir, err := home.Take("p", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var silent atomic.Int32
+	dir.Serve(func(manager.Request) manager.Answer { return manager.Answer{Silent: int(silent.Load())} })
+	var said strings.Builder
+	s := &site{Site: conf.Site{Home: string(home)}, env: &command.Env{Stdout: &said}}
+	if got := s.silence(t.Context(), "p"); got != "" {
+		t.Errorf("of servers that answer it says %q", got)
+	}
+	silent.Store(37)
+	if got := s.silence(t.Context(), "p"); got != " lock_servers_silent=37s;" {
+		t.Errorf("of servers that are silent it says %q", got)
+	}
+	s.sayStale(t.Context(), "h1", "p")
+	if s.sayStale(t.Context(), "", "p"); said.String() != "unknown now: no lock server that answers has a leader, and what is above may have changed since. lock_servers_silent=37s;\n" {
+		t.Errorf("dex-show says %q", said.String())
+	}
+	dir.Remove()
+	if got := s.silence(t.Context(), "p"); got != "" {
+		t.Errorf("without a manager it says %q", got)
 	}
 }

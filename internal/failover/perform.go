@@ -217,6 +217,7 @@ func (m *Manager) alarm(ctx context.Context) {
 		m.Reset()
 	}
 	if m.state.lost {
+		m.Notes.Put("blocked", why+"; the lock is lost: stop it by hand, now\n")
 		return
 	}
 	m.alarmed = true

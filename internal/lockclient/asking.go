@@ -47,7 +47,7 @@ func (c *Client) call(ctx context.Context, limit time.Duration, path string, req
 				t.err = json.Unmarshal(t.body, answer)
 			}
 			if t.err == nil {
-				c.noteLeader(t.header.Get(api.LeaderHeader), t.server.Entry)
+				c.noteLeader(t.header.Get(api.LeaderHeader), t.server.Entry, t.sent)
 				if c.Off.Sending {
 					t.sent = c.Clock.Now()
 				}

@@ -72,7 +72,8 @@ type Client struct {
 	close   func()
 
 	mu     sync.Mutex
-	leader string // entry of the server that answered last, or that it named as the leader
+	leader string     // entry of the server that answered last, or that it named as the leader
+	heard  lease.Time // when the last question was sent that the servers answered, as a whole; or when the client was made
 	terms  map[string]uint64
 }
 
@@ -98,7 +99,7 @@ func NewClient(cfg Config) *Client {
 	if cfg.Host == "" {
 		cfg.Host = hostID()
 	}
-	c := &Client{Config: cfg, terms: map[string]uint64{}}
+	c := &Client{Config: cfg, terms: map[string]uint64{}, heard: cfg.Clock.Now()}
 	c.closing, c.close = context.WithCancel(context.Background())
 	c.http = &http.Client{Transport: &http.Transport{
 		DialTLSContext:      c.dial,
@@ -169,10 +170,18 @@ type answered struct {
 	cluster string     // id of the cluster that answered
 }
 
-// noteLeader remembers whom to ask first.
-func (c *Client) noteLeader(leader, answered string) {
+// Silence is for how long the lock servers have not answered: a majority of them, not one that is cut off from the others.
+func (c *Client) Silence() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.Clock.Now().Shortest(c.heard)
+}
+
+// noteLeader remembers whom to ask first, and that the servers answered a question that was sent at that time.
+func (c *Client) noteLeader(leader, answered string, sent lease.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heard = sent
 	c.leader = answered
 	if leader != "" {
 		c.leader = leader

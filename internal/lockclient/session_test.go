@@ -140,3 +140,28 @@ func TestShortenUnheard(t *testing.T) {
 		})
 	}
 }
+
+// Silence counts from when the last question was sent that the servers answered, and not by those that failed.
+func TestSilence(t *testing.T) {
+	virtual.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		c := deaf(&asked)
+		defer c.Close()
+		wants := func(d time.Duration) {
+			t.Helper()
+			if got := c.Silence(); got.Round(time.Second) != d {
+				t.Errorf("the servers are silent for %v, want %v", got, d)
+			}
+		}
+		wants(0)
+		time.Sleep(30 * time.Second)
+		if _, err := c.Look(t.Context(), "p"); err == nil {
+			t.Fatal("a server that is down has answered")
+		}
+		wants(30 * time.Second)
+		sent := c.Clock.Now()
+		time.Sleep(2 * time.Second)
+		c.noteLeader("a", "a", sent)
+		wants(2 * time.Second)
+	})
+}

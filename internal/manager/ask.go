@@ -40,6 +40,9 @@ type Answer struct {
 	Doing   string `json:"doing"`           // the state of the package
 	Run     string `json:"run,omitempty"`   // a new one for each program that a process becomes: what the one was asked the next may not know
 
+	// Silent is for how many seconds the lock servers have not answered, where that is longer than it should be.
+	Silent int `json:"silent,omitempty"`
+
 	Outcomes int     `json:"outcomes,omitempty"` // how many there were
 	Outcome  Outcome `json:"outcome,omitzero"`
 }
@@ -53,6 +56,7 @@ func (m *member) answer(ctx context.Context, q Request) Answer {
 	case Upgrade:
 		a.Error = m.upgrade(ctx, q.Text).Error()
 	case State:
+		a.Silent = m.silentFor()
 	case Await:
 		return m.outcomes.answer(ctx, q.Text, a)
 	default:
@@ -66,6 +70,17 @@ func (m *member) answer(ctx context.Context, q Request) Answer {
 		a.Doing = string(manager.Doing())
 	}
 	return a
+}
+
+// silentFor is [Answer.Silent]. A manager asks the servers at least every pace, but for a time that it leaves a free lock
+// to others, and for the minute at most in which it rests.
+func (m *member) silentFor() int {
+	const usual = 10 * time.Second
+	p, silence := m.parameters(), m.session.Client().Silence()
+	if manager := m.manager.Load(); manager == nil || manager.Doing() == failover.Failed || silence < usual+2*p.Pace+p.Priority {
+		return 0
+	}
+	return int(silence.Seconds())
 }
 
 // ErrNobody is why a request was not answered: there is no manager now, or it ended before it answered.
