@@ -185,7 +185,7 @@ func (s *site) doubts(p failover.Params) []string {
 func (s *site) beside(ctx context.Context, c *lockclient.Client, g *manager.Group) {
 	var all sync.WaitGroup
 	all.Go(func() { s.restartServer(ctx, c) })
-	all.Go(func() { s.reportAll(ctx, c, g.Params) })
+	all.Go(func() { s.reportAll(ctx, c, g) })
 	all.Wait()
 	_ = s.files.Sync() // the packages have ended in good order all the same
 }

@@ -119,16 +119,18 @@ func fitted(r api.Report) api.Report {
 	return r
 }
 
-// reportAll tells the servers about all packages of a manager, again and again until ctx ends.
-func (s *site) reportAll(ctx context.Context, c *lockclient.Client, params func() map[string]failover.Params) {
+// reportAll tells the servers about all packages of a manager, again and again until ctx ends: at once where parameters
+// have changed, as by USR1.
+func (s *site) reportAll(ctx context.Context, c *lockclient.Client, g *manager.Group) {
 	for {
-		for name, p := range params() {
+		for name, p := range g.Params() {
 			if r, err := s.report(name, p); err == nil { // else a file is missing: it has no sum to tell
 				c.Tell(ctx, "/v1/reports", r)
 			}
 		}
 		select {
 		case <-time.After(reportEvery):
+		case <-g.Changed():
 		case <-ctx.Done():
 			return
 		}
@@ -138,11 +140,12 @@ func (s *site) reportAll(ctx context.Context, c *lockclient.Client, params func(
 const checkConfUsage = `Usage: service check-conf P
 
 Compares the package's script, its parameters, the modules and the list of lock servers on all
-nodes that run back-to-work for it. Then it says what the parameters come to: how long a
-failover takes at worst, and by how much two nodes cannot overlap. The script's own shell checks
+nodes: what back-to-work there tells the lock servers, or, before it is started, what check-conf
+there has told them in the last three minutes. Then it says what the parameters come to: how long
+a failover takes at worst, and by how much two nodes cannot overlap. The script's own shell checks
 its syntax (sh -n), and that of the modules that it sources. The exit status is 1 if the nodes
-differ, if the margin is not positive, or if the syntax is wrong. It asks the script for its status,
-and does nothing else to the package.
+differ, if one of conf/cluster_nodes has told nothing, if the margin is not positive, or if the
+syntax is wrong. It asks the script for its status, and does nothing else to the package.
 
 Example: ./service check-conf dummy
 `
@@ -187,6 +190,9 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 		return errors.Join(append(wrong, manager.AboutPackage(name, err))...)
 	}
 	v.own.Params = p.Values()
+	if s.isIdle(name) { // else back-to-work tells what it lives by
+		v.client.Tell(ctx, "/v1/reports", fitted(v.own))
+	}
 	same := v.showParams()
 	safe := v.showNumbers(p, took, s.resettable())
 	if up && !s.killable(name, p) {
@@ -197,6 +203,10 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 	faults := wrong
 	if !same {
 		faults = append(faults, errors.New("the nodes differ"))
+	}
+	if unknown := v.unknown(); len(unknown) > 0 {
+		faults = append(faults, command.WithHint(fmt.Errorf("not compared with %s: nothing is known of the package there", strings.Join(unknown, ", ")),
+			"service check-conf %s there, then again here", name))
 	}
 	if !safe {
 		faults = append(faults, errors.New("the no-overlap margin is not positive"))
@@ -219,6 +229,7 @@ func (s *site) gather(ctx context.Context, name string) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	v.client = c
 	for _, server := range s.servers {
 		var reports []api.Report
 		if err := c.Get(ctx, server.Entry, "/v1/reports/"+name, &reports); err != nil {
@@ -233,7 +244,9 @@ func (s *site) gather(ctx context.Context, name string) (*view, error) {
 			fmt.Fprintf(s.env.Stderr, "%s: lock server %s waits for %s\n", s.env.Name, server.Entry, status.Waiting)
 		}
 	}
-	v.manager = v.nodes[s.Node].Params
+	if !s.isIdle(name) {
+		v.manager = v.nodes[s.Node].Params
+	}
 	v.own, err = s.sums(name)
 	v.nodes[s.Node] = v.own
 	return v, err
@@ -295,6 +308,7 @@ func (s *site) asker(name string) (*script.Runner, error) {
 // A view is what is known of a package on all nodes.
 type view struct {
 	out     io.Writer
+	client  *lockclient.Client
 	own     api.Report            // of this node, as its files are now
 	manager map[string]string     // the parameters that the manager on this node lives by, if one runs
 	nodes   map[string]api.Report // this one too
@@ -310,10 +324,20 @@ func (v *view) showSums(title string, sumOf func(api.Report) string) {
 		case line != "":
 			line = plain(line)
 		case r.Script == "":
-			line = "not known: back-to-work does not run this package there"
+			line = "not known: neither back-to-work nor check-conf there has told of it"
 		default:
 			line = "not known: an older version of back-to-work runs there"
 		}
 		fmt.Fprintf(v.out, "%s %s\n", node, line)
 	}
+}
+
+// unknown is the nodes that have told nothing.
+func (v *view) unknown() (nodes []string) {
+	for _, node := range slices.Sorted(maps.Keys(v.nodes)) {
+		if v.nodes[node].Script == "" {
+			nodes = append(nodes, node)
+		}
+	}
+	return nodes
 }

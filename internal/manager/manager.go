@@ -95,6 +95,7 @@ type Group struct {
 	askers  sync.WaitGroup
 	able    chan struct{} // closed when a package can begin, or none can
 	run     string        // see Answer
+	changed chan struct{} // see Changed
 
 	upgrading sync.Mutex
 }
@@ -102,7 +103,7 @@ type Group struct {
 // New takes hold of packages, and checks what can be checked before a lock is asked for. It returns when one can
 // begin: the others are asked for their parameters meanwhile, see [Group.Asked].
 func New(ctx context.Context, cfg Config, packages []string) (_ *Group, err error) {
-	g := &Group{Config: cfg, run: lockclient.NewID(), able: make(chan struct{})}
+	g := &Group{Config: cfg, run: lockclient.NewID(), able: make(chan struct{}), changed: make(chan struct{}, 1)}
 	if err := g.Aside(); err != nil {
 		g.Log.Debug("back-to-work stays in the cgroup of who started it, and ends when all of that is ended (systemd, a container); it needs root, and cgroups that can be written, to leave that", "reason", oneLine(err))
 	}
@@ -275,6 +276,9 @@ func (g *Group) Params() map[string]failover.Params {
 	}
 	return all
 }
+
+// Changed receives whenever Params have changed.
+func (g *Group) Changed() <-chan struct{} { return g.changed }
 
 // undo ends a group that was not begun.
 func (g *Group) undo() {

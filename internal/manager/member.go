@@ -104,6 +104,10 @@ func (m *member) take(params failover.Params) {
 		m.reset = reset
 		m.mu.Unlock()
 	}
+	select {
+	case m.Group.changed <- struct{}{}:
+	default: // nobody has looked since the last time
+	}
 	m.tell()
 }
 
