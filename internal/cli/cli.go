@@ -114,6 +114,10 @@ func Run(ctx context.Context, env *command.Env) int {
 		if err := refusedOn(runtime.GOOS, env.Name); err != nil {
 			c.Run = func(context.Context, *command.Env) error { return err }
 		}
+		if len(env.Args) == 1 && env.Args[0] == "--version" {
+			fmt.Fprintln(env.Stdout, env.Name, Version)
+			return 0
+		}
 		return c.Main(ctx, env)
 	}
 	return noCommand(env)

@@ -176,7 +176,11 @@ func (s *site) waitsFor(ctx context.Context, name, before string) (how string, s
 	}
 	k := state.Lock
 	switch {
-	case err != nil || !k.Held():
+	case err != nil:
+		return "", false
+	case !k.Held() && listed.isOtherCluster(statuses):
+		return "waiting: these lock servers are another cluster than before, and nothing that began under that may run any more", false
+	case !k.Held():
 		return "", false // it asks for it this moment, or leaves it to others first
 	case k.Node == s.Node && k.Blocked == "":
 		return fmt.Sprintf("standing by: this node's lock of before ends in %d s at most", state.Left/1000+1), false
@@ -184,6 +188,12 @@ func (s *site) waitsFor(ctx context.Context, name, before string) (how string, s
 		return fmt.Sprintf("standing by: %s has it, blocked: %s (service unblock %s there)", k.Node, plain(k.Blocked), name), true
 	}
 	return fmt.Sprintf("standing by: %s has it", k.Node), true
+}
+
+// isOtherCluster says whether the lock servers that answer are in another cluster than the one that this node knows.
+func (s *site) isOtherCluster(answers []answer[api.Status]) bool {
+	known := s.files.Cluster()
+	return known != "" && slices.ContainsFunc(answers, func(a answer[api.Status]) bool { return a.err == nil && a.value.Open && a.value.Cluster != known })
 }
 
 // noLeader is why the lock servers have no leader, as far as their answers tell; "" if they have one.

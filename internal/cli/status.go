@@ -45,7 +45,9 @@ func serviceStatus(ctx context.Context, env *command.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return !wanted(name) })
+	if names = slices.DeleteFunc(names, func(name string) bool { return !wanted(name) }); len(names) == 0 {
+		return s.sayNone(args)
+	}
 	lines := make([]string, len(names))
 	var all sync.WaitGroup
 	for i, name := range names {
@@ -57,6 +59,16 @@ func serviceStatus(ctx context.Context, env *command.Env, args []string) error {
 	}
 	all.Wait()
 	_, err = fmt.Fprint(env.Stdout, strings.Join(lines, ""))
+	return err
+}
+
+// sayNone says that there is nothing to show: on stderr, for scripts read stdout.
+func (s *site) sayNone(args []string) error {
+	what := "runs here"
+	if len(args) > 0 {
+		what = fmt.Sprintf("called %q runs here", args[0])
+	}
+	_, err := fmt.Fprintf(s.env.Stderr, "%s: no package %s\n", s.env.Name, what)
 	return err
 }
 
