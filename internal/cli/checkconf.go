@@ -202,7 +202,7 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 	v.showWarnings(append(s.missingModules(name), s.moduleDoubts(ctx, name)...))
 	faults := wrong
 	if !same {
-		faults = append(faults, errors.New("the nodes differ"))
+		faults = append(faults, errors.New("the nodes differ, as said above"))
 	}
 	if unknown := v.unknown(); len(unknown) > 0 {
 		faults = append(faults, command.WithHint(fmt.Errorf("not compared with %s: nothing is known of the package there", strings.Join(unknown, ", ")),

@@ -103,7 +103,7 @@ func dexServer(ctx context.Context, env *command.Env) error {
 func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (*lockserver.Server, error) {
 	state := filepath.Join(s.LockDir, "state")
 	if s.stateInUse() {
-		return nil, fmt.Errorf("it runs already: another process uses %s", state)
+		return nil, command.WithHint(fmt.Errorf("it runs already: another process uses %s", state), "dex-server --status shows it, dex-server --stop ends it")
 	}
 	if err := checkState(ctx, state); err != nil {
 		return nil, err

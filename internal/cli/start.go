@@ -107,7 +107,8 @@ func (s *site) stay(ctx context.Context, packages []string) error {
 	}
 	for _, name := range packages {
 		if r, err := manager.ReadRecord(manager.Home(s.Home).Notes(name), boot); err != nil || r.Boot != "" { // else it was removed, in good order
-			return fmt.Errorf("back-to-work and its deadman of package %s were killed: it may still run, and nobody watches it", name)
+			return command.WithHint(fmt.Errorf("back-to-work and its deadman of package %s were killed: it may still run, and nobody watches it", name),
+				"service start %s goes on with it, service stop %s halts it", name, name)
 		}
 	}
 	return nil
