@@ -9,16 +9,18 @@ import (
 	"backtowork/internal/command"
 )
 
-var getHostIPUsage = `Usage: gethostip HOST
+var getHostIPUsage = `Usage: gethostip [-d] HOST
 
-Prints the IPv4 address of HOST, or its IPv6 address if it has no other.
+Prints the IPv4 address of HOST, or its IPv6 address if it has no other. -d is taken, and
+changes nothing: in decimal it always is.
 
 Example: gethostip localhost
 `
 
-var getHexIPUsage = `Usage: gethexip HOST
+var getHexIPUsage = `Usage: gethexip [-d] HOST
 
-Prints the IPv4 address of HOST as 8 hexadecimal digits.
+Prints the IPv4 address of HOST as 8 hexadecimal digits, in lower case. -d is taken, and
+changes nothing, as in the original.
 
 Example: gethexip 192.168.1.1
 `
@@ -33,7 +35,7 @@ func getHostIP(ctx context.Context, env *command.Env) error {
 	return nil
 }
 
-// getHexIP prints a host's address the way syslinux names files.
+// getHexIP prints a host's address in hexadecimal, in lower case: sites compare reservation keys with it.
 func getHexIP(ctx context.Context, env *command.Env) error {
 	addr, err := hostArgument(ctx, env)
 	if err != nil {
@@ -43,13 +45,13 @@ func getHexIP(ctx context.Context, env *command.Env) error {
 	if v4 == nil {
 		return fmt.Errorf("cannot find an IPv4 address of %q: it has only %v", env.Args[len(env.Args)-1], addr)
 	}
-	fmt.Fprintf(env.Stdout, "%X\n", []byte(v4))
+	fmt.Fprintf(env.Stdout, "%x\n", []byte(v4))
 	return nil
 }
 
-// hostArgument is the address of the one argument.
+// hostArgument is the address of the one argument. Scripts of the original give -d too.
 func hostArgument(ctx context.Context, env *command.Env) (*net.IPAddr, error) {
-	_, args, err := command.Options(env.Args, "", nil)
+	_, args, err := command.Options(env.Args, "d", nil)
 	if err != nil {
 		return nil, err
 	}

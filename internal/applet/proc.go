@@ -45,12 +45,8 @@ func (s *search) processes() ([]process, error) {
 
 func (s *search) fits(p process) bool {
 	among := func(ids []int, id int) bool { return ids == nil || slices.Contains(ids, id) }
-	subject := p.name
-	if s.full {
-		subject = p.line
-	}
 	return among(s.users, p.user) && among(s.realUsers, p.realUser) && among(s.parents, p.parent) &&
-		(s.pattern == nil || s.pattern.MatchString(subject))
+		(s.pattern == nil || s.pattern.MatchString(p.line) || s.named && s.pattern.MatchString(p.name))
 }
 
 // lineage is pid, its parent, and so on.

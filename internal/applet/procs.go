@@ -16,7 +16,8 @@ import (
 	"backtowork/internal/command"
 )
 
-const selection = `  -f          match the whole command line, not only the name (15 characters)
+const selection = `  -f          match the whole command line: so it is in any case, as in the original, but
+              that -x alone also takes a name (15 characters)
   -x          match all of it
   -n, -o      only the newest, only the oldest
   -u USER,... effective user, a name or a number
@@ -32,10 +33,11 @@ Prints the processes that match everything given, never itself. Exit status 0 wh
 there is one, 1 when there is none.
 ` + selection + `
   -v          the processes that do not match
-  -l, -a      print the name as well, the command line as well
+  -a          print the command line behind the process id: so it is in any case
+  -l          print the name instead
   -d STRING   print STRING between them instead of a new line
 
-Example: pgrep -x -u root sshd
+Example: pgrep -x -u root sshd | { read -r pid line && echo "$pid" ; }
 `
 
 var pkillUsage = `Usage: pkill [-SIGNAL | -s SIGNAL] [-fxnocA] [-u USER] [-U USER] [-P PID] [PATTERN]
@@ -53,9 +55,10 @@ type search struct {
 	pattern          *regexp.Regexp // nil matches all
 	empty            bool           // a pattern was given, and is ""
 	full, inverse    bool
+	named            bool // the name fits too
 	newest, oldest   bool
 	count            bool
-	name, line       bool
+	name             bool // to be printed, not the command line
 	ignoreAncestors  bool
 	separator        string
 	users, realUsers []int
@@ -120,13 +123,10 @@ func someOrNone(n int) error {
 
 // show is the line for a process.
 func (s *search) show(p process) string {
-	switch {
-	case s.line:
-		return fmt.Sprint(p.pid, " ", p.line)
-	case s.name:
+	if s.name {
 		return fmt.Sprint(p.pid, " ", p.name)
 	}
-	return strconv.Itoa(p.pid)
+	return fmt.Sprint(p.pid, " ", p.line)
 }
 
 func parsePgrep(args []string) (*search, error) { return parseSearch(args, "fxvnoclaAd:u:U:P:") }
@@ -191,6 +191,7 @@ func parseSearch(args []string, accept string) (*search, error) {
 		}
 		criteria = criteria || strings.IndexByte("uUP", o.Letter) >= 0
 	}
+	s.named = exact && !s.full
 	switch {
 	case len(operands) > 1:
 		return nil, command.UsageError("one pattern only")
@@ -221,7 +222,7 @@ func (s *search) set(o command.Option) (err error) {
 	case 'l':
 		s.name = true
 	case 'a':
-		s.line = true
+		s.name = false
 	case 'A':
 		s.ignoreAncestors = true
 	case 'd':

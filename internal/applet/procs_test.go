@@ -57,12 +57,14 @@ func TestSearchFits(t *testing.T) {
 	for args, want := range map[string]bool{
 		"http":                 true,
 		"^http$":               false,
-		"^h(t|x)+pd$":          true,
+		"-x h(t|x)+pd":         true,
 		"-x http":              false,
 		"-x http|d":            false, // all of it, not all of an alternative
 		"-x httpd|d":           true,
-		"sbin":                 false,
+		"sbin":                 true, // -f is implied
 		"-f sbin":              true,
+		"-x .*start":           true,
+		"-fx httpd":            false,
 		"-fx sbin":             false,
 		"-fx .*start":          true,
 		"-u 33 http":           true,
