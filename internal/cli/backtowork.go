@@ -210,6 +210,9 @@ func (s *site) checkPackages(names []string) error {
 	if err := packageNames(names); err != nil {
 		return err
 	}
+	if err := script.CheckHome(s.Home); err != nil {
+		return err
+	}
 	for _, name := range names {
 		if err := script.Check(s.Home, name); errors.As(err, new(script.TakenError)) {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -91,12 +92,13 @@ func wantedNames(args, running []string) (func(name string) bool, error) {
 
 // running is the packages that have a manager here.
 func (s *site) running() (names []string, err error) {
-	dirs, err := filepath.Glob(filepath.Join(s.Home, "temp", manager.DirPrefix+"*"))
+	// In the directory: the home's own path may have brackets in it.
+	dirs, err := fs.Glob(os.DirFS(filepath.Join(s.Home, "temp")), manager.DirPrefix+"*")
 	if err != nil {
 		return nil, err
 	}
 	for _, dir := range dirs {
-		name := strings.TrimPrefix(filepath.Base(dir), manager.DirPrefix)
+		name := strings.TrimPrefix(dir, manager.DirPrefix)
 		if pid, err := manager.Home(s.Home).ManagerOf(name); err == nil && pid != 0 {
 			names = append(names, name)
 		}

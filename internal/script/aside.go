@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 )
@@ -46,11 +48,12 @@ func Aside(home, node, name string, pid int) error {
 
 // tidyAside removes what earlier processes of that name left: cgroups in which nothing runs.
 func tidyAside(base, name string) {
-	dirs, err := filepath.Glob(filepath.Join(base, sitesDir, "*", name))
+	dirs, err := fs.Glob(os.DirFS(base), path.Join(sitesDir, "*", name)) // base may have brackets in it
 	if err != nil {
 		return
 	}
 	for _, dir := range dirs {
+		dir = filepath.Join(base, dir)
 		if os.Remove(dir) == nil { // fails where something runs
 			_ = os.Remove(filepath.Dir(dir))
 		}

@@ -253,6 +253,14 @@ var replaced = []string{
 	AsideMark, "PWD", "OLDPWD",
 }
 
+// CheckHome refuses a home that cannot be in PATH, where scripts find the dex commands.
+func CheckHome(home string) error {
+	if strings.Contains(home, ":") {
+		return fmt.Errorf("cannot run packages in %q: with a colon in its path it cannot be in PATH; move it, or call it by a link without one", home)
+	}
+	return nil
+}
+
 // environment is what all scripts of the package get.
 func environment(cfg Config) []string {
 	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -268,7 +276,7 @@ func environment(cfg Config) []string {
 	}
 	// Ours come first: the commands that the original put into a lock directory know other locks.
 	dirs := []string{filepath.Join(cfg.Home, "bin"), filepath.Join(cfg.Home, "dex-lock")}
-	if cfg.LockDir != "" && !slices.Contains(dirs, cfg.LockDir) {
+	if cfg.LockDir != "" && !slices.Contains(dirs, cfg.LockDir) && !strings.Contains(cfg.LockDir, ":") {
 		dirs = append(dirs, cfg.LockDir)
 	}
 	return append(env,
