@@ -259,7 +259,7 @@ func (s *site) restartServer(ctx context.Context, c *lockclient.Client) {
 // manager.
 func (s *site) runner(name, mark, shell string, also []string, beside bool) (*script.Runner, error) {
 	return script.New(script.Config{
-		Home: s.Home, Name: name, Node: s.Node, Lock: name, LockDir: s.LockDir,
+		Home: s.Home, Name: name, Node: s.Node, Aliases: s.Aliases(), Lock: name, LockDir: s.LockDir,
 		Session: mark, Shell: shell, Environ: environ(), Also: also, Beside: beside,
 		GoesOn: beside || s.env.Getenv(deadmanFD) != "", // the package may run already: it has a manager, or a deadman hands it over
 	})

@@ -17,6 +17,7 @@ import (
 
 	"backtowork/internal/api"
 	"backtowork/internal/command"
+	"backtowork/internal/conf"
 	"backtowork/internal/failover"
 	"backtowork/internal/lockclient"
 	"backtowork/internal/manager"
@@ -222,9 +223,6 @@ func (s *site) gather(ctx context.Context, name string) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, node := range known {
-		v.nodes[node] = api.Report{Node: node}
-	}
 	c, err := s.client()
 	if err != nil {
 		return nil, err
@@ -249,7 +247,21 @@ func (s *site) gather(ctx context.Context, name string) (*view, error) {
 	}
 	v.own, err = s.sums(name)
 	v.nodes[s.Node] = v.own
+	v.expect(known)
 	return v, err
+}
+
+// expect adds those of the hosts in conf/cluster_nodes that are not known yet, by whatever name they stand there.
+func (v *view) expect(known []string) {
+	for _, node := range known {
+		reported := false
+		for name := range v.nodes {
+			reported = reported || conf.SameHost(name, node)
+		}
+		if !reported {
+			v.nodes[node] = api.Report{Node: node}
+		}
+	}
 }
 
 // killable says whether anything of a package that is up on this node can be found, and so be killed.
@@ -300,7 +312,7 @@ func (s *site) asker(name string) (*script.Runner, error) {
 		return nil, err
 	}
 	return script.New(script.Config{
-		Home: s.Home, Name: name, Node: s.Node, Lock: name, LockDir: s.LockDir,
+		Home: s.Home, Name: name, Node: s.Node, Aliases: s.Aliases(), Lock: name, LockDir: s.LockDir,
 		Session: lockclient.NewID(), Shell: shell, Environ: environ(), Cgroup: "none",
 	})
 }

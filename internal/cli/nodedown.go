@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"backtowork/internal/command"
+	"backtowork/internal/conf"
 	"backtowork/internal/lock"
 	"backtowork/internal/lockclient"
 
@@ -21,11 +22,11 @@ import (
 // not, others may then have it; if it lost the lock in silence, it need not be powered off any
 // more. The servers refuse that for a node from which they hear.
 func (s *site) nodeIsDown(ctx context.Context, c *lockclient.Client, name string, k lock.Lock, down string) error {
-	i := slices.IndexFunc(k.Unfenced.All(), func(node string) bool { return sameNode(node, down) })
+	i := slices.IndexFunc(k.Unfenced.All(), func(node string) bool { return conf.SameHost(node, down) })
 	switch {
-	case sameNode(down, s.Node) && (k.Node == s.Node || i >= 0):
+	case conf.SameHost(down, s.Node) && (k.Node == s.Node || i >= 0):
 		return command.WithHint(errors.New("this is that node: it is not down"), "service unblock %s", name)
-	case k.Held() && sameNode(k.Node, down):
+	case k.Held() && conf.SameHost(k.Node, down):
 		if err := s.certain(name, k.Node); err != nil {
 			return err
 		}
@@ -43,15 +44,6 @@ func (s *site) nodeIsDown(ctx context.Context, c *lockclient.Client, name string
 		return fmt.Errorf("the lock of package %s is blocked by %s, not by %s", name, k.Node, down)
 	}
 	return notBlocked(name, k)
-}
-
-// sameNode says whether two names may mean the same node: upper and lower case are the same, and
-// one of them may be the short form.
-func sameNode(a, b string) bool {
-	a, b = strings.ToLower(a), strings.ToLower(b)
-	shortA, _, _ := strings.Cut(a, ".")
-	shortB, _, _ := strings.Cut(b, ".")
-	return a == b || a == shortB || shortA == b
 }
 
 // certain asks a user at a terminal to type the name of the node that is said to be off.

@@ -15,28 +15,6 @@ import (
 	"backtowork/internal/command"
 )
 
-func TestSameNode(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct {
-		a, b string
-		same bool
-	}{
-		{"h1", "h1", true},
-		{"H1", "h1", true},
-		{"h1.example.com", "h1", true},
-		{"h1", "H1.Example.com", true},
-		{"h1.a", "h1.b", false},
-		{"h1", "h10", false},
-		{"h1", "h2", false},
-		{"h1.example.com", "h1.example", false},
-		{"h1", "", false},
-	} {
-		if got := sameNode(row.a, row.b); got != row.same || sameNode(row.b, row.a) != row.same {
-			t.Errorf("sameNode(%q, %q) = %v", row.a, row.b, got)
-		}
-	}
-}
-
 // Who says at a terminal that a node is off types its name; elsewhere the option is enough.
 func TestCertain(t *testing.T) {
 	t.Parallel()

@@ -43,19 +43,36 @@ func (s Site) OtherNodes() ([]string, error) {
 		return nil, fmt.Errorf("cannot learn this host's name: %w", err)
 	}
 	return slices.DeleteFunc(nodes, func(n string) bool {
-		return sameHost(n, s.Node) || sameHost(n, host) || Server{Host: n}.Loopback()
+		return SameHost(n, s.Node) || SameHost(n, host) || Server{Host: n}.Loopback()
 	}), nil
 }
 
-// sameHost says whether two names are of one host: a name with its domain, and without.
-func sameHost(a, b string) bool {
-	short := func(name string) string {
-		if net.ParseIP(name) == nil {
-			name, _, _ = strings.Cut(name, ".")
+// Aliases is what else this node is called: with its domain, or in other letters, as its host name and
+// cluster_nodes have it.
+func (s Site) Aliases() (names []string) {
+	host, _ := os.Hostname()
+	nodes, _ := s.ClusterNodes() // who needs the file says what is wrong with it
+	for _, name := range append(nodes, host, short(s.Node)) {
+		if SameHost(name, s.Node) && name != s.Node && !slices.Contains(names, name) {
+			names = append(names, name)
 		}
-		return name
 	}
+	return names
+}
+
+// SameHost says whether two names are of one host, as people write them: upper and lower case are the same, and
+// one of the names may lack the domain that the other has. (Two domains are two hosts. What the lock servers
+// know a node by is another matter: that is compared as it is.)
+func SameHost(a, b string) bool {
 	return strings.EqualFold(a, b) || strings.EqualFold(a, short(b)) || strings.EqualFold(short(a), b)
+}
+
+// short is a name without its domain.
+func short(name string) string {
+	if net.ParseIP(name) == nil {
+		name, _, _ = strings.Cut(name, ".")
+	}
+	return name
 }
 
 // localHost says whether host is, or resolves to, an address of this host.

@@ -103,8 +103,8 @@ const (
 // ReadParams asks a package script for its parameters, as they are on node. The error names
 // every fault; what is of use is returned beside it.
 func ReadParams(ctx context.Context, script Teller, node string) (Params, error) {
-	a := answers{}
-	for names, more := a.wanted(node); len(names)+len(more) > 0; names, more = a.wanted(node) {
+	a, host := answers{}, namesOf(script, node)
+	for names, more := a.wanted(host); len(names)+len(more) > 0; names, more = a.wanted(host) {
 		said, odd, err := script.Echo(ctx, names, more)
 		if err != nil {
 			return Params{}, err
@@ -113,10 +113,10 @@ func ReadParams(ctx context.Context, script Teller, node string) (Params, error)
 			a[name] = said[name]
 		}
 		if odd != "" {
-			return a.original(node, odd)
+			return a.original(host, odd)
 		}
 	}
-	return a.params(node)
+	return a.params(host)
 }
 
 // answers are what a script said, by parameter.
@@ -124,18 +124,19 @@ type answers map[string]string
 
 // wanted is what to ask next: names that every package knows, and more. Each question may be a run of the script, so
 // what only means something together with another parameter is asked after that.
-func (a answers) wanted(node string) (names, more []string) {
+func (a answers) wanted(host hostNames) (names, more []string) {
 	for _, r := range rows {
-		name := r.askedAs(node)
-		if name == "" || r.asked != nil && !r.asked(a) || r.isList() && a.endless(name) {
+		if r.asked != nil && !r.asked(a) || r.isList() && a.endless(r.name) {
 			continue
 		}
-		if n := len(a.list(name)); r.isList() {
-			more = append(more, a.open(r.nth(name, n), r.nth(name, n+askAhead-1))...)
-		} else if r.original {
-			names = append(names, a.open(name)...)
-		} else {
-			more = append(more, a.open(name)...)
+		for _, name := range r.askedAs(host) {
+			if n := len(a.list(name)); r.isList() {
+				more = append(more, a.open(r.nth(name, n), r.nth(name, n+askAhead-1))...)
+			} else if r.original {
+				names = append(names, a.open(name)...)
+			} else {
+				more = append(more, a.open(name)...)
+			}
 		}
 	}
 	return names, more
@@ -154,22 +155,23 @@ func (a answers) open(names ...string) (open []string) {
 }
 
 // original is what the answers of an odd script mean: the original's parameters are numbers, and what is none is not said.
-func (a answers) original(node, odd string) (Params, error) {
+func (a answers) original(host hostNames, odd string) (Params, error) {
 	var names, none []string
 	kept := answers{}
 	for _, r := range rows {
-		name := r.askedAs(node)
-		if !r.original || name == "" {
+		if !r.original {
 			continue
 		}
-		names = append(names, name)
-		if text := a[name]; text == "" || r.set(new(Params), text) == "" {
-			kept[name] = text
-		} else {
-			none = append(none, fmt.Sprintf("%s=%.60q", name, text))
+		for _, name := range r.askedAs(host) {
+			names = append(names, name)
+			if text := a[name]; text == "" || r.set(new(Params), text) == "" {
+				kept[name] = text
+			} else {
+				none = append(none, fmt.Sprintf("%s=%.60q", name, text))
+			}
 		}
 	}
-	p, err := kept.params(node)
+	p, err := kept.params(host)
 	p.Odd = fmt.Sprintf("%s: it is asked for %s only", odd, strings.Join(names, ", "))
 	if len(none) > 0 {
 		p.Odd += "; the default is taken for " + strings.Join(none, ", ")
@@ -192,10 +194,10 @@ func (a answers) list(prefix string) (values []string) {
 }
 
 // params is what the answers mean.
-func (a answers) params(node string) (p Params, _ error) {
+func (a answers) params(host hostNames) (p Params, _ error) {
 	var faults []error
 	for _, r := range rows {
-		faults = append(faults, a.take(&p, r, node))
+		faults = append(faults, a.take(&p, r, host))
 		if r.check != nil {
 			faults = append(faults, r.check(p))
 		}
@@ -204,8 +206,8 @@ func (a answers) params(node string) (p Params, _ error) {
 }
 
 // take makes p say what was said of the parameter r.
-func (a answers) take(p *Params, r param, node string) error {
-	name := r.askedAs(node)
+func (a answers) take(p *Params, r param, host hostNames) error {
+	name := a.first(r.askedAs(host))
 	said := []string{cmp.Or(a[name], r.standard)}
 	if r.isList() {
 		said = a.list(name)

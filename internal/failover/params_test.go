@@ -56,7 +56,7 @@ func TestReadParams(t *testing.T) {
 		"the priority of another":     {"h1", says{"h2_priority": "3"}, standard},
 		"a host name with -":          {"web-1", says{"web_1_priority": "3"}, with(func(p *Params) { p.Priority = 3 * s })},
 		"a host name with .":          {"a.b", says{"a_b_priority": "3"}, with(func(p *Params) { p.Priority = 3 * s })},
-		"a host name of digits":       {"7up", says{"7up_priority": "3"}, standard},
+		"a host name of digits":       {"7up", says{"7up_priority": "3"}, standard}, // no shell has it
 		"priority -1, the original's": {"h1", says{"h1_priority": "-1"}, standard},
 		"priority 0":                  {"h1", says{"h1_priority": "0"}, standard},
 		"every word, the default's": {

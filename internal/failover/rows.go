@@ -56,7 +56,7 @@ var rows = []param{
 	},
 	{
 		name: priority, original: true, kind: delay(func(p *Params) *time.Duration { return &p.Priority }),
-		doc: "seconds that this node waits before it asks for a free lock: lower goes first",
+		doc: "seconds that this node waits before it asks for a free lock: lower goes first (NODE: its name, with the domain or without, or in lower case; _ for - and ., and before a digit)",
 	},
 	{
 		name: "retries", standard: "0", kind: count(func(p *Params) *int { return &p.Retries }),
@@ -112,12 +112,12 @@ var rows = []param{
 // priority is said for each node, under another name.
 const priority = "priority"
 
-// askedAs is what the script is asked for on node; "" where it cannot be.
-func (r param) askedAs(node string) string {
+// askedAs is what the script is asked for on a host: what it says first of these counts.
+func (r param) askedAs(host hostNames) []string {
 	if r.name == priority {
-		return priorityOf(node)
+		return host.priorities()
 	}
-	return r.name
+	return []string{r.name}
 }
 
 func (r param) isList() bool { return strings.HasSuffix(r.name, "_") }
@@ -140,7 +140,7 @@ type Parameter struct {
 // Parameters are all that a package script may say.
 func Parameters() (all []Parameter) {
 	for _, r := range rows {
-		all = append(all, Parameter{r.nth(r.askedAs("NODE"), 0), r.standard, r.doc})
+		all = append(all, Parameter{r.nth(r.askedAs(hostNames{"NODE"})[0], 0), r.standard, r.doc})
 	}
 	return all
 }
@@ -277,16 +277,6 @@ func isUnit(text string) bool {
 	return text[0] != '-' && !strings.ContainsFunc(text, func(r rune) bool {
 		return r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r)
 	})
-}
-
-// priorityOf is the parameter <node>_priority; "" where no shell has a variable of that name. None, or one
-// below 0, means that it does not matter which node goes first.
-func priorityOf(node string) string {
-	name := strings.NewReplacer("-", "_", ".", "_", ":", "_").Replace(node) + "_priority"
-	if name[0] >= '0' && name[0] <= '9' {
-		return ""
-	}
-	return name
 }
 
 func hasFence(p Params) bool { return p.Fence != "" }

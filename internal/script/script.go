@@ -50,6 +50,7 @@ type Config struct {
 	Home    string   // directory that scripts start in, absolute
 	Name    string   // package; its script is packages/Name in Home
 	Node    string   // BTW_NODE
+	Aliases []string // what else the node is called, as parameters of the package may
 	Lock    string   // BTW_LOCK
 	LockDir string   // the lock directory: its commands come after the home's in PATH
 	Session string   // BTW_SESSION: random, one per manager
@@ -192,6 +193,9 @@ func (r *Runner) Cgroup() string {
 	}
 	return r.tree.path
 }
+
+// Aliases is what else this node is called.
+func (r *Runner) Aliases() []string { return r.cfg.Aliases }
 
 // Check says whether the package's script is there and can be run.
 func Check(home, name string) error {
