@@ -105,6 +105,10 @@ func newGroup(ctx context.Context, env *command.Env) (*manager.Group, error) {
 	if err := s.readServers(); err != nil {
 		return nil, err
 	}
+	if conn == nil {
+		s.warnUnread()
+		s.mendLinks()
+	}
 	if w := s.soleServerWarning(); w != "" {
 		journal.To(env.Stdout).Plain(journal.Warning, w)
 	}

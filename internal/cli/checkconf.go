@@ -175,6 +175,7 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 	if err := s.readServers(); err != nil {
 		return err
 	}
+	s.warnUnread()
 	wrong, err := s.checkSyntax(ctx, name)
 	if err != nil {
 		return err

@@ -93,6 +93,8 @@ func dexInit(ctx context.Context, env *command.Env) error {
 		}
 		return err
 	}
+	s.warnUnread()
+	s.mendLinks()
 	if err := s.startServer(ctx); err != nil {
 		return err
 	}

@@ -108,6 +108,7 @@ func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (
 	if err := checkState(ctx, state); err != nil {
 		return nil, err
 	}
+	s.warnUnread()
 	key, err := s.makeKey()
 	if err != nil {
 		return nil, err

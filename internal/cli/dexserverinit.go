@@ -47,6 +47,8 @@ func dexServerInit(ctx context.Context, env *command.Env) error {
 			return err
 		}
 	}
+	s.warnUnread()
+	s.mendLinks()
 	if err := s.ensureServer(ctx); err != nil {
 		return err
 	}

@@ -17,6 +17,13 @@ func (s *site) soleServerWarning() string {
 	return oneServer
 }
 
+// warnUnread tells of what stands in the site's files and is not read.
+func (s *site) warnUnread() {
+	for _, w := range s.Unread() {
+		s.log.Warn(w)
+	}
+}
+
 // dexCommand is where, seen from the home, one of the dex commands is: where the lock directory is
 // beside the home, `make install` makes no dex-lock in it.
 func (s *site) dexCommand(name string) string {

@@ -29,14 +29,18 @@ type Site struct {
 // Load reads where things are. host is the host's name.
 func Load(home, host string) (Site, error) {
 	s := Site{Home: home}
-	lockDir, err := firstLine(filepath.Join(home, "conf/lock_path"))
+	path, err := lines(filepath.Join(home, "conf/lock_path"))
 	if err != nil {
 		return s, err
+	}
+	lockDir := ""
+	if len(path) > 0 { // the whole first line, as in the original: a path may have blanks in it
+		lockDir = path[0]
 	}
 	if s.LockDir, err = findLockDir(home, lockDir); err != nil {
 		return s, err
 	}
-	name, err := firstLine(filepath.Join(home, "conf/node_name"))
+	name, err := oneWord(filepath.Join(home, "conf/node_name"))
 	if err != nil {
 		return s, err
 	}
@@ -58,7 +62,7 @@ func (s Site) ClusterNodes() ([]string, error) {
 // Shell is what runs package scripts by conf/shell: "auto", or the path of a shell.
 func (s Site) Shell() (string, error) {
 	path := filepath.Join(s.Home, "conf/shell")
-	shell, err := firstLine(path)
+	shell, err := oneWord(path)
 	switch {
 	case err != nil:
 		return "", err
@@ -94,19 +98,20 @@ func (s Server) Loopback() bool {
 	return s.Host == "localhost" || strings.HasPrefix(s.Host, "localhost.") || ip != nil && ip.IsLoopback()
 }
 
-// LockServers is the lock servers by dex-lock/conf/lock_servers. Its errors name every fault.
+// LockServers is the lock servers by the first line of dex-lock/conf/lock_servers, which is all that the original
+// reads of it; [Site.Unread] names others. Its errors name every fault.
 func (s Site) LockServers() ([]Server, error) {
-	path := filepath.Join(s.LockDir, "conf/lock_servers")
-	entries, err := words(path)
+	path := s.serversFile()
+	list, err := lines(path)
 	if err != nil {
 		return nil, err
 	}
-	if len(entries) == 0 {
+	if len(list) == 0 {
 		return nil, fmt.Errorf("%s: no lock server is named there", path)
 	}
 	var servers []Server
 	var faults []error
-	for _, e := range entries {
+	for _, e := range strings.Fields(list[0]) {
 		server, err := ParseServer(e)
 		if err == nil && slices.ContainsFunc(servers, func(o Server) bool { return o.Addr() == server.Addr() }) {
 			err = fmt.Errorf("%q is named twice", e)
@@ -117,6 +122,19 @@ func (s Site) LockServers() ([]Server, error) {
 		servers = append(servers, server)
 	}
 	return servers, errors.Join(append(faults, mixed(path, servers))...)
+}
+
+func (s Site) serversFile() string { return filepath.Join(s.LockDir, "conf/lock_servers") }
+
+// Unread says which lines of lock_servers and lock_path nobody reads, because a line stands before them.
+func (s Site) Unread() (warnings []string) {
+	for _, path := range []string{s.serversFile(), filepath.Join(s.Home, "conf/lock_path")} {
+		list, _ := lines(path) // who needs the file says what is wrong with it
+		for _, line := range list[min(1, len(list)):] {
+			warnings = append(warnings, fmt.Sprintf("%s: only the first line counts: %q is not read", path, line))
+		}
+	}
+	return warnings
 }
 
 // mixed refuses a list in which some names mean a different host on every host. (All of them
@@ -132,8 +150,12 @@ func mixed(path string, servers []Server) error {
 	return nil
 }
 
-// ParseServer reads an entry of lock_servers: host, host:port or [address]:port.
+// ParseServer reads an entry of lock_servers: host, host:port or [address]:port. USER@ before that is left out: the
+// original needs it to reach the host.
 func ParseServer(entry string) (Server, error) {
+	if user, rest, ok := strings.Cut(entry, "@"); ok && hostName(user) {
+		entry = rest
+	}
 	host, port := entry, Port
 	if strings.HasPrefix(entry, "[") || strings.Count(entry, ":") == 1 {
 		var err error
@@ -169,15 +191,26 @@ func hostName(s string) bool {
 }
 
 // words is every word of the file at path, comments (#) left out; none if there is no such file.
-func words(path string) ([]string, error) {
+func words(path string) (all []string, err error) {
+	list, err := lines(path)
+	for _, line := range list {
+		all = append(all, strings.Fields(line)...)
+	}
+	return all, err
+}
+
+// lines is the lines of the file at path that say something, without comments (#) and the blanks around them; none
+// if there is no such file.
+func lines(path string) (all []string, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read %s: %w", path, reason(err))
 	}
-	var all []string
 	for line := range strings.Lines(string(b)) {
 		line, _, _ = strings.Cut(line, "#")
-		all = append(all, strings.Fields(line)...)
+		if line = strings.TrimSpace(line); line != "" {
+			all = append(all, line)
+		}
 	}
 	return all, nil
 }
@@ -191,8 +224,8 @@ func reason(err error) error {
 	return err
 }
 
-// firstLine is the only word of the file at path; "" if there is no such file.
-func firstLine(path string) (string, error) {
+// oneWord is the only word of the file at path; "" if there is no such file.
+func oneWord(path string) (string, error) {
 	all, err := words(path)
 	if err != nil || len(all) == 0 {
 		return "", err

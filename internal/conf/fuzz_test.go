@@ -77,7 +77,7 @@ func FuzzLockServers(f *testing.F) {
 				t.Error("localhost among several")
 			}
 		}
-		if err := os.WriteFile(path, []byte(strings.Join(lines, " # x\n")), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(strings.Join(lines, " ")+" # x\nelse\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if again, err := s.LockServers(); err != nil || !slices.Equal(again, servers) {

@@ -32,7 +32,6 @@ func TestSameHost(t *testing.T) {
 	}
 }
 
-
 func TestAliases(t *testing.T) {
 	t.Parallel()
 	s, err := site(t, "web-1", map[string]string{"conf/cluster_nodes": "WEB-1.Example.com web-2.example.com web-1 web-11\n"})
