@@ -84,9 +84,10 @@ func Main() int {
 	})
 }
 
-// callMe names this process for ps and pgrep, where it was started as /proc/self/exe.
+// callMe names this process for ps and pgrep, as the original's are, where it was started as /proc/self/exe
+// or as bin/btw.
 func callMe(name string) {
-	if b, err := os.ReadFile("/proc/self/comm"); err == nil && string(b) == "exe\n" {
+	if b, err := os.ReadFile("/proc/self/comm"); err == nil && (string(b) == "exe\n" || string(b) == "btw\n") {
 		_ = os.WriteFile("/proc/self/comm", []byte(name), 0) // else it has the other name
 	}
 }

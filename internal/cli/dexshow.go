@@ -23,7 +23,9 @@ import (
 
 const dexPreviousUsage = `Usage: dex-previous [-o json] [LOCK=default]
 
-Prints the node that held the lock in the term before, as this node knows it.
+On the node that has the lock: prints the node that it was taken from, which fell silent with
+it; -invalid- if that gave it back, or there was none. On another node: prints who has the
+lock. An empty line if nothing is known of the lock here.
 With -o json: {"lock":"L","previous":"h1"}; "" if there was none.
 
 Example: dex-lock/dex-previous backup

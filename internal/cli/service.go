@@ -55,8 +55,7 @@ believed of a node that the lock servers hear`,
 	}, "./service start dummy")
 }
 
-//lint:ignore ST1005 the original's words
-var errNoPackage = errors.New("you need to specify a package name.")
+const errNoPackage = command.OriginalError("you need to specify a package name.")
 
 // openSiteOf opens the site for packages that a user has named, if they can be the names of some.
 func openSiteOf(env *command.Env, packages []string) (*site, error) {

@@ -15,6 +15,7 @@ import (
 
 	"backtowork/internal/command"
 	"backtowork/internal/manager"
+	"backtowork/internal/script"
 )
 
 const statusUsage = `Usage: service status [REGEX]
@@ -42,7 +43,9 @@ func serviceStatus(ctx context.Context, env *command.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	wanted, err := wantedNames(args, names)
+	wanted, err := wantedNames(args, func(name string) bool {
+		return slices.Contains(names, name) || script.Check(s.Home, name) == nil
+	})
 	if err != nil {
 		return err
 	}
@@ -76,15 +79,15 @@ func (s *site) sayNone(args []string) error {
 // statusLimit is how long a manager may take to say how it is: it may hang.
 const statusLimit = time.Second
 
-// wantedNames returns whether a package is one of those that args ask for: the whole name must fit. The name of one of
-// running may be said as it is, also if it has characters of regular expressions in it, as c++ has.
-func wantedNames(args, running []string) (func(name string) bool, error) {
+// wantedNames returns whether a package is one of those that args ask for: the whole name must fit. A name that is
+// known may be said as it is, also if it has characters of regular expressions in it, as c++ has.
+func wantedNames(args []string, known func(name string) bool) (func(name string) bool, error) {
 	if len(args) == 0 {
 		return func(string) bool { return true }, nil
 	}
 	text := args[0]
 	fits, err := regexp.Compile("^(?:" + text + ")$")
-	if err != nil && !slices.Contains(running, text) {
+	if err != nil && !known(text) {
 		return nil, command.Usagef("cannot use %q: %v", text, err)
 	}
 	return func(name string) bool { return name == text || fits != nil && fits.MatchString(name) }, nil

@@ -66,7 +66,7 @@ func TestWantedNames(t *testing.T) {
 		{"web.1", "web.1", "yes"},
 		{"*/", "", "bad"},
 	} {
-		wanted, err := wantedNames(strings.Fields(row.args), []string{row.name})
+		wanted, err := wantedNames(strings.Fields(row.args), func(name string) bool { return name == row.name })
 		got := "bad"
 		if err == nil {
 			got = map[bool]string{true: "yes", false: "no"}[wanted(row.name)]

@@ -79,6 +79,11 @@ func (e UsageError) Error() string { return string(e) }
 // Usagef makes a UsageError.
 func Usagef(format string, args ...any) error { return UsageError(fmt.Sprintf(format, args...)) }
 
+// An OriginalError is in words of the original, which says them on stdout, by themselves: scripts may read them there.
+type OriginalError string
+
+func (e OriginalError) Error() string { return string(e) }
+
 // A HintError says what to do next, on a line of its own.
 type HintError struct {
 	Err  error
@@ -98,11 +103,15 @@ func Report(env *Env, usage string, err error) int {
 	var status Status
 	var wrong UsageError
 	var hint HintError
+	var original OriginalError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &status):
 		return int(status)
+	case errors.As(err, &original):
+		fmt.Fprintln(env.Stdout, original)
+		return 1
 	}
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(env.Stderr, "%s: %s\n", env.Name, strings.TrimSuffix(line, "\n"))

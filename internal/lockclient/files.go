@@ -1,6 +1,7 @@
 package lockclient
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -31,18 +32,28 @@ func NewFiles(dir string) *Files { return FilesOn(notes.In(dir)) }
 // FilesOn keeps files as notes.
 func FilesOn(of *notes.Dir) *Files { return &Files{notes: of, known: map[string]string{}} }
 
-// Note writes how a lock is: its holder, term, seq and previous holder, and the seconds left.
-func (f *Files) Note(name string, l lock.Lock, left time.Duration) {
-	holder, previous := lock.Invalid, l.Previous
+// Note writes how a lock is: its holder, term, seq and previous holder, and the seconds left. The previous
+// holder is the one that this node has it from, or would have it from: see [tookFrom].
+func (f *Files) Note(name string, l lock.Lock, previous string, left time.Duration) {
+	holder := lock.Invalid
 	if l.Held() {
 		holder = l.Node
 		f.saw(name, l.Times)
 	}
-	if previous == "" {
-		previous = lock.Invalid
-	}
-	f.notes.Put(name+"_htsp", fmt.Sprintf("%s %d %d %s\n", holder, l.Term, l.Seq, previous))
+	f.notes.Put(name+"_htsp", fmt.Sprintf("%s %d %d %s\n", holder, l.Term, l.Seq, cmp.Or(previous, lock.Invalid)))
 	f.notes.Put(name+"_counter", fmt.Sprintf("%d\n", int(math.Round(left.Seconds()))))
+}
+
+// NoteOther is Note for a lock that this node does not have: whoever has it now would be the previous holder.
+func (f *Files) NoteOther(name string, l lock.Lock, left time.Duration) { f.Note(name, l, l.Node, left) }
+
+// tookFrom is the node from which l was taken in its silence; "" if that gave it back, or there was none. Old
+// scripts power off the node that dex-previous names.
+func tookFrom(l lock.Lock) string {
+	if silent := l.Unfenced.All(); len(silent) > 0 && silent[len(silent)-1] == l.Previous {
+		return l.Previous
+	}
+	return ""
 }
 
 // saw notes what times the holder of a lock lives by, where that is known: see HolderTimes.
@@ -69,7 +80,7 @@ func (f *Files) HolderTimes(name string) (times lock.Times) {
 
 // Free writes that this node does not hold the lock.
 func (f *Files) Free(name string, times lock.Times) {
-	f.Note(name, lock.Lock{}, times.Timeout+times.Stop)
+	f.NoteOther(name, lock.Lock{}, times.Timeout+times.Stop)
 }
 
 // Init writes the three files of a lock that nothing is known of yet.

@@ -20,6 +20,7 @@ type Held struct {
 
 	session  *Session
 	unfenced []string // the other nodes that lost it by silence and may still run what it is for; the newest last
+	from     string   // the node from which it was taken, for the files
 	wish     Wish
 	log      *slog.Logger
 	lost     chan struct{}
@@ -175,8 +176,8 @@ func (h *Held) renewed(sent lease.Time, refused api.Code) {
 // note writes the lock's files. The caller holds h.mu.
 func (h *Held) note() {
 	s := h.session
-	now := lock.Lock{Owner: s.Owner, Term: h.Term, Seq: h.seq, Last: s.Owner.Node, Previous: h.Previous}
-	s.files.Note(h.Name, now, h.end().Left(s.client.Clock.Now()))
+	now := lock.Lock{Owner: s.Owner, Term: h.Term, Seq: h.seq, Last: s.Owner.Node}
+	s.files.Note(h.Name, now, h.from, h.end().Left(s.client.Clock.Now()))
 }
 
 // Change makes the holder live by other times: shorter ones from this moment on, longer ones

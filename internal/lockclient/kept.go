@@ -15,7 +15,7 @@ type kept struct {
 	term    uint64     // 0 while the lock is not held
 	seq     uint64     // renewals of the term
 	end     lease.Time // of the lease
-	prev    string
+	prev    string     // the node from which it was taken
 	times   lock.Times // that the servers know
 	asked   bool       // an acquire was sent, and what came of it is not known
 	freed   bool       // a release was begun: what was asked before it counts no more

@@ -127,7 +127,7 @@ func (s *Session) note(name string, state api.State) {
 	} else {
 		s.client.repeats.TellOver(s.client.Log, "blocked "+name, "the lock is not blocked any more", "lock", name)
 	}
-	s.files.Note(name, state.Lock, leftOf(state))
+	s.files.NoteOther(name, state.Lock, leftOf(state))
 }
 
 // isCopy says whether this node's disk is a copy of that of another node: the session that had the lock here has it

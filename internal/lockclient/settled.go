@@ -14,9 +14,10 @@ import (
 func (h *Held) remember(l lock.Lock) {
 	h.settled = l.Unfenced == ""
 	h.unfenced = slices.DeleteFunc(l.Unfenced.All(), func(node string) bool { return node == h.session.Owner.Node })
-	h.Previous = l.Previous
+	h.Previous, h.from = l.Previous, tookFrom(l)
 	if n := len(h.unfenced); n > 0 {
 		h.Previous = h.unfenced[n-1]
+		h.from = h.Previous
 	}
 }
 

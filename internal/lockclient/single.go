@@ -172,8 +172,8 @@ func (s *Single) got(begin lease.Time) (Result, error) {
 }
 
 func (s *Single) note(left time.Duration) {
-	now := lock.Lock{Owner: s.owner, Term: s.kept.term, Seq: s.kept.seq, Previous: s.kept.prev}
-	s.files.Note(s.name, now, left)
+	now := lock.Lock{Owner: s.owner, Term: s.kept.term, Seq: s.kept.seq}
+	s.files.Note(s.name, now, s.kept.prev, left)
 }
 
 func (s *Single) acquire(ctx context.Context) (Result, error) {
@@ -200,7 +200,7 @@ func (s *Single) acquire(ctx context.Context) (Result, error) {
 		case granted && late:
 			return TimedOut, s.forget()
 		case granted:
-			s.kept = kept{session: s.owner.Session, term: a.Lock.Term, prev: a.Lock.Previous, times: s.times, before: s.kept.before}
+			s.kept = kept{session: s.owner.Session, term: a.Lock.Term, prev: tookFrom(a.Lock), times: s.times, before: s.kept.before}
 			return s.got(at.sent)
 		}
 		return s.notHad(a, err)
@@ -226,7 +226,7 @@ func (s *Single) notHad(a api.AcquireAnswer, err error) (Result, error) {
 		return OtherHas, s.forget()
 	}
 	s.kept.asked = false
-	s.files.Note(s.name, a.Lock, leftOf(a.State))
+	s.files.NoteOther(s.name, a.Lock, leftOf(a.State))
 	return Busy, s.keep()
 }
 
