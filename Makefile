@@ -9,7 +9,7 @@ DEX      = dex-lock dex-init dex-release dex-show dex-previous dex-exec dex-wait
 UTILS    = set-shell gethostip gethexip pgrep pkill setsid arping od sleep keygen
 
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/btw ./cmd/btw
+	utils/build -ldflags '-s -w'
 
 test: # what takes longest begins first
 	go test -race -timeout 20m ./internal/lockserver ./test/lab ./testscripts ./...
