@@ -64,7 +64,7 @@ func (s *site) sums(name string) (api.Report, error) {
 
 // modules are the checksums of the modules in dir, by name, and one over all of these. It takes
 // all, not those that a package sources: their names are known only when a script runs. What
-// editors leave (.x, x~) is no module.
+// editors leave (.x, x~) is no module, nor is what make install puts beside one (x.new).
 func modules(dir string) (sums map[string]string, all string) {
 	entries, _ := os.ReadDir(dir) // sorted; where there are no modules there is nothing to compare
 	sums = map[string]string{}
@@ -72,7 +72,7 @@ func modules(dir string) (sums map[string]string, all string) {
 	for _, e := range entries {
 		name, path := e.Name(), filepath.Join(dir, e.Name())
 		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() || name[0] == '.' || strings.HasSuffix(name, "~") {
+		if err != nil || !info.Mode().IsRegular() || name[0] == '.' || strings.HasSuffix(name, "~") || strings.HasSuffix(name, ".new") {
 			continue
 		}
 		if len(sums) == mostModules {

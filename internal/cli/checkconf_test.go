@@ -34,7 +34,7 @@ func TestModules(t *testing.T) {
 	if err != nil || len(sums) != 2 || sums["vip.Linux"] != vip || sums["vip.Linux"] == sums["fs.Linux"] || len(all) != 32 {
 		t.Errorf("modules = %v, %s", sums, all)
 	}
-	for name, sameNow := range map[string]bool{".vip.Linux.swp": true, "vip.Linux~": true, "nfs.Linux": false} {
+	for name, sameNow := range map[string]bool{".vip.Linux.swp": true, "vip.Linux~": true, "vip.Linux.new": true, "nfs.Linux": false} {
 		put(t, dir, name, "x")
 		if _, now := modules(dir); (now == all) != sameNow {
 			t.Errorf("with %s: %s after %s", name, now, all)
