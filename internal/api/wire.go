@@ -207,6 +207,8 @@ type Status struct {
 	Seen    map[string]uint64 `json:"seen,omitempty"`    // how often each other server had started, by id, when it was heard last
 	Disk    string            `json:"disk,omitempty"`    // what is wrong with its disk: it was slow in the last minute
 	Entries int               `json:"entries,omitempty"` // the newest version of log entries that it knows; absent is 1
+	Passing bool              `json:"passing,omitempty"` // it was started for packages of its host, and ends with the last
+	Ending  bool              `json:"ending,omitempty"`  // it is about to
 	PID     int               `json:"pid"`               // of its process
 	Version string            `json:"version"`           // of the program
 }

@@ -136,7 +136,7 @@ func newGroup(ctx context.Context, env *command.Env) (*manager.Group, error) {
 // ready starts this host's lock server, and the hardware watchdog's process.
 func (s *site) ready(ctx context.Context, goesOn bool) error {
 	if err := s.startServer(ctx); err != nil {
-		if len(s.servers) == 1 && !goesOn {
+		if (len(s.servers) == 1 || errors.As(err, new(portHolder))) && !goesOn {
 			return err
 		}
 		// The others can decide without it; it is tried again every minute.
@@ -191,6 +191,7 @@ func (s *site) beside(ctx context.Context, c *lockclient.Client, g *manager.Grou
 	all.Go(func() { s.restartServer(ctx, c) })
 	all.Go(func() { s.reportAll(ctx, c, g) })
 	all.Wait()
+	s.retireServer(g.Params())
 	_ = s.files.Sync() // the packages have ended in good order all the same
 }
 

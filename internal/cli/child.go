@@ -58,6 +58,9 @@ func (s *site) heirs() string { return succeeds + "=" + s.Node + s.LockDir }
 // afterDeadman is set in the environment of a manager that a deadman starts without handing anything over.
 const afterDeadman = "BTW_AFTER_DEADMAN"
 
+// passing is set in the environment of a lock server that back-to-work starts: it may end with the last package of this host.
+const passing = "BTW_PASSING"
+
 // environ returns the environment for a process that this one starts. It lacks the BTW_ variables, which are about
 // this process only: if a package's script has called this command, they say that it belongs to the
 // package, and all that belongs to a package is killed with it. And it lacks what is the caller's.
@@ -79,6 +82,9 @@ func (s *site) self(name string, args ...string) *exec.Cmd {
 	cmd.Env = append(environ(), "BTW_HOME="+s.Home, script.AsideMark+"="+name)
 	if os.Getenv(settled) != "" {
 		cmd.Env = append(cmd.Env, settled+"=yes")
+	}
+	if name == "dex-server" && s.env.Name == "back-to-work" {
+		cmd.Env = append(cmd.Env, passing+"=yes")
 	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Env = append(cmd.Env, logMark(s.env.Getenv(ownLog))...)

@@ -20,11 +20,11 @@ import (
 )
 
 // tellServer makes this host's running lock server read lock_servers again, if the list that it
-// uses is not the file's.
+// uses is not the file's; and stay, if it was to end with the last package.
 func (s *site) tellServer(ctx context.Context, self conf.Server) error {
 	same := func() (bool, api.Status) {
 		status, err := s.probe(ctx, self)
-		return err != nil || api.SameServers(status.List, entries(s.servers)), status
+		return err != nil || !status.Passing && api.SameServers(status.List, entries(s.servers)), status
 	}
 	ok, status := same()
 	if ok { // or it did not answer, as on a disk that hangs; the user was told that before

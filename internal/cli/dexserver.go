@@ -70,9 +70,10 @@ func dexServer(ctx context.Context, env *command.Env) error {
 		inner.Stderr = out
 		env = &inner
 	}
-	hup := make(chan os.Signal, 1)
+	hup, retire := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Ignore(syscall.SIGHUP) // also for the processes that it starts: a terminal that closes is no reason to stop voting
 	signal.Notify(hup, syscall.SIGHUP)
+	signal.Notify(retire, syscall.SIGUSR1)
 	for {
 		s, self, err := serverSite(env)
 		if err != nil {
@@ -86,11 +87,11 @@ func dexServer(ctx context.Context, env *command.Env) error {
 			return err
 		}
 		_ = os.Remove(s.stoppedFile()) // where there is none, or it cannot be: who reads it only waits for a user
-		err = s.runServer(ctx, server, hup)
+		err = s.runServer(ctx, server, hup, retire)
 		switch {
 		case errors.Is(err, lockserver.ErrAgain):
 			s.log.Info(err.Error())
-		case errors.Is(err, lockserver.ErrLeft):
+		case errors.Is(err, lockserver.ErrLeft), errors.Is(err, lockserver.ErrRetired):
 			s.log.Info(err.Error())
 			return nil
 		default:
@@ -120,7 +121,7 @@ func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (
 	}
 	go nodes.follow(ctx, s, self) // not waited for, either
 	return lockserver.Open(lockserver.Config{
-		Entry: self.Entry, List: entries(s.servers), Nodes: nodes.entries, Private: self.Loopback(),
+		Entry: self.Entry, List: entries(s.servers), Nodes: nodes.entries, Private: self.Loopback(), Passing: s.env.Getenv(passing) != "",
 		Dir: state, Mark: s.markFile(), Version: Version, Forcing: forcing,
 		Key: key, Network: tcp{self, dial.New()}, Clock: lease.System(), Log: s.log,
 		Fatal: func(err error) { die(s.env.Stderr, s.env.Name, err) }, Trial: lockserver.Trial{Off: rulesOff.Servers},
@@ -130,15 +131,20 @@ func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (
 // markFile says that this host's lock server was in a cluster.
 func (s *site) markFile() string { return filepath.Join(s.LockDir, "cluster_id") }
 
-// runServer runs the server, which reads lock_servers again at each hup.
-func (s *site) runServer(ctx context.Context, server *lockserver.Server, hup <-chan os.Signal) error {
+// runServer runs the server, which reads lock_servers again at each hup, and ends when it can at retire.
+func (s *site) runServer(ctx context.Context, server *lockserver.Server, hup, retire <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
 	for {
 		select {
 		case err := <-ended:
 			return err
+		case <-retire:
+			go server.Retire(ctx)
 		case <-hup:
+			server.Stay()
 			servers, err := s.LockServers()
 			if err != nil {
 				s.log.Warn(notTakenUp, "reason", oneLine(err))
@@ -370,6 +376,9 @@ func (t tcp) Listen() (net.Listener, error) {
 		host = t.self.Host
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(host, t.self.Port))
+	if holder, ok := portHolderOf(t.self.Port); ok && errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("port %s is in use: %w", t.self.Port, holder)
+	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("port %s is in use by another program, or another lock server", t.self.Port)
 	}

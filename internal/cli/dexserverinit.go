@@ -122,6 +122,9 @@ func (s *site) ensureServer(ctx context.Context) error {
 
 // launchServer starts the lock server, and waits until it listens or has ended.
 func (s *site) launchServer(ctx context.Context, self conf.Server) error {
+	brief, cancel := context.WithTimeout(ctx, time.Second)
+	_ = s.await(brief, "", func() bool { return !s.stateInUse() }) // one ends this moment, perhaps; else the new one says what is wrong
+	cancel()
 	path := filepath.Join(s.Home, "log/dex-server.log")
 	log, err := openLog(path)
 	if err != nil {

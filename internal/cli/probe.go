@@ -51,14 +51,23 @@ func (s *site) probe(ctx context.Context, self conf.Server) (api.Status, error) 
 // serverRuns says whether this host's lock server runs. It returns an error if another program
 // listens in its place.
 func (s *site) serverRuns(ctx context.Context, self conf.Server) (bool, error) {
-	_, err := s.probe(ctx, self)
+	status, err := s.probe(ctx, self)
 	var dial *net.OpError
 	var other *clusterkey.OtherKeyError
 	switch {
+	case err == nil && status.Ending:
+		return false, s.await(ctx, "the lock server has not ended", func() bool { return !s.stateInUse() })
 	case err == nil:
 		return true, nil
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return false, nil
+	}
+	if holder, ok := portHolderOf(self.Port); ok && !s.isMine(holder) {
+		return false, command.WithHint(fmt.Errorf("port %s is in use: %w", self.Port, holder),
+			"end that (%s --stop, or kill %d) if it is left of a trial; else give one of the two another port in lock_servers (host:port)",
+			filepath.Join(holder.home, "dex-lock/dex-server"), holder.pid)
+	}
+	switch {
 	case errors.As(err, &other):
 		return false, command.WithHint(fmt.Errorf("port %s is in use by a lock server with another cluster key: its key is %s, ours %s", self.Port, other.Theirs, other.Ours),
 			"if it is this host's own, it takes up a changed key within some seconds: try again; else give one of the two another port")
@@ -68,6 +77,17 @@ func (s *site) serverRuns(ctx context.Context, self conf.Server) (bool, error) {
 	}
 	return false, command.WithHint(fmt.Errorf("port %s is in use by another program", self.Port),
 		"end that, or give this host's lock server another port in %s (host:port)", filepath.Join(s.LockDir, "conf/lock_servers"))
+}
+
+// isMine says whether h is the lock server of this home, or of one that goes by the same lock directory.
+func (s *site) isMine(h portHolder) bool {
+	theirs, err := conf.Load(h.home, s.Node)
+	if err != nil {
+		return false
+	}
+	a, err1 := os.Stat(s.LockDir)
+	b, err2 := os.Stat(theirs.LockDir)
+	return err1 == nil && err2 == nil && os.SameFile(a, b)
 }
 
 // awaitLeader waits, on the only lock server, until it leads: a script that comes after this

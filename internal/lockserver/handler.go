@@ -115,6 +115,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.reply(w, nil, err)
 		return
 	}
+	leave, err := h.retirement.enter(r.URL.Path)
+	if err != nil {
+		h.reply(w, nil, err)
+		return
+	}
+	defer leave()
 	h.mux.ServeHTTP(w, r)
 }
 

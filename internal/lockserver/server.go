@@ -53,6 +53,7 @@ type Config struct {
 	List    []string        // all of lock_servers, at the start
 	Nodes   func() []string // the other hosts of cluster_nodes, as lock_servers would name their servers; nil for none. It must not block
 	Private bool            // Entry means a different host on each host, as localhost does: no other node can have this list
+	Passing bool            // it was started for the packages of this host, and may end with the last: see Retire
 	Dir     string          // state/: the database and the identity
 	Mark    string          // file outside Dir that says this server was in a cluster once
 	Version string          // of the program
@@ -82,7 +83,8 @@ type Server struct {
 	reloaded chan struct{} // the list was changed
 	over     chan error    // why the server ends by itself
 
-	repeats journal.Repeats // what is said seldom
+	repeats    journal.Repeats // what is said seldom
+	retirement retirement
 
 	mu      sync.Mutex
 	current []string   // lock_servers
@@ -114,6 +116,7 @@ func Open(cfg Config) (*Server, error) {
 		Config: cfg, machine: newMachine(cfg.Clock, cfg.Fatal), current: cfg.List, tls: map[string]*tls.Config{},
 		self: newSelf(cfg), reloaded: make(chan struct{}, 1), over: make(chan error, 1),
 	}
+	s.retirement.passes = cfg.Passing && cfg.Private && len(cfg.List) == 1
 	s.machine.loose, s.machine.knows, s.machine.saw = cfg.Off.Conditions, cmp.Or(cfg.Knows, lock.Version), cfg.saw
 	if cfg.Stall != nil {
 		s.self.stall = s.stall

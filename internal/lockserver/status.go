@@ -27,6 +27,7 @@ func (s *Server) status() api.Status {
 			status.Seen[id] = last.Starts
 		}
 	}
+	status.Passing, status.Ending = s.retirement.state()
 	r := s.node()
 	if r == nil {
 		return status
