@@ -45,7 +45,9 @@ func (f *Files) Note(name string, l lock.Lock, previous string, left time.Durati
 }
 
 // NoteOther is Note for a lock that this node does not have: whoever has it now would be the previous holder.
-func (f *Files) NoteOther(name string, l lock.Lock, left time.Duration) { f.Note(name, l, l.Node, left) }
+func (f *Files) NoteOther(name string, l lock.Lock, left time.Duration) {
+	f.Note(name, l, l.Node, left)
+}
 
 // tookFrom is the node from which l was taken in its silence; "" if that gave it back, or there was none. Old
 // scripts power off the node that dex-previous names.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
 )
 
 // ErrRetired is returned by Run when nobody needs this server any more: see [Server.Retire].
