@@ -190,6 +190,13 @@ func dexPrevious(_ context.Context, env *command.Env) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	// A script that runs under the lock was told when it began; the file may be written a moment later.
+	if term := env.Getenv("BTW_TERM"); env.Getenv("BTW_LOCK") == a.name && term != "" && term != "0" {
+		words[3] = lock.Invalid
+		if silent := strings.Fields(env.Getenv("BTW_UNFENCED")); len(silent) > 0 {
+			words[3] = silent[len(silent)-1]
+		}
+	}
 	if !asJSON {
 		_, err := fmt.Fprintln(env.Stdout, words[3])
 		return err

@@ -49,11 +49,11 @@ func (s *Session) hold(w Wish, l lock.Lock, begin lease.Time) *Held {
 	s.mu.Lock()
 	s.held[w.Name] = h
 	s.mu.Unlock()
-	s.files.Had(w.Name, l.Term, s.Owner.Session)
 	h.mu.Lock()
 	h.look()
-	h.note()
+	h.note() // before Had, which waits for the disk: scripts read it
 	h.mu.Unlock()
+	s.files.Had(w.Name, l.Term, s.Owner.Session)
 	s.wake()
 	return h
 }
