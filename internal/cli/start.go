@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,11 +58,8 @@ func serviceStart(ctx context.Context, env *command.Env, args []string) error {
 	if err != nil && !errors.As(err, new(partError)) {
 		return err
 	}
-	if err != nil { // the others run
-		packages = slices.DeleteFunc(packages, s.isIdle)
-	}
 	fmt.Fprintln(env.Stdout, "back-to-work started in background. check logs for status.")
-	s.sayBeginnings(ctx, packages)
+	s.sayBeginnings(ctx, packages, err != nil)
 	if stays {
 		err = errors.Join(err, s.stay(ctx, packages))
 	}
@@ -117,15 +115,20 @@ func (s *site) stay(ctx context.Context, packages []string) error {
 // beginningLimit is how long sayBeginnings looks.
 const beginningLimit = 3 * time.Second
 
-// sayBeginnings says how each package begins: that it starts, or what it waits for.
-func (s *site) sayBeginnings(ctx context.Context, packages []string) {
+// ended is how a package begins that does not.
+const ended = "it has ended again"
+
+// sayBeginnings says how each package begins: that it starts, or what it waits for. With partly set it is known why
+// some have not begun.
+func (s *site) sayBeginnings(ctx context.Context, packages []string, partly bool) {
 	ctx, cancel := context.WithTimeout(ctx, beginningLimit)
 	defer cancel()
 	for _, name := range packages {
 		how := s.beginning(ctx, name)
-		if how == "" {
-			how = "waiting for its lock"
+		if how == ended && partly {
+			continue
 		}
+		how = cmp.Or(how, "waiting for its lock")
 		fmt.Fprintf(s.env.Stdout, "package %s: %s; log: %s\n", name, how, logPath(s.Home, name))
 	}
 }
@@ -137,7 +140,7 @@ func (s *site) beginning(ctx context.Context, name string) (how string) {
 		is, err := manager.Home(s.Home).Ask(ctx, name, manager.Request{What: manager.State})
 		switch doing := failover.PkgState(is.Doing); {
 		case err != nil && ctx.Err() == nil && s.isIdle(name):
-			return "it has ended again"
+			return ended
 		case err != nil:
 		case doing == failover.StandBy:
 			var sure bool
