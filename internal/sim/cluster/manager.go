@@ -87,7 +87,7 @@ func (n *node) startManager(p *process, b begun) {
 		if err == nil {
 			err = g.Run(p.ctx, p.signals)
 		}
-		if p.alive() && err != nil && !errors.Is(err, manager.ErrStopFailed) && !errors.Is(err, errDisk) {
+		if p.alive() && err != nil && !errors.Is(err, manager.ErrStopFailed) && !errors.Is(err, manager.ErrNotBegun) && !errors.Is(err, errDisk) {
 			n.s.note(nil, "%s: %s: error: %v", n.name, p.name, err)
 			if g != nil {
 				n.s.violate(nil, "%s: %s ended with an error: %v", n.name, p.name, err)
