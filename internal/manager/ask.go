@@ -76,8 +76,12 @@ func (m *member) answer(ctx context.Context, q Request) Answer {
 // to others, and for the minute at most in which it rests.
 func (m *member) silentFor() int {
 	const usual = 10 * time.Second
+	manager := m.manager.Load()
+	if manager == nil || manager.Doing() == failover.Failed { // without a manager it has no parameters yet
+		return 0
+	}
 	p, silence := m.parameters(), m.session.Client().Silence()
-	if manager := m.manager.Load(); manager == nil || manager.Doing() == failover.Failed || silence < usual+2*p.Pace+p.Priority {
+	if silence < usual+2*p.Pace+p.Priority {
 		return 0
 	}
 	return int(silence.Seconds())

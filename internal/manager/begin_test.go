@@ -187,6 +187,21 @@ func TestStartingKnowsWhatABadScriptSetsUp(t *testing.T) {
 	}
 }
 
+// A package that is being asked for its parameters can be asked itself how it is.
+func TestStateWhileAsked(t *testing.T) {
+	t.Parallel()
+	m, err := groupAt(Home(t.TempDir()), &scripted{}, nil).hold(t.Context(), "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave(m)
+	for _, what := range []string{State, Await, Halt} {
+		if a := m.answer(t.Context(), Request{What: what}); a.Node != "h1" || a.Silent != 0 || a.Doing != "" {
+			t.Errorf("%s: it says %+v", what, a)
+		}
+	}
+}
+
 // Other parameters that are told while the lock is given back do not make the record say what was before: who comes
 // after both would run a stop script beside another node's start.
 func TestRecordOfTheLastWord(t *testing.T) {
