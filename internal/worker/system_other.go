@@ -1,0 +1,11 @@
+//go:build !linux
+
+package worker
+
+import (
+	"errors"
+	"os"
+)
+
+// newBuffer returns a file in memory: here there is no such thing, and no worker either.
+func newBuffer() (*os.File, error) { return nil, errors.ErrUnsupported }
