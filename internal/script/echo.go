@@ -70,7 +70,7 @@ func (r *Runner) Echo(ctx context.Context, names, more []string) (said map[strin
 			return nil, "", fmt.Errorf("%s%q is not a parameter's name", ask, name)
 		}
 	}
-	files, err := r.version()
+	files, err := r.Version()
 	if err != nil {
 		return nil, "", fmt.Errorf("%s%w", ask, err)
 	}
@@ -212,8 +212,8 @@ func (r *Runner) limit(ctx context.Context) (context.Context, context.CancelFunc
 // accepted: an old script may end with any after it has answered.
 const syntaxError = 2
 
-// version returns a text that changes whenever the script or one of its modules does.
-func (r *Runner) version() (string, error) {
+// Version returns a text that changes whenever the script or one of its modules does.
+func (r *Runner) Version() (string, error) {
 	packages := filepath.Join(r.cfg.Home, "packages")
 	modules, _ := filepath.Glob(filepath.Join(escape.Replace(packages), "modules", "*"))
 	var sum strings.Builder

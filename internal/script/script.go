@@ -179,6 +179,18 @@ func (r *Runner) Abandon() error {
 	return r.Close()
 }
 
+// Print adds what a script has printed to the package's log. It waits as little as Logf.
+func (r *Runner) Print(text []byte) {
+	if len(text) == 0 {
+		return
+	}
+	if text[len(text)-1] != '\n' {
+		text = append(slices.Clone(text), '\n')
+	}
+	_, _ = r.lines.Write(text)
+	r.lines.Flush(lookLimit)
+}
+
 // Logf adds a line to the package's log, in one write. A log that cannot be written must not stop a failover, nor one
 // on a disk that hangs: so it does not wait for that for long.
 func (r *Runner) Logf(format string, args ...any) {
