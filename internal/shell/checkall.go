@@ -1,0 +1,82 @@
+package shell
+
+import (
+	"path/filepath"
+	"slices"
+)
+
+// Check returns what would need the real shell in this file by itself: with actions, only in what can be reached when $1 is one of
+// them. CheckAll looks at the files that it sources, too.
+func (s *Script) Check(actions ...string) []Finding {
+	c, _, err := analyse(s.Path, s.text, kindFile)
+	if err != nil {
+		return nil // it was parsed before
+	}
+	if len(actions) == 0 {
+		return c.all()
+	}
+	w := newWalker(func(string) []string { return nil }, nil)
+	u, err := newUnit(s)
+	if err != nil {
+		return nil
+	}
+	return w.findings(u, actions)
+}
+
+// CheckAll reads a script and all that it can source, and returns them, the script first, with what would need the real shell
+// when it is called with one of the actions. Sourced files are looked for where "cd ${0%/*}" leads: in the script's own
+// directory. An expansion in their names may be anything that glob finds.
+func CheckAll(path string, open func(string) ([]byte, error), glob func(string) []string, actions ...string) ([]*Script, []Finding) {
+	dir := filepath.Dir(path)
+	w := newWalker(func(pattern string) []string {
+		if !filepath.IsAbs(pattern) {
+			pattern = filepath.Join(dir, pattern)
+		}
+		return glob(pattern)
+	}, func(file string) (*unit, error) {
+		text, err := open(file)
+		if err != nil {
+			return nil, err
+		}
+		s, err := Parse(file, text)
+		if err != nil {
+			return nil, err
+		}
+		return newUnit(s)
+	})
+	u, err := w.read(path)
+	if err != nil {
+		return nil, []Finding{{path, 1, 1, LevelShell, "dot-unread", err.Error()}}
+	}
+	found := w.findings(u, actions)
+	scripts := w.scripts(u)
+	for _, s := range scripts[1:] {
+		u.script.link(s)
+	}
+	return scripts, found
+}
+
+func newUnit(s *Script) (*unit, error) {
+	c, f, err := analyse(s.Path, s.text, kindFile)
+	if err != nil {
+		return nil, err
+	}
+	return &unit{script: s, c: c, file: f}, nil
+}
+
+// scripts are those that were read, the given one first.
+func (w *walker) scripts(first *unit) []*Script {
+	list := []*Script{first.script}
+	for _, u := range w.units {
+		if u != first {
+			list = append(list, u.script)
+		}
+	}
+	slices.SortFunc(list[1:], func(a, b *Script) int {
+		if a.Path < b.Path {
+			return -1
+		}
+		return 1
+	})
+	return list
+}

@@ -1,0 +1,179 @@
+package shell
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// A Script is a parsed file. It does not change after Parse: any number of runs may use it at a time.
+type Script struct {
+	// Path is what Parse was given.
+	Path string
+
+	text   []byte
+	stmts  []*syntax.Stmt // rewritten, with traps
+	funcs  []string       // names that it declares
+	facts  facts
+	decl   []Finding // of the file as a whole: nothing of it is run
+	evals  evalCache
+	links  sync.Map // the *Script of files that it has sourced, to be there at once in the next run
+	params bool     // its top level changes $1, $2, ...
+}
+
+// link makes a file that this one sources known to its next run. Few are: versions that are gone are forgotten with all others.
+func (s *Script) link(file *Script) {
+	n := 0
+	s.links.Range(func(any, any) bool { n++; return true })
+	if n > 100 {
+		s.links.Clear()
+	}
+	s.links.Store(file, true)
+}
+
+// facts are what a run must know of all text that it executes.
+type facts struct {
+	bytewise bool     // a pattern counts characters, which dash takes for bytes
+	globs    bool     // a word is a pattern for file names
+	splits   bool     // an expansion is not quoted, and could become one
+	plain    []string // variables that mvdan.cc/sh sets without keeping them exported
+	exports  []string // variables that are exported
+}
+
+func (f *facts) add(g facts) {
+	f.bytewise = f.bytewise || g.bytewise
+	f.globs = f.globs || g.globs
+	f.splits = f.splits || g.splits
+	f.plain = append(f.plain, g.plain...)
+	f.exports = append(f.exports, g.exports...)
+}
+
+// Parse reads a script, and makes what Run executes of it. The path is for findings only. Text
+// that cannot be parsed is an error: dash would run it up to there.
+func Parse(path string, text []byte) (*Script, error) {
+	s := &Script{Path: path, text: text}
+	c, f, err := analyse(path, text, kindFile)
+	if err != nil {
+		return nil, err
+	}
+	s.decl = c.whole
+	s.facts = c.facts
+	s.params = c.setsParams(f.Stmts)
+	for name := range c.funcs {
+		s.funcs = append(s.funcs, name)
+	}
+	rewrite(f.Stmts, c)
+	s.stmts = f.Stmts
+	return s, nil
+}
+
+// kind says what a text is: return, local and break depend on it.
+type kind int
+
+const (
+	kindFile kind = iota
+	kindEval
+	kindTrap
+)
+
+// parser is LangBash: mvdan.cc/sh does not run trees of its LangPOSIX. The checker declines what dash does not have.
+func parser() *syntax.Parser { return syntax.NewParser(syntax.Variant(syntax.LangBash)) }
+
+// analyse parses a text and finds what is to be declined in it.
+func analyse(path string, text []byte, k kind) (*checker, *syntax.File, error) {
+	f, err := parser().Parse(bytes.NewReader(text), path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot parse: %w", err)
+	}
+	c := newChecker(path, text, k)
+	c.file(f)
+	// What LangPOSIX does not take, dash does not take, but for local.
+	if k == kindFile && len(c.whole) == 0 {
+		if _, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Parse(bytes.NewReader(text), path); err != nil {
+			c.fileFinding("syntax", "not POSIX: "+strings.TrimPrefix(err.Error(), path+":"))
+		}
+	}
+	return c, f, nil
+}
+
+// hidden is how all names begin that the layer uses itself; a script may not.
+const hidden = "__sh_"
+
+var loops atomic.Uint64
+
+// loopVar is a variable that no other loop uses.
+func loopVar() string { return fmt.Sprintf("%sloop%d", hidden, loops.Add(1)) }
+
+// An evalCache holds what was made of the texts that eval was given: they are few, and come again at each run.
+type evalCache struct {
+	mu   sync.Mutex
+	text map[string]evaluated
+}
+
+type evaluated struct {
+	text    string   // rewritten
+	names   []string // of what it calls
+	facts   facts
+	decline string // why not
+}
+
+const evalCacheSize = 500
+
+func (e *evalCache) of(text string, k kind) evaluated {
+	e.mu.Lock()
+	got, ok := e.text[text]
+	e.mu.Unlock()
+	if ok {
+		return got
+	}
+	got = evaluate(text, k)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.text == nil || len(e.text) >= evalCacheSize {
+		e.text = map[string]evaluated{}
+	}
+	e.text[text] = got
+	return got
+}
+
+func evaluate(text string, k kind) evaluated {
+	if strings.ContainsAny(text, "\x00\r") || !utf8.ValidString(text) {
+		return evaluated{decline: "a NUL, a CR, or no UTF-8"}
+	}
+	c, f, err := analyse("eval", []byte(text), k)
+	switch {
+	case err != nil:
+		return evaluated{decline: err.Error()}
+	case len(c.all()) > 0:
+		return evaluated{decline: c.all()[0].String()}
+	case len(c.funcs) > 0 || c.setsParams(f.Stmts):
+		// Else what CheckAll says of reachable code would not hold.
+		return evaluated{decline: "functions or positional parameters are set"}
+	case len(f.Stmts) == 0:
+		return evaluated{text: "true"}
+	}
+	names := called(f)
+	rewrite(f.Stmts, c)
+	printed, err := printTree(f.Stmts)
+	if err != nil {
+		return evaluated{decline: err.Error()}
+	}
+	return evaluated{text: printed, names: names, facts: c.facts}
+}
+
+// called are the names of all commands of a text.
+func called(f *syntax.File) []string {
+	var names []string
+	syntax.Walk(f, func(n syntax.Node) bool {
+		if ce, ok := n.(*syntax.CallExpr); ok {
+			names = append(names, commandName(ce))
+		}
+		return true
+	})
+	return names
+}
