@@ -1,0 +1,166 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func mustParse(t testing.TB, text string) *Script {
+	t.Helper()
+	s, err := Parse("script", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func openFiles(t testing.TB) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+// TestEndless: what would never end, or take ever more, ends with an error and leaves nothing behind.
+func TestEndless(t *testing.T) {
+	before := openFiles(t)
+	for name, text := range map[string]string{
+		"function":        "f() { f; }; f",
+		"function, pipes": "f() { f | f; }; f",
+		"eval":            `x='eval "$x"'; eval "$x"`,
+		"function, eval":  `f() { eval 'g=1'; f; }; f`,
+		"open files":      "n=0; while :; do exec < /dev/null; done",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := mustParse(t, text)
+			_, err := Run(context.Background(), s, Options{
+				Args: []string{"./script"}, Dir: t.TempDir(), Env: testEnv("/"),
+				Source: func(string) (*Script, error) { return s, nil },
+			})
+			if !errors.Is(err, ErrDeclined) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	for range 100 {
+		if openFiles(t) <= before+2 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d files are open, %d were", openFiles(t), before)
+}
+
+// TestSourceRecursion: a file that sources itself.
+func TestSourceRecursion(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/self", []byte(". ./self"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if o := interpret(t, dir, ". ./self"); o.decline == "" {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestDeadline: the end of the context ends a run, with an error and never a status.
+func TestDeadline(t *testing.T) {
+	for name, text := range map[string]string{
+		"loop":     "while :; do :; done",
+		"program":  "sleep 100",
+		"pipe":     "sleep 100 | { read x; }",
+		"read":     "read x",
+		"in $( )":  "x=$(while :; do :; done); exit 0",
+		"function": "f() { until false; do true; done; }; f; exit 0",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			defer w.Close()
+			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			defer cancel()
+			status, err := Run(ctx, mustParse(t, text), Options{Args: []string{"x"}, Dir: "/", Env: testEnv("/"), Stdin: r})
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("status %d, %v", status, err)
+			}
+		})
+	}
+}
+
+// TestPanic: a panic of a command is an error of the run.
+func TestPanic(t *testing.T) {
+	_, err := Run(context.Background(), mustParse(t, "boom"), Options{
+		Args: []string{"x"}, Dir: "/",
+		Commands: func(string) Command {
+			return func(context.Context, *Call) (int, bool) { panic("boom") }
+		},
+	})
+	if err == nil || !strings.Contains(err.Error(), "boom") {
+		t.Error(err)
+	}
+}
+
+// TestFilesAreClosed: also those of exec, which last as long as the script.
+func TestFilesAreClosed(t *testing.T) {
+	dir := t.TempDir()
+	before := openFiles(t)
+	for range 20 {
+		if o := interpret(t, dir, "exec >>f 2>>g </dev/null; echo a; read x; { echo b; } > h; cat < h > /dev/null"); o.decline != "" {
+			t.Fatal(o.decline)
+		}
+	}
+	if after := openFiles(t); after > before+2 {
+		t.Errorf("%d files are open, %d were", after, before)
+	}
+}
+
+// TestManyAtOnce: one script, many runs at a time; for the race detector.
+func TestManyAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/lib", []byte("g() { eval \"echo g \\$1\"; }\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	libText, err := os.ReadFile(dir + "/lib")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lib, err := Parse(dir+"/lib", libText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mustParse(t, "f() { local x; x=$1; while read -r y; do echo \"$x $y $((x + 1))\"; done <<E\na\nb\nE\n}\n. ./lib\nf 1 | { cat; g 2; }; [ $(f 3 | wc -l) = 2 ]")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 5 {
+				r, w, err := os.Pipe()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				status, err := Run(context.Background(), s, Options{
+					Args: []string{"./script"}, Dir: dir, Env: testEnv(dir), Stdout: w, Umask: 0o022,
+					Source: func(string) (*Script, error) { return lib, nil },
+				})
+				w.Close()
+				b := make([]byte, 100)
+				n, _ := r.Read(b)
+				r.Close()
+				if err != nil || status != 0 || string(b[:n]) != "1 a 2\n1 b 2\ng 2\n" {
+					t.Errorf("%d, %v, %q", status, err, b[:n])
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

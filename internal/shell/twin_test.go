@@ -1,0 +1,135 @@
+package shell
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// outcome is how a script ended.
+type outcome struct {
+	out     string
+	status  int
+	decline string // why it was not run here
+}
+
+func (o outcome) same(p outcome) bool { return o.out == p.out && o.status == p.status }
+
+// A setting is where a script is run, by both.
+type setting struct {
+	dir    string
+	env    []string
+	args   []string // with $0
+	source func(string) (*Script, error)
+}
+
+func testEnv(dir string) []string {
+	return []string{"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + dir, "LC_ALL=C", "PWD=" + dir}
+}
+
+func inDir(dir string, args []string) setting {
+	return setting{dir: dir, env: testEnv(dir), args: append([]string{"./script"}, args...), source: readScript}
+}
+
+func readScript(path string) (*Script, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, text)
+}
+
+// interpret runs a script here, if Check finds nothing.
+func interpret(t testing.TB, dir, script string, args ...string) outcome {
+	t.Helper()
+	s, err := Parse(filepath.Join(dir, "script"), []byte(script))
+	if err != nil {
+		return outcome{decline: err.Error()}
+	}
+	if f := s.Check(); len(f) > 0 {
+		return outcome{decline: f[0].String()}
+	}
+	return inDir(dir, args).interpret(t, s)
+}
+
+func (s setting) interpret(t testing.TB, script *Script) outcome {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	out := make(chan string, 1)
+	go func() {
+		b, _ := io.ReadAll(r)
+		r.Close()
+		out <- string(b)
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	status, err := Run(ctx, script, Options{
+		Args: s.args, Env: s.env, Dir: s.dir, Stdin: null, Stdout: w, Stderr: null, Umask: 0o022,
+		Source: s.source,
+	})
+	w.Close()
+	o := outcome{out: <-out, status: status}
+	if err != nil {
+		if !errors.Is(err, ErrDeclined) && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%q: %v", script.text, err)
+		}
+		o.decline = err.Error()
+	}
+	return o
+}
+
+// dash runs a script, as if it were the file "script".
+func dash(t testing.TB, dir, script string, args ...string) outcome {
+	t.Helper()
+	return inDir(dir, args).dash(t, script)
+}
+
+// dash runs the text, or the file that $0 names.
+func (s setting) dash(t testing.TB, text string) outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	args := s.args
+	if text != "" {
+		args = append([]string{"-c", text}, args...)
+	}
+	cmd := exec.CommandContext(ctx, "dash", args...)
+	cmd.Dir, cmd.Env = s.dir, s.env
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	cmd.WaitDelay = 5 * time.Second
+	err := cmd.Run()
+	if cmd.ProcessState == nil || ctx.Err() != nil {
+		t.Fatalf("dash: %v", err)
+	}
+	return outcome{out: out.String(), status: cmd.ProcessState.ExitCode()}
+}
+
+func needDash(t testing.TB) {
+	if _, err := exec.LookPath("dash"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("dash is not installed")
+		}
+		t.Skip("dash is not installed")
+	}
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}
