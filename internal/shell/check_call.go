@@ -331,7 +331,7 @@ func (c *checker) declare(s *syntax.Stmt, d *syntax.DeclClause, p place) {
 		if v == "export" {
 			c.facts.exports = append(c.facts.exports, a.Name.Value)
 		}
-		if a.Value != nil && !unsplit(a.Value) {
+		if a.Value != nil && !unsplit(a.Value) && !splitsByData(a.Value) {
 			c.add(d, "local", "an expansion without quotes after "+v)
 		}
 	}
@@ -344,6 +344,27 @@ func listing(d *syntax.DeclClause) bool {
 	}
 	a := d.Args[0]
 	return a.Name == nil && a.Value != nil && a.Value.Lit() == "-p"
+}
+
+// splitsByData: the parts that are not quoted are parameters: only what they hold can make several words of it. Some versions of
+// dash then do, others do not.
+func splitsByData(w *syntax.Word) bool {
+	for _, p := range w.Parts {
+		switch p := p.(type) {
+		case *syntax.SglQuoted, *syntax.DblQuoted:
+		case *syntax.Lit:
+			if strings.ContainsAny(p.Value, "*?[") {
+				return false
+			}
+		case *syntax.ParamExp:
+			if p.Param == nil || p.Length || touchesStatus(p) || p.Param.Value == "@" || p.Param.Value == "*" {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // unsplit: no part of the word could become several.

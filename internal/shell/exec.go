@@ -76,6 +76,13 @@ func (r *run) own(ctx context.Context, hc interp.HandlerContext, name string, ar
 	case "status":
 		n, _ := strconv.Atoi(args[0])
 		return result(n)
+	case "whole":
+		for _, a := range args {
+			if strings.ContainsAny(a, " \t\n*?[\\") {
+				return r.decline("a value without quotes after local or export: " + a)
+			}
+		}
+		return nil
 	case "case":
 		return result(caseNumber(args[0], args[1:]))
 	case "is":

@@ -52,11 +52,14 @@ func (g *grammar) script() string {
 }
 
 func (g *grammar) list(n int) string {
-	var lines []string
-	for range 1 + g.choose(n) {
-		lines = append(lines, g.statement())
+	text := g.statement()
+	for range g.choose(n) {
+		if !strings.HasSuffix(text, "\n") { // that of a here-document
+			text += g.one("\n", "; ")
+		}
+		text += g.statement()
 	}
-	return strings.Join(lines, g.one("\n", "; "))
+	return text
 }
 
 func (g *grammar) statement() string {
@@ -81,9 +84,9 @@ func (g *grammar) statement() string {
 	case 11:
 		return g.inShell(func() string { return "( " + g.list(2) + " )" })
 	case 12:
-		return "{ " + g.list(2) + "; }" + g.one("", " > f", " >> g", " 2>&1", " < /dev/null")
+		return g.group() + g.one("", " > f", " >> g", " 2>&1", " < /dev/null")
 	case 13:
-		return "! " + g.one(g.simple, g.group)
+		return "! " + g.one(g.plain, g.group)
 	case 14:
 		return g.hereDocument()
 	}
@@ -127,12 +130,12 @@ func (g *grammar) simple() string {
 	case 13:
 		return "unset " + g.one("x", "y", "z x", "-v z")
 	case 14:
-		return g.one("export x", "export y=b", "export z=\"$x\"") + "; sh -c 'echo \"$x $y $z\"'"
+		return g.one("export w=1", "export v=b", "export w=\"$x\"", "export y=$z x=${1#a}") + "; sh -c 'echo \"$x $y $z\"'"
 	case 15:
 		return "printf " + g.one("'%s\\n' ", "'%s %s|' ", "'%5s|%-5s|\\n' ", "'%b\\n' ", "'%d\\n' 12 ", "'%03d %x\\n' 7 ") + g.words(2)
 	case 16:
 		if g.inFn && !g.sub {
-			return "local " + g.one("x", "y=1", "z=\"$1\"")
+			return "local " + g.one("x", "y=1", "z=\"$1\"", "x=$1", "y=${x:-d} z=a$x")
 		}
 		return ":"
 	case 17:
@@ -141,10 +144,32 @@ func (g *grammar) simple() string {
 		return g.one("echo a > f", "echo \"$x\" >> g", ": > g", "cat f 2>/dev/null", "trap 'echo bye $?' EXIT", "cd ./d 2>/dev/null", "cd -- \"$PWD\"", "umask 077", "command -v cat", "[ -f f ]", "read -r x y < /dev/null", ". ./lib", "$e", "echo a | cat", "(local x=1; echo $x)", "pwd >/dev/null", "mkdir -p d && cd d", "(cd /usr && pwd; cd - >/dev/null && echo ok)", "umask", "echo \"$x\" >> 'f'", "cat < f 2>/dev/null",
 			"exec 2>/dev/null", "type cat >/dev/null", "kill -0 99999999 2>/dev/null", "command echo $x", "read -r z <<E\n$x y\nE\n", "set +e", "echo e >&2", "{ echo o; echo e >&2; } 2>&1", "export x; export -p | grep \" x\"", "if [ \"$1\" ]; then shift; fi", "wait")
 	}
-	return g.one("true", "false", ":", "\"\" 2>/dev/null", "nosuch_x 2>/dev/null", "$(true)", "$(exit 3)", "x=$(exit 4)")
+	return g.one("true", "false", ":", "nosuch_x 2>/dev/null", "$(true)", "$(exit 3)", "x=$(exit 4)")
 }
 
-func (g *grammar) group() string { return "{ " + g.list(2) + "; }" }
+func (g *grammar) group() string { return "{ " + ended(g.list(2)) + " }" }
+
+// ended can be followed by a word; a here-document's last line cannot.
+func ended(list string) string {
+	if strings.HasSuffix(list, "\n") {
+		return list
+	}
+	return list + ";"
+}
+
+// plain is a simple command that can be a part of a line.
+func (g *grammar) plain() string { return g.oneLine(g.simple) }
+
+func (g *grammar) oneLine(make func() string) string {
+	s := make()
+	if strings.HasSuffix(s, "\n") {
+		return "{ " + s + "}"
+	}
+	return s
+}
+
+// command can be a part of a line.
+func (g *grammar) command() string { return g.oneLine(g.statement) }
 
 func (g *grammar) leave() string {
 	if g.choose(3) > 0 {
@@ -254,13 +279,13 @@ func (g *grammar) test() string {
 }
 
 func (g *grammar) condition() string {
-	return g.one(g.test, "true", "false", g.simple, func() string { return "! " + g.test() }, "x=$(false)", "f0 a", func() string { return "{ " + g.simple() + "; " + g.test() + "; }" })
+	return g.one(g.test, "true", "false", g.plain, func() string { return "! " + g.test() }, "x=$(false)", "f0 a", func() string { return "{ " + g.plain() + "; " + g.test() + "; }" })
 }
 
 func (g *grammar) andOr() string {
-	s := g.simple()
+	s := g.plain()
 	for range 1 + g.choose(2) {
-		s += g.one(" && ", " || ") + g.one(g.simple, g.group, g.statement)
+		s += g.one(" && ", " || ") + g.one(g.plain, g.group, g.command)
 	}
 	return s
 }
@@ -281,7 +306,7 @@ func (g *grammar) loop() string {
 	defer func() { g.loops-- }()
 	switch g.choose(4) {
 	case 0:
-		return fmt.Sprintf("for %s in %s; do\n%s\ndone", g.one("i", "x"), g.words(3), g.list(3))
+		return fmt.Sprintf("for %s in %s; do\n%s\ndone", g.one("i", "j"), g.words(3), g.list(3))
 	case 1:
 		g.names++
 		n := fmt.Sprintf("n%d", g.names)
@@ -296,12 +321,12 @@ func (g *grammar) loop() string {
 
 func (g *grammar) pipe() string {
 	return g.inShell(func() string {
-		return g.one(g.simple, g.group, func() string { return "( " + g.list(1) + " )" }) + " | " + g.one("cat", "{ read x; echo \"<$x>\"; }", g.group, g.simple, "sed s/a/A/")
+		return g.one(g.plain, g.group, func() string { return "( " + g.list(1) + " )" }) + " | " + g.one("cat", "{ read x; echo \"<$x>\"; }", g.group, g.plain, "sed s/a/A/")
 	})
 }
 
 func (g *grammar) hereDocument() string {
-	return g.one("cat", "read x y", "while read -r x; do echo \"[$x]\"; done") + g.one(" <<E\n", " <<'E'\n", " <<-E\n") +
+	return g.one("cat", "read x y", "while read -r x; do echo \"[$x]\"; done") + g.one(" <<E\n", " <<'E'\n", " <<-'E'\n") +
 		g.one("a b\n", "$x $y\n", "\"q\" 'r' \\$x\n", "$(echo a) $((1+2))\n", "a\\\\b\n  c\n", "${x:-d} `echo e`\n", "") + "E\n"
 }
 

@@ -18,6 +18,7 @@ import (
 //	x=a\ b                        x=a' 'b: it keeps the backslash
 //	$((a)) ${#a} ${10}            $(__sh_arith "a") $(__sh_len "$a") ${@:10:1}
 //	$command                      __sh_run $command: no builtin or function may come of it
+//	local a=$b                    __sh_whole "$b"; local a="$b"
 //	shift n; . f; export -p       __sh_shift "$#" n; . f "$@"; __sh_list export
 type rewriter struct {
 	c *checker
@@ -120,9 +121,7 @@ func (w *rewriter) command(s *syntax.Stmt, p surroundings) {
 			s.Cmd = calling(lit(hidden+"list"), lit(cmd.Variant.Value)).Cmd
 			return
 		}
-		for _, a := range cmd.Args {
-			w.value(a.Value)
-		}
+		w.declare(s, cmd)
 	case *syntax.BinaryCmd:
 		if cmd.Op == syntax.AndStmt || cmd.Op == syntax.OrStmt {
 			w.stmt(cmd.X, p)
@@ -155,6 +154,27 @@ func (w *rewriter) command(s *syntax.Stmt, p surroundings) {
 		w.caseClause(s, cmd, p)
 	case *syntax.FuncDecl:
 		w.stmt(cmd.Body, surroundings{fn: true})
+	}
+}
+
+// declare quotes what local and export are given. __sh_whole, before them, declines what would be split.
+func (w *rewriter) declare(s *syntax.Stmt, d *syntax.DeclClause) {
+	whole := []*syntax.Word{lit(hidden + "whole")}
+	for _, a := range d.Args {
+		if a.Value == nil {
+			continue
+		}
+		w.value(a.Value)
+		for i, p := range a.Value.Parts {
+			switch p.(type) {
+			case *syntax.ParamExp, *syntax.CmdSubst: // the latter made of the former
+				a.Value.Parts[i] = quoted(p, param(hidden+"empty"))
+				whole = append(whole, word(a.Value.Parts[i]))
+			}
+		}
+	}
+	if len(whole) > 1 {
+		s.Cmd = &syntax.Block{Stmts: []*syntax.Stmt{calling(whole...), {Cmd: d}}}
 	}
 }
 

@@ -48,7 +48,7 @@ var rules = []Rule{
 	{"function", "a function with the name of a builtin, or one that is no name in POSIX", `echo() { :; }`, `say() { :; }`},
 	{"here-document", "quotes in a here-document's end or expansions", "cat <<E'O'F\nEOF", "cat <<'EOF'\nEOF"},
 	{"ifs", "IFS set for more than one read", `IFS=:; set -- $x`, `IFS=: read -r a b`},
-	{"local", "local outside a function's own shell, or with words that could be split", `f() { (local x=1); }`, `f() { local x=1; }`},
+	{"local", "local outside a function's own shell, or a substitution without quotes after it or export", `f() { local x=$(id); }`, `f() { local x=$1 y="$(id)"; }`},
 	{"name", "names that begin with " + hidden + ", or that mean something else here", `echo $RANDOM`, `echo $random`},
 	{"param", "an expansion that dash does otherwise, or does not have", `echo ${x?}`, `echo ${x-}`},
 	{"pattern", "a pattern that dash reads otherwise", `case $x in $y) : ;; esac`, `case $x in "$y") : ;; esac`},
