@@ -2,15 +2,22 @@ package shell
 
 import (
 	"encoding/json"
+	"flag"
 	"os"
+	"strings"
 	"testing"
 )
+
+var update = flag.Bool("update", false, "write what dash does with the scripts of testdata/rows.json")
 
 // snippet is a script that shells disagree about, or might; out and status are dash's, agree says how many of seven shells
 // do the same (dash, busybox, bash --posix, mksh, ksh93, yash, posh), where that was measured.
 type snippet struct {
-	ID, Script, Out string
-	Status, Agree   int
+	ID     string `json:"id"`
+	Script string `json:"script"`
+	Out    string `json:"out"`
+	Status int    `json:"status"`
+	Agree  int    `json:"agree"`
 }
 
 // snippets: snippets.json are those of the measurements in spec/shell.md; rows.json has each kind of difference that is
@@ -56,6 +63,9 @@ func TestSnippets(t *testing.T) {
 // TestSnippetsOfDash: what was recorded is what dash does here. Signals end it with another number for each kernel's trap of a division.
 func TestSnippetsOfDash(t *testing.T) {
 	needDash(t)
+	if *update {
+		record(t)
+	}
 	if testing.Short() {
 		t.Skip("some seconds of dash")
 	}
@@ -66,5 +76,22 @@ func TestSnippetsOfDash(t *testing.T) {
 				t.Errorf("%s: %q: dash gives %q, %d, not %q, %d", s.ID, s.Script, got.out, got.status, want.out, want.status)
 			}
 		}
+	}
+}
+
+// record writes rows.json anew, a line for each script: to add one, write its id and script.
+func record(t *testing.T) {
+	var lines []string
+	for _, s := range snippets(t, "rows.json") {
+		got := dash(t, t.TempDir(), s.Script)
+		s.Out, s.Status = got.out, got.status
+		b, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, string(b))
+	}
+	if err := os.WriteFile("testdata/rows.json", []byte("[\n"+strings.Join(lines, ",\n")+"\n]\n"), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
