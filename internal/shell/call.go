@@ -265,6 +265,8 @@ func (r *run) unset(args []string) ([]string, error) {
 	return append([]string{"unset", flag}, args...), nil
 }
 
+// trap allows one trap in a run, and notes when it is run (trapped): one that was set where a function was called in a
+// subshell never is, in mvdan.cc/sh, and that cannot be seen here.
 func (r *run) trap(args []string) ([]string, error) {
 	if len(args) == 3 && args[0] == "--" {
 		args = args[1:]
@@ -272,18 +274,21 @@ func (r *run) trap(args []string) ([]string, error) {
 	if len(args) != 2 || args[1] != "EXIT" && args[1] != "0" {
 		return nil, r.decline("trap " + strings.Join(args, " "))
 	}
-	action := args[0]
-	if action != "-" && action != "" {
-		e := r.script.evals.of(action, kindTrap)
-		if e.decline != "" {
-			return nil, r.decline("trap: " + e.decline)
-		}
-		if err := r.loadFacts(e.facts); err != nil {
-			return nil, err
-		}
-		action = e.text
+	r.mu.Lock()
+	before := r.trapSet
+	r.trapSet = r.trapSet || args[0] != "-" && args[0] != ""
+	r.mu.Unlock()
+	if before {
+		return nil, r.decline("a second trap")
 	}
-	return []string{"trap", "--", action, "EXIT"}, nil
+	if args[0] == "-" || args[0] == "" {
+		return []string{"true"}, nil
+	}
+	e := r.script.evals.of(args[0], kindTrap)
+	if e.decline != "" {
+		return nil, r.decline("trap: " + e.decline)
+	}
+	return []string{"trap", "--", hidden + "trapped\n" + e.text, "EXIT"}, r.loadFacts(e.facts)
 }
 
 // command: the name is no function then.

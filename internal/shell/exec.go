@@ -76,6 +76,11 @@ func (r *run) own(ctx context.Context, hc interp.HandlerContext, name string, ar
 	case "status":
 		n, _ := strconv.Atoi(args[0])
 		return result(n)
+	case "trapped":
+		r.mu.Lock()
+		r.trapRan = true
+		r.mu.Unlock()
+		return result(hc.LastExitStatus)
 	case "whole":
 		for _, a := range args {
 			if strings.ContainsAny(a, " \t\n*?[\\") {

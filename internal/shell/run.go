@@ -69,6 +69,8 @@ type run struct {
 	files  map[*os.File]bool
 	ahead  map[*os.File]*lookahead
 	calls  int
+
+	trapSet, trapRan bool
 }
 
 const (
@@ -125,6 +127,9 @@ func (r *run) ended(ctx context.Context, err error) (int, error) {
 	defer r.mu.Unlock()
 	if r.failed != nil {
 		return 0, r.failed
+	}
+	if r.trapSet && !r.trapRan {
+		return 0, fmt.Errorf("%w: a trap that was set in a subshell", ErrDeclined)
 	}
 	var status interp.ExitStatus
 	switch {
