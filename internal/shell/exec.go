@@ -82,12 +82,7 @@ func (r *run) own(ctx context.Context, hc interp.HandlerContext, name string, ar
 		r.mu.Unlock()
 		return result(hc.LastExitStatus)
 	case "whole":
-		for _, a := range args {
-			if strings.ContainsAny(a, " \t\n*?[\\") {
-				return r.decline("a value without quotes after local or export: " + a)
-			}
-		}
-		return nil
+		return r.whole(args)
 	case "case":
 		return result(caseNumber(args[0], args[1:]))
 	case "is":
@@ -105,14 +100,7 @@ func (r *run) own(ctx context.Context, hc interp.HandlerContext, name string, ar
 	case "len":
 		return r.print(ctx, hc, strconv.Itoa(len(args[0])))
 	case "strip":
-		value := strings.TrimPrefix(args[1], args[2])
-		if args[0][0] == '%' {
-			value = strings.TrimSuffix(args[1], args[2])
-		}
-		if strings.HasSuffix(value, "\n") { // $( ) would take it off
-			return r.decline("a value that ends with a newline, in ${x" + args[0] + "...}")
-		}
-		return r.print(ctx, hc, value)
+		return r.strip(ctx, hc, args)
 	case "arith":
 		n, err := arithmetic(args[0], func(v string) string { return hc.Env.Get(v).String() })
 		if err != nil {
@@ -133,6 +121,28 @@ func (r *run) own(ctx context.Context, hc interp.HandlerContext, name string, ar
 		return r.print(ctx, hc, args[0])
 	}
 	return r.decline(name)
+}
+
+// strip is ${x#"text"} and its like: no pattern.
+func (r *run) strip(ctx context.Context, hc interp.HandlerContext, args []string) error {
+	value := strings.TrimPrefix(args[1], args[2])
+	if args[0][0] == '%' {
+		value = strings.TrimSuffix(args[1], args[2])
+	}
+	if strings.HasSuffix(value, "\n") { // $( ) would take it off
+		return r.decline("a value that ends with a newline, in ${x" + args[0] + "...}")
+	}
+	return r.print(ctx, hc, value)
+}
+
+// whole: values that some versions of dash would split.
+func (r *run) whole(args []string) error {
+	for _, a := range args {
+		if strings.ContainsAny(a, " \t\n*?[\\") {
+			return r.decline("a value without quotes after local or export: " + a)
+		}
+	}
+	return nil
 }
 
 // print writes to stdout. Whose reader has gone is ended, as by SIGPIPE.
