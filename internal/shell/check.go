@@ -156,9 +156,30 @@ func (c *checker) stmt(s *syntax.Stmt, p place) {
 	for _, r := range s.Redirs {
 		c.redirect(r, p)
 	}
+	if b, ok := s.Cmd.(*syntax.Block); ok && len(s.Redirs) > 0 && lostRedirect(b) {
+		c.add(s, "redirect", "dash forgets the inner redirection of { (...) >a; } >b")
+	}
 	if s.Cmd != nil {
 		c.command(s, s.Cmd, p)
 	}
+}
+
+// lostRedirect: the group is one subshell, redirected within it. dash keeps one list of redirections for both.
+func lostRedirect(b *syntax.Block) bool {
+	redirected := false
+	for len(b.Stmts) == 1 {
+		s := b.Stmts[0]
+		redirected = redirected || len(s.Redirs) > 0
+		switch cmd := s.Cmd.(type) {
+		case *syntax.Subshell:
+			return redirected
+		case *syntax.Block:
+			b = cmd
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 func (c *checker) command(s *syntax.Stmt, cmd syntax.Command, p place) {
