@@ -75,6 +75,12 @@ func FuzzTwins(f *testing.F) {
 		g := &grammar{data: data}
 		script := g.script()
 		here, there := twins(t, script)
+		// Both sides of a pipeline may write to one file: then dash, too, does now this and now that.
+		for range 4 {
+			if here.decline == "" && !here.same(there) {
+				here, there = twins(t, script)
+			}
+		}
 		if here.decline != "" {
 			t.Skip(here.decline)
 		}
