@@ -222,7 +222,10 @@ func environ(hc interp.HandlerContext) []string {
 }
 
 // Exec runs the program of a call, found as dash finds it, and waits for it.
-func Exec(ctx context.Context, c *Call) (int, error) {
+func Exec(ctx context.Context, c *Call) (int, error) { return ExecWith(ctx, c, nil) }
+
+// ExecWith is Exec of a program that begins as attr says.
+func ExecWith(ctx context.Context, c *Call, attr *syscall.SysProcAttr) (int, error) {
 	say := func(status int, format string, args ...any) (int, error) {
 		fmt.Fprintf(c.Stderr, format+"\n", args...)
 		return status, nil
@@ -234,6 +237,7 @@ func Exec(ctx context.Context, c *Call) (int, error) {
 		return say(127, "%s: not found", c.Args[0])
 	}
 	cmd := c.command(ctx, path, c.Args)
+	cmd.SysProcAttr = attr
 	err := cmd.Run()
 	switch {
 	case errors.Is(err, syscall.ENOEXEC): // a script without #!
@@ -241,6 +245,7 @@ func Exec(ctx context.Context, c *Call) (int, error) {
 			return say(126, "%s: %v", c.Args[0], syscall.ENOEXEC)
 		}
 		cmd = c.command(ctx, "/bin/sh", append([]string{"/bin/sh", path}, c.Args[1:]...))
+		cmd.SysProcAttr = attr
 		err = cmd.Run()
 	case errors.Is(err, syscall.ENOENT):
 		if _, err := os.Stat(c.Dir); err != nil {

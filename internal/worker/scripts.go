@@ -135,7 +135,7 @@ func (a *asked) run() {
 // ask asks the worker. ok is false where it has no answer.
 func (s *Scripts) ask(ctx context.Context, files string, of failover.Token) (a Answer, ok bool) {
 	r := s.Request(of)
-	r.Limit = patience
+	r.Files, r.Limit = files, patience
 	a, ours, err := s.client.Run(ctx, r)
 	switch {
 	case err == nil && a.Declined == "":

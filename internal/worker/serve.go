@@ -83,7 +83,7 @@ func (s *server) run(ctx context.Context, r Request) (a Answer) {
 			a = Answer{ID: r.ID, Failed: fmt.Sprintf("panic: %v", p)}
 		}
 	}()
-	program, declined, err := s.in.Load(r.Dir, r.Path)
+	program, declined, err := s.in.Load(r)
 	if err != nil || declined != "" {
 		a.Declined, a.Failed = declined, inWords(err)
 		return a

@@ -3,6 +3,7 @@ package worker
 import (
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,4 +19,25 @@ func newBuffer() (*os.File, error) {
 		return nil, fmt.Errorf("cannot keep what is printed: %w", err)
 	}
 	return os.NewFile(uintptr(fd), "output"), nil
+}
+
+// endWithWorker is attr changed so that a process is killed when the worker ends.
+func endWithWorker(attr syscall.SysProcAttr) syscall.SysProcAttr {
+	attr.Pdeathsig = syscall.SIGKILL
+	return attr
+}
+
+// childrenIn is how programs begin in the cgroup with that directory; "" is the worker's own. done is to be called when
+// all have begun.
+func childrenIn(cgroup string) (attr syscall.SysProcAttr, done func(), err error) {
+	attr, done = children(), func() {}
+	if cgroup == "" {
+		return attr, done, nil
+	}
+	dir, err := os.Open(cgroup)
+	if err != nil {
+		return attr, done, err
+	}
+	attr.UseCgroupFD, attr.CgroupFD = true, int(dir.Fd())
+	return attr, func() { dir.Close() }, nil
 }

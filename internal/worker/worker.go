@@ -20,6 +20,7 @@ import (
 type Request struct {
 	ID     uint64
 	Path   string        // $0: of the script, from Dir
+	Files  string        // changes whenever the script or a module does
 	Args   []string      // $1 and so on
 	Dir    string        // the directory that it is run in, absolute
 	Env    []string      // its environment, whole
@@ -41,9 +42,9 @@ type Answer struct {
 
 // An Interpreter runs scripts.
 type Interpreter interface {
-	// Load reads the script at path (in dir) and all that it can source. declined says why it is not for
-	// this interpreter. It is asked before each run, and remembers what it has read until the files change.
-	Load(dir, path string) (program Program, declined string, err error)
+	// Load reads the script of a request and all that it can source. declined says why it is not for this
+	// interpreter. It is asked before each run, and remembers what it has read until the files change.
+	Load(r Request) (program Program, declined string, err error)
 }
 
 // A Program is a script that was read. Several runs of it may go on at a time.

@@ -25,7 +25,7 @@ type stub struct {
 	run      func(ctx context.Context, r Request, f Files) (int, error)
 }
 
-func (s *stub) Load(string, string) (Program, string, error) { return s, s.declined, nil }
+func (s *stub) Load(Request) (Program, string, error) { return s, s.declined, nil }
 
 func (s *stub) Run(ctx context.Context, r Request, f Files) (int, int, error) {
 	status, err := s.run(ctx, r, f)
@@ -88,8 +88,10 @@ func (s *sh) begin() *shellRun {
 
 func (s *sh) Start(string, failover.Token) (failover.Action, error) { return s.begin(), nil }
 func (s *sh) Shadow(failover.Token) (Shadow, error)                 { return s.begin(), nil }
-func (s *sh) Request(failover.Token) Request                        { return Request{Path: "packages/p", Args: []string{"status"}} }
-func (s *sh) Print(text []byte)                                     { s.printed += string(text) }
+func (s *sh) Request(failover.Token) Request {
+	return Request{Path: "packages/p", Args: []string{"status"}}
+}
+func (s *sh) Print(text []byte) { s.printed += string(text) }
 
 func (s *sh) Version() (string, error) {
 	s.mu.Lock()
