@@ -34,7 +34,7 @@ func TestShippedPackages(t *testing.T) {
 		for _, x := range found {
 			t.Errorf("%s: %s", f, x)
 		}
-		if len(scripts) < 2 {
+		if len(scripts) < 2 && filepath.Base(f) != "dummy" {
 			t.Errorf("%s: sources nothing", f)
 		}
 		for _, s := range scripts[1:] {
@@ -186,6 +186,9 @@ func home(t *testing.T) string {
 	}
 	for _, kind := range []string{"packages", "modules"} {
 		for _, f := range shipped(t, kind) {
+			if filepath.Base(f) == "umount.Linux" { // only fs and drbd source it, and not for status
+				continue
+			}
 			b, err := os.ReadFile(f)
 			if err != nil {
 				t.Fatal(err)
