@@ -29,6 +29,10 @@ func serviceCommand() command.Command {
 			Summary: "what differs between the nodes, how long a failover takes, and by\nhow much two nodes cannot overlap",
 		},
 		{
+			Name: "lint", Args: "P|FILE [...]", Usage: lintUsage, Run: serviceLint,
+			Summary: "what is wrong with a package, its modules and parameters, or a script",
+		},
+		{
 			Name: "simulate", Args: "P", Usage: simulateUsage(), Run: serviceSimulate,
 			Summary: "what failovers cost with its parameters, on a cluster in memory; see\nservice simulate --help",
 		},

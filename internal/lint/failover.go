@@ -114,7 +114,11 @@ func missingCommands(s *script, at finder) {
 	if s.file == nil {
 		return
 	}
-	guarded := s.guarded()
+	guarded, sources := s.guarded(), false
+	s.calls(func(name string, _ *syntax.CallExpr) { sources = sources || name == "." || name == "source" })
+	if sources && s.kind == Other { // what it sources may have it
+		return
+	}
 	s.calls(func(name string, call *syntax.CallExpr) {
 		known := slices.Contains(builtins, name) || s.funcs[name] != nil || slices.Contains(guarded, name)
 		switch {
