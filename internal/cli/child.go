@@ -253,7 +253,7 @@ func execGiven(path string, to io.ReadWriteCloser, packages []string, env ...str
 }
 
 // standing lists the commands that run beside packages, and are not killed with them, whoever has called them.
-var standing = []string{"back-to-work", "deadman", "dex-server", "watchdog"}
+var standing = []string{"back-to-work", "deadman", "dex-server", "sh-worker", "watchdog"}
 
 // standAside makes this process the same program once more, with nothing of who called it (what that is,
 // package inheritance says), and with an environment that marks it as standing beside
@@ -323,8 +323,8 @@ func startKeeper(id string) (*keeperProcess, error) {
 	return &keeperProcess{id: id, proc: proc, tells: tells, hears: hears}, err
 }
 
-// worker prepares to start a process that simulates clusters.
-func worker(ctx context.Context) *exec.Cmd {
+// simulation prepares to start a process that simulates clusters.
+func simulation(ctx context.Context) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Args[0] = "simulator"
 	cmd.Env = environ()

@@ -37,6 +37,7 @@ func commands() []command.Command {
 		{Names: []string{"deadman"}, Usage: deadmanUsage, Run: runDeadman},
 		{Names: []string{"keygen"}, Usage: keygenUsage, Run: keygen},
 		{Names: []string{"set-shell"}, Usage: setShellUsage, Run: setShell},
+		{Names: []string{"sh-worker"}, Usage: shWorkerUsage, Run: shWorker},
 		{Names: []string{"simulator"}, Usage: simulatorUsage, Run: simulator},
 		{Names: []string{"store-check"}, Usage: storeCheckUsage, Run: storeCheck},
 		{Names: []string{"watchdog"}, Usage: watchdogUsage, Run: runWatchdog},

@@ -68,7 +68,7 @@ func runDeadman(_ context.Context, env *command.Env) error {
 
 // common returns what a manager and a deadman of this home both work with.
 func (s *site) common() (c manager.Common, err error) {
-	shell, err := s.Shell()
+	scripts, err := s.scripts()
 	if err != nil {
 		return c, err
 	}
@@ -79,14 +79,8 @@ func (s *site) common() (c manager.Common, err error) {
 	return manager.Common{
 		Node: s.Node, Version: Version, PID: os.Getpid(), Boot: boot, Clock: lease.System(), Log: s.log,
 		Say: journal.To(s.env.Stdout), Dirs: manager.Home(s.Home), Reset: s.reset, Killer: killer,
-		Scripts: func(name, mark string, also []string, beside bool) (manager.Scripts, error) {
-			r, err := s.runner(name, mark, shell, also, beside)
-			if err != nil {
-				return nil, err
-			}
-			return manager.OnHost(r), nil
-		},
-		Aside: func() error { return script.Aside(s.Home, s.Node, ".manager", os.Getpid()) },
+		Scripts: scripts,
+		Aside:   func() error { return script.Aside(s.Home, s.Node, ".manager", os.Getpid()) },
 	}, nil
 }
 

@@ -16,13 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"backtowork/internal/command"
+	"backtowork/internal/conf"
 )
 
-var setShellUsage = `Usage: set-shell [auto | SHELL]
+var setShellUsage = `Usage: set-shell [auto | worker | SHELL]
 
 Sets what runs package scripts that are for sh: their first line is #!/bin/sh, or names nothing. All
 others (bash, Perl, programs) are always run as they say. Without an argument it prints what is set.
   auto   sh
+  worker status by one process for all packages of a back-to-work, which starts no shell: of those
+         whose script and modules it can interpret, and as long as sh says the same; all else by sh
   SHELL  this shell: a path, or a name that is found in PATH
 
 Example: set-shell /bin/dash
@@ -70,10 +73,10 @@ func showShell(env *command.Env, file string) error {
 // shellPath is what is to be written for the shell that was asked for.
 func shellPath(ctx context.Context, name, path string) (string, error) {
 	switch name {
-	case "auto":
+	case "auto", conf.ByWorker:
 		return name, nil
 	case "embedded":
-		return "", command.WithHint(errors.New("cannot set embedded: the embedded shell is not in this version"), "use auto, or the path of a shell")
+		return "", command.WithHint(errors.New("cannot set embedded: the embedded shell is not in this version"), "use auto, worker, or the path of a shell")
 	case "":
 		return "", command.UsageError("the name of the shell is empty")
 	}

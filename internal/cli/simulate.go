@@ -227,7 +227,7 @@ func (s *site) simulate(ctx context.Context, t trial) (total cluster.Result, err
 		return total, err
 	}
 	defer func() { _ = os.RemoveAll(t.plan.Dir) }() // a worker that is killed leaves what it has
-	c := crew.Crew{Processes: min(runtime.NumCPU(), most), Limit: time.Hour, Worker: func() *exec.Cmd { return worker(ctx) }}
+	c := crew.Crew{Processes: min(runtime.NumCPU(), most), Limit: time.Hour, Worker: func() *exec.Cmd { return simulation(ctx) }}
 	plans := func(yield func(cluster.Plan) bool) {
 		for p := t.plan; ; p.Seed++ {
 			p.Seed = max(p.Seed, t.seed)

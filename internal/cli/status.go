@@ -26,7 +26,8 @@ name REGEX matches, if it is given:
 Where it is so, the line goes on with why the lock is blocked (blocked="..."), how often the
 package failed here in a row (failures=N; until it has run for timeout), when it is tried again
 (tries_again_in=Ns), and for how long no majority of the lock servers has answered
-(lock_servers_silent=Ns): lock_holder is that old.
+(lock_servers_silent=Ns): lock_holder is that old. With a worker (see set-shell) it says how the
+status is answered, and why (status_by="...").
 
 Example: ./service status 'web.*'
 `
@@ -57,7 +58,7 @@ func serviceStatus(ctx context.Context, env *command.Env, args []string) error {
 	for i, name := range names {
 		all.Go(func() {
 			if pid, err := manager.Home(s.Home).ManagerOf(name); err == nil && pid != 0 { // else it has ended this moment
-				lines[i] = s.statusLine(name, pid) + s.silence(ctx, name) + "\n"
+				lines[i] = s.statusLine(name, pid) + s.silence(ctx, name) + s.askedBy(ctx, name) + "\n"
 			}
 		})
 	}

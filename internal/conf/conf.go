@@ -59,6 +59,15 @@ func (s Site) ClusterNodes() ([]string, error) {
 	return words(filepath.Join(s.Home, "conf/cluster_nodes"))
 }
 
+// ByWorker is what conf/shell says where a worker answers the status of packages.
+const ByWorker = "worker"
+
+// HasWorker says whether conf/shell asks for a worker.
+func (s Site) HasWorker() (bool, error) {
+	shell, err := oneWord(filepath.Join(s.Home, "conf/shell"))
+	return shell == ByWorker, err
+}
+
 // Shell is what runs package scripts by conf/shell: "auto", or the path of a shell.
 func (s Site) Shell() (string, error) {
 	path := filepath.Join(s.Home, "conf/shell")
@@ -66,12 +75,12 @@ func (s Site) Shell() (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case shell == "" || shell == "auto":
+	case shell == "" || shell == "auto" || shell == ByWorker:
 		return "auto", nil
 	case shell == "embedded":
-		return "", fmt.Errorf("%s: this version has no embedded shell; say auto, or the path of a shell", path)
+		return "", fmt.Errorf("%s: this version has no embedded shell; say auto, worker, or the path of a shell", path)
 	case !filepath.IsAbs(shell):
-		return "", fmt.Errorf("%s: cannot use %q: say auto, or the absolute path of a shell", path, shell)
+		return "", fmt.Errorf("%s: cannot use %q: say auto, worker, or the absolute path of a shell", path, shell)
 	}
 	if info, err := os.Stat(shell); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
 		return "", fmt.Errorf("%s: cannot use %q: it is not an executable file", path, shell)

@@ -43,6 +43,9 @@ type Answer struct {
 	// Silent is for how many seconds the lock servers have not answered, where that is longer than it should be.
 	Silent int `json:"silent,omitempty"`
 
+	// Asked says how the package's status is answered, where that is not by its script's own shell.
+	Asked string `json:"asked,omitempty"`
+
 	Outcomes int     `json:"outcomes,omitempty"` // how many there were
 	Outcome  Outcome `json:"outcome,omitzero"`
 }
@@ -57,6 +60,9 @@ func (m *member) answer(ctx context.Context, q Request) Answer {
 		a.Error = m.upgrade(ctx, q.Text).Error()
 	case State:
 		a.Silent = m.silentFor()
+		if by, ok := m.scripts.(interface{ HowAsked() string }); ok {
+			a.Asked = by.HowAsked()
+		}
 	case Await:
 		return m.outcomes.answer(ctx, q.Text, a)
 	default:

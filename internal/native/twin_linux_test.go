@@ -111,6 +111,9 @@ func usual(t testing.TB, name string) {
 	t.Helper()
 	c := &Call{Args: []string{name}, Env: environment(plainEnv), Environ: func() []string { return plainEnv }, Dir: "/"}
 	if _, ok := twins.fits(context.Background(), c, name, table[name]); !ok || !Knows(name) {
+		if os.Getenv("CI") != "" { // .ci/run installs all of them
+			t.Fatalf("%s of this machine is another one, or is not there", name)
+		}
 		t.Skipf("%s of this machine is another one", name)
 	}
 }

@@ -26,7 +26,7 @@ func (r Report) String() string {
 	if r.Off != "" {
 		by = "shell: " + r.Off
 	}
-	return fmt.Sprintf("%s; %d runs, %d agreed, %d differ, %d forks in the last", by, r.Runs, r.Agreed, r.Differs, r.Forks)
+	return fmt.Sprintf("%s; %d runs of the worker, the last with %d programs; in %d the shell agreed, in %d not", by, r.Runs, r.Forks, r.Agreed, r.Differs)
 }
 
 // A gate decides, for one package, whether the worker may answer. What it has learned is of one version of the

@@ -36,13 +36,12 @@ type Scripts struct {
 	Shell
 	client *Client
 	gate   gate
-	note   func(Report) // is called when a report has changed in more than its count of runs
 	say    func(string)
 }
 
-// New returns the scripts of a package. note is told how its status is answered, say a line for the log.
-func New(sh Shell, client *Client, note func(Report), say func(string)) *Scripts {
-	return &Scripts{Shell: sh, client: client, note: note, say: say}
+// New returns the scripts of a package. say is told a line for its log.
+func New(sh Shell, client *Client, say func(string)) *Scripts {
+	return &Scripts{Shell: sh, client: client, say: say}
 }
 
 // Start begins an action.
@@ -151,13 +150,9 @@ func (s *Scripts) ask(ctx context.Context, files string, of failover.Token) (a A
 
 // off has the shell answer from now on.
 func (s *Scripts) off(files, why string, aloud bool) {
-	if !s.gate.close(files, why) {
-		return
+	if s.gate.close(files, why) && aloud {
+		s.say("status is answered by the shell alone until the files change: " + why + ".")
 	}
-	if aloud {
-		s.say("status is answered by the shell alone until its files change: " + why + ".")
-	}
-	s.note(s.gate.now())
 }
 
 // both has the shell answer too. Its answer counts. Where the two differ the package may have changed in between: only
@@ -188,9 +183,7 @@ func (a *asked) both(files string, said Answer) {
 	if !agrees(said) {
 		s.off(files, fmt.Sprintf("the worker's answer differs: status %d, and %d by the shell; it printed %s, and %s by the shell",
 			first.Status, a.status, brief(first.Stdout), brief(out)), true)
-		return
 	}
-	s.note(s.gate.now())
 }
 
 // brief is text for a line of the log.
@@ -228,5 +221,5 @@ func (a *asked) follow(real failover.Action) (ok bool) {
 	return a.ctx.Err() == nil
 }
 
-// Report is how the package's status is answered.
-func (s *Scripts) Report() Report { return s.gate.now() }
+// HowAsked says how the package's status is answered.
+func (s *Scripts) HowAsked() string { return s.gate.now().String() }

@@ -112,7 +112,7 @@ type trial struct {
 func newTrial(t *testing.T, run func(context.Context, Request, Files) (int, error)) *trial {
 	tr := &trial{t: t, sh: &sh{version: "1"}, in: &stub{run: run}}
 	client := NewClient(spawner(tr.in, &tr.workers))
-	tr.scripts = New(tr.sh, client, func(Report) {}, func(line string) { tr.said = append(tr.said, line) })
+	tr.scripts = New(tr.sh, client, func(line string) { tr.said = append(tr.said, line) })
 	t.Cleanup(client.Close)
 	return tr
 }
@@ -154,7 +154,7 @@ func TestShadows(t *testing.T) {
 		}
 		tr.want(0, 1)
 		tr.want(0, 0)
-		if r := tr.scripts.Report(); r != (Report{Runs: 202, Agreed: 6, Forks: 1}) {
+		if r := tr.scripts.gate.now(); r != (Report{Runs: 202, Agreed: 6, Forks: 1}) {
 			t.Errorf("the report is %+v", r)
 		}
 		if n := strings.Count(tr.sh.printed, "well\n"); n != 202-6 {
@@ -199,13 +199,13 @@ func TestDifference(t *testing.T) {
 		})
 		tr.sh.status = 1
 		tr.want(1, 1)
-		if r := tr.scripts.Report(); r.Off != "" || r.Agreed != 1 {
+		if r := tr.scripts.gate.now(); r.Off != "" || r.Agreed != 1 {
 			t.Errorf("the report is %+v", r)
 		}
 		says = []int{1, 1}
 		tr.sh.out = "down since noon\n"
 		tr.want(1, 1)
-		if r := tr.scripts.Report(); r.Off == "" || r.Differs != 1 {
+		if r := tr.scripts.gate.now(); r.Off == "" || r.Differs != 1 {
 			t.Errorf("the report is %+v", r)
 		}
 		if len(tr.said) != 1 || !strings.Contains(tr.said[0], `printed "", and "down since noon\n" by the shell`) {
@@ -221,7 +221,7 @@ func TestDeclined(t *testing.T) {
 		tr.in.declined = "p:3: trap with a signal"
 		tr.sh.status = 2
 		tr.want(2, 1)
-		if r := tr.scripts.Report(); r.Off != tr.in.declined || len(tr.said) > 0 {
+		if r := tr.scripts.gate.now(); r.Off != tr.in.declined || len(tr.said) > 0 {
 			t.Errorf("the report is %+v, and it says %q", r, tr.said)
 		}
 	})
@@ -250,7 +250,7 @@ func TestWorkerFails(t *testing.T) {
 					}
 					time.Sleep(longPause)
 				}
-				if r := tr.scripts.Report(); !strings.Contains(r.Off, "failed 3 times") {
+				if r := tr.scripts.gate.now(); !strings.Contains(r.Off, "failed 3 times") {
 					t.Errorf("the report is %+v", r)
 				}
 				tr.want(0, 1)
