@@ -15,6 +15,8 @@ const shWorkerUsage = `Usage: sh-worker
 
 back-to-work starts it, where conf/shell says worker: it answers the status of packages without
 starting a shell for each. It ends with back-to-work.
+
+Example: set-shell worker
 `
 
 // shWorker interprets scripts for the back-to-work that has started this process.
