@@ -19,6 +19,14 @@ func (h portHolder) Error() string {
 	return fmt.Sprintf("it is held by the lock server of %s (process %d)", h.home, h.pid)
 }
 
+// command is the dex-server of its home.
+func (h portHolder) command() string {
+	if file := filepath.Join(h.home, "bin/dex-server"); canExecute(file) == nil {
+		return file
+	}
+	return filepath.Join(h.home, "dex-lock/dex-server")
+}
+
 // portHolderOf is the lock server that listens on a TCP port of this host; ok is false if another program does, or one
 // of another user, whom only root may ask.
 func portHolderOf(port string) (h portHolder, ok bool) {

@@ -65,7 +65,7 @@ func (s *site) serverRuns(ctx context.Context, self conf.Server) (bool, error) {
 	if holder, ok := portHolderOf(self.Port); ok && !s.isMine(holder) {
 		return false, command.WithHint(fmt.Errorf("port %s is in use: %w", self.Port, holder),
 			"end that (%s --stop, or kill %d) if it is left of a trial; else give one of the two another port in lock_servers (host:port)",
-			filepath.Join(holder.home, "dex-lock/dex-server"), holder.pid)
+			holder.command(), holder.pid)
 	}
 	switch {
 	case errors.As(err, &other):

@@ -357,7 +357,7 @@ func (r *simulationReport) print(to io.Writer) error {
 	fmt.Fprintln(to, "it never ran on two nodes at once, nor after its kill end")
 	fmt.Fprintln(to, "\neach fault alone: for how many seconds it was up nowhere (promised: the most that service check-conf allows)")
 	w := tabwriter.NewWriter(to, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "times\tmedian\tmost\tpromised\tfault")
+	fmt.Fprintln(w, "times\tmedian\tmost\tpromised\t  fault")
 	for _, f := range r.Alone {
 		bound := "-"
 		if f.Bound != nil {
