@@ -214,7 +214,7 @@ func TestUSR1WhileTheScriptFails(t *testing.T) {
 		n.scripts.set(func() { n.scripts.odd, n.scripts.echoes = "it fails", nil })
 		n.signal(syscall.SIGUSR1)
 		n.until(13)
-		n.want([]string{"change to", "old parameters"}, "1 error: it fails: it is asked for pace, timeout, start_timeout, stop_timeout, h1_priority only. the old parameters stay.")
+		n.want([]string{"change to", "old parameters"}, "1 error: it fails: of what it says only pace, timeout, start_timeout, stop_timeout, h1_priority count. the old parameters stay.")
 	})
 }
 

@@ -38,7 +38,7 @@ type Params struct {
 	VIPs      []string // its addresses, those that are addresses
 	Mounts    []string // its mount points; known only with ForceUmount
 
-	Odd string `json:",omitempty"` // why the script is asked for little; "" where it is not
+	Odd string `json:",omitempty"` // why little of what the script says counts; "" where all does
 
 	vips []string // as the script says them, what is no address too
 }
@@ -90,8 +90,8 @@ func (p Params) Values() map[string]string {
 
 // A Teller gives the answers of echo NAME.
 type Teller interface {
-	// Echo is what the script says of names, and of more: unless it is odd, one that says something, or fails,
-	// whatever it is asked. odd says how.
+	// Echo is what the script says of names, and of more: unless it is odd, one that says something whatever it
+	// is asked, or fails and says nothing of any name. odd says how.
 	Echo(ctx context.Context, names, more []string) (said map[string]string, odd string, err error)
 }
 
@@ -113,7 +113,8 @@ func ReadParams(ctx context.Context, script Teller, node string) (Params, error)
 			a[name] = said[name]
 		}
 		if odd != "" {
-			return a.original(host, odd)
+			p, err := a.original(host, odd)
+			return p, errors.Join(err, bindingOf(script, odd))
 		}
 	}
 	return a.params(host)
@@ -172,11 +173,34 @@ func (a answers) original(host hostNames, odd string) (Params, error) {
 		}
 	}
 	p, err := kept.params(host)
-	p.Odd = fmt.Sprintf("%s: it is asked for %s only", odd, strings.Join(names, ", "))
+	p.Odd = fmt.Sprintf("%s: of what it says only %s count", odd, strings.Join(names, ", "))
 	if len(none) > 0 {
 		p.Odd += "; the default is taken for " + strings.Join(none, ", ")
 	}
 	return p, err
+}
+
+// A setter is a [Teller] that knows which of names the package's text gives a value, and in which file.
+type setter interface {
+	Sets(names []string) (file, name string)
+}
+
+// bindingOf refuses an odd script that asks for what a package must not run without: whether it does is not known.
+func bindingOf(script Teller, odd string) error {
+	s, ok := script.(setter)
+	if !ok {
+		return nil
+	}
+	var names []string
+	for _, r := range rows {
+		if r.binding {
+			names = append(names, r.name)
+		}
+	}
+	if file, name := s.Sets(names); name != "" {
+		return fmt.Errorf("%s, but %s sets %s: whether that counts cannot be known. let echo print the value of each name, and nothing for one that has none", odd, file, name)
+	}
+	return nil
 }
 
 // endless says whether prefix0, prefix1, ... was said so often that no more is asked.

@@ -269,17 +269,17 @@ func TestReadParamsOfAnOddScript(t *testing.T) {
 		"0 to all that it does not know": {
 			oddly{"pace": "6", "timeout": "40", "start_timeout": "20", "stop_timeout": "60", "h1_priority": "0", "vip_ip_0": "0", "adopt": "0"},
 			Params{Pace: 6 * s, Timeout: 40 * s, StartTimeout: 20 * s, StopTimeout: 60 * s},
-			"it is odd: it is asked for pace, timeout, start_timeout, stop_timeout, h1_priority only.",
+			"it is odd: of what it says only pace, timeout, start_timeout, stop_timeout, h1_priority count.",
 		},
 		"no number": {
 			oddly{"pace": "6", "timeout": "40", "start_timeout": "20", "stop_timeout": "no such thing", "h1_priority": "none"},
 			Params{Pace: 6 * s, Timeout: 40 * s, StartTimeout: 20 * s, StopTimeout: 30 * s},
-			`it is odd: it is asked for pace, timeout, start_timeout, stop_timeout, h1_priority only; the default is taken for stop_timeout="no such thing", h1_priority="none".`,
+			`it is odd: of what it says only pace, timeout, start_timeout, stop_timeout, h1_priority count; the default is taken for stop_timeout="no such thing", h1_priority="none".`,
 		},
 		"nothing": {
 			oddly{},
 			Params{Pace: 4 * s, Timeout: 30 * s, StartTimeout: 30 * s, StopTimeout: 30 * s},
-			"it is odd: it is asked for pace, timeout, start_timeout, stop_timeout, h1_priority only.",
+			"it is odd: of what it says only pace, timeout, start_timeout, stop_timeout, h1_priority count.",
 		},
 	} {
 		want := row.want
@@ -302,4 +302,32 @@ type oddly map[string]string
 
 func (o oddly) Echo(context.Context, []string, []string) (map[string]string, string, error) {
 	return o, "it is odd", nil
+}
+
+// Of an odd script it cannot be known whether it asks for a fence, or for anything that it must not run without.
+func TestOddScriptsThatAskForMuch(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"fence", "fence_required", "self_fence", "kill_unit_", "force_umount"} {
+		_, err := ReadParams(t.Context(), oddlyWith{name: name}, "h1")
+		want := "it is odd, but packages/p sets " + name + ": whether that counts cannot be known. let echo print the value of each name, and nothing for one that has none"
+		if err == nil || err.Error() != want {
+			t.Errorf("ReadParams where %s is set: %v, want %s", name, err, want)
+		}
+	}
+	if _, err := ReadParams(t.Context(), oddlyWith{name: "retries"}, "h1"); err != nil {
+		t.Errorf("ReadParams where nothing of weight is set: %v", err)
+	}
+}
+
+// oddlyWith is an odd script whose text sets a name.
+type oddlyWith struct {
+	oddly
+	name string
+}
+
+func (o oddlyWith) Sets(names []string) (file, name string) {
+	if slices.Contains(names, o.name) {
+		return "packages/p", o.name
+	}
+	return "", ""
 }

@@ -22,6 +22,7 @@ type param struct {
 	doc string
 
 	original bool // it has this parameter too, and so do old scripts
+	binding  bool // a package that asks for it must not run without: another node relies on it, or what is killed
 
 	asked func(answers) bool    // says whether it can mean anything, once others were said; nil: always
 	told  func(Params) bool     // says whether it means anything; nil: always
@@ -75,15 +76,15 @@ var rows = []param{
 		doc: "release: let another node start it although stop failed: two may run; block: keep the lock",
 	},
 	{
-		name: "force_umount", standard: "no", kind: choice("yes", "no", func(p *Params) *bool { return &p.ForceUmount }),
+		name: "force_umount", binding: true, standard: "no", kind: choice("yes", "no", func(p *Params) *bool { return &p.ForceUmount }),
 		doc: "yes: detach (umount -l) the file systems of fs_dir_0 ... when stop leaves them mounted",
 	},
 	{
-		name: "self_fence", standard: "no", kind: choice("reboot", "no", func(p *Params) *bool { return &p.SelfFence }),
+		name: "self_fence", binding: true, standard: "no", kind: choice("reboot", "no", func(p *Params) *bool { return &p.SelfFence }),
 		doc: "reboot: reset this host (sysrq b) when the package cannot be shown to be down",
 	},
 	{
-		name: "fence_required", standard: "no", kind: choice("yes", "no", func(p *Params) *bool { return &p.FenceRequired }), told: hasFence,
+		name: "fence_required", binding: true, standard: "no", kind: choice("yes", "no", func(p *Params) *bool { return &p.FenceRequired }), told: hasFence,
 		doc: "yes: take over from a silent node only after its fence",
 	},
 	{
@@ -92,11 +93,11 @@ var rows = []param{
 		doc:   "seconds that a fence may take",
 	},
 	{
-		name: "fence", kind: module(func(p *Params) *string { return &p.Fence }), check: fenceOrNone,
+		name: "fence", binding: true, kind: module(func(p *Params) *string { return &p.Fence }), check: fenceOrNone,
 		doc: "module that powers a silent node off: then another node takes over at once",
 	},
 	{
-		name: "kill_unit_", kind: list("the name of a unit of systemd", isUnit, func(p *Params) *[]string { return &p.KillUnits }),
+		name: "kill_unit_", binding: true, kind: list("the name of a unit of systemd", isUnit, func(p *Params) *[]string { return &p.KillUnits }),
 		doc: "units of systemd that belong to the package, and are killed with it; they must have Restart=no",
 	},
 	{

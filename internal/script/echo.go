@@ -27,9 +27,6 @@ type answer struct {
 	status int
 }
 
-// silent says that a script which ends so knows nothing of a name.
-func (a answer) silent() bool { return a == answer{} }
-
 // lost says that a script may have ended so because it cannot be read, or the host was short of something.
 func (a answer) lost() bool { return a == answer{"", syntaxError} }
 
@@ -38,7 +35,17 @@ type answers struct {
 	mu     sync.Mutex
 	files  string
 	values map[string]answer
+	sheet  trust
 }
+
+// A trust is what is known of a sheet's answers, for the files as they are.
+type trust int
+
+const (
+	untried  trust = iota
+	believed       // it said something, and not of every name: so it is not kept from answering
+	doubted        // not for certain what separate runs would say: it is not used again
+)
 
 func (c *answers) get(files, name string) (answer, bool) {
 	c.mu.Lock()
@@ -51,18 +58,52 @@ func (c *answers) get(files, name string) (answer, bool) {
 func (c *answers) put(files, name string, value answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.files != files || c.values == nil {
-		c.files, c.values = files, make(map[string]answer)
-	}
+	c.renew(files)
 	if !value.lost() {
 		c.values[name] = value
 	}
 }
 
+// spoke says whether the files have said something of any name.
+func (c *answers) spoke(files string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.renew(files)
+	for _, a := range c.values {
+		if a.text != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *answers) trust(files string) trust {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.renew(files)
+	return c.sheet
+}
+
+// judge keeps what is known of the files' sheets; it returns whether they are believed.
+func (c *answers) judge(files string, t trust) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.renew(files)
+	c.sheet = t
+	return t == believed
+}
+
+func (c *answers) renew(files string) {
+	if c.files != files || c.values == nil {
+		c.files, c.values, c.sheet = files, make(map[string]answer), untried
+	}
+}
+
 // Echo is what the script answers to `echo NAME`, without blanks around it, for each of names; and for each of
-// more, unless it is odd: it answers a name that no package has, or fails at it. Then it would be asked
-// without end, or in vain, and odd says why. It is asked again only when it or a module was changed (path, size, time). The exit
-// status does not matter otherwise, as in the original, unless the script was not run or was killed.
+// more, unless it is odd, and odd says why: it says something of a name that no package has, and would be asked without
+// end; or it fails there and has never said anything, so that perhaps it cannot. It is asked again only when it or a module was
+// changed (path, size, time). The exit status does not matter otherwise, as in the original (a name at which it fails without
+// a word is not set), unless the script was not run or was killed.
 func (r *Runner) Echo(ctx context.Context, names, more []string) (said map[string]string, odd string, err error) {
 	ask := fmt.Sprintf("cannot ask package %q for its parameters: ", r.cfg.Name)
 	for _, name := range slices.Concat(names, more) {
@@ -79,6 +120,9 @@ func (r *Runner) Echo(ctx context.Context, names, more []string) (said map[strin
 		return nil, "", fmt.Errorf("%s%w", ask, err)
 	}
 	said, odd = map[string]string{}, q.odd()
+	if a := q.said[unknown]; odd == "" && a.status != 0 && !r.answers.spoke(files) {
+		odd = fmt.Sprintf("%q ends with exit status %d, and nothing is said of any name", "echo "+unknown, a.status)
+	}
 	for _, name := range slices.Concat(names, more) {
 		if odd == "" || slices.Contains(names, name) {
 			said[name] = q.said[name].text
@@ -91,7 +135,7 @@ func (r *Runner) Echo(ctx context.Context, names, more []string) (said map[strin
 type questions struct {
 	files string
 	names []string // the first is unknown
-	more  []string // only for a script that is not odd
+	more  []string // not believed of a script that is odd
 	said  map[string]answer
 }
 
@@ -105,22 +149,12 @@ func (q *questions) open(names []string) (open []string) {
 	return open
 }
 
-// odd is why a script cannot be asked for any name; "" where it can. One that fails where it has an answer too
-// always fails: that says nothing.
+// odd is why a script cannot be asked for any name; "" where it can.
 func (q *questions) odd() string {
-	a, asked := q.said[unknown]
-	switch {
-	case !asked || a.silent():
-		return ""
-	case a.text != "":
+	if a := q.said[unknown]; a.text != "" {
 		return fmt.Sprintf("%q says %.60q", "echo "+unknown, a.text)
 	}
-	for _, name := range q.names {
-		if b := q.said[name]; b.text != "" && b.status != 0 {
-			return ""
-		}
-	}
-	return fmt.Sprintf("%q ends with exit status %d", "echo "+unknown, a.status)
+	return ""
 }
 
 // answer finds all answers: those that are known, then by one run of the script where that can be, then by
@@ -131,9 +165,7 @@ func (r *Runner) answer(ctx context.Context, q *questions) error {
 			q.said[name] = a
 		}
 	}
-	if r.askAtOnce(ctx, q) {
-		r.askAtOnce(ctx, q) // that it is not odd may have been seen only by all names
-	}
+	r.askAtOnce(ctx, q)
 	for _, names := range [][]string{{unknown}, q.names, q.more} {
 		if len(names) > 0 && (names[0] == unknown || q.odd() == "") {
 			if err := r.askEach(ctx, q, q.open(names)); err != nil {

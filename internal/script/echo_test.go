@@ -37,7 +37,7 @@ func (s *site) runs(word string) int {
 // Answers are kept until the script or a module changes.
 func TestEchoIsKept(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode string) {
-		s := newSite(t, mode, "[ -z \"${btw_mark:-}\" ] || exec 9>&1\n. packages/modules/m\necho run >>runs\neval \"echo \\\"  \\$$2 \\\"\"\nexit 1")
+		s := newSite(t, mode, ". packages/modules/m\necho run >>runs\neval \"echo \\\"  \\$$2 \\\"\"\nexit 1")
 		module := filepath.Join(s.home, "packages/modules/m")
 		if err := os.MkdirAll(filepath.Dir(module), 0o755); err != nil {
 			t.Fatal(err)
@@ -149,15 +149,24 @@ func TestEchoOfAll(t *testing.T) {
 		"bash":                   {"#!/bin/bash\nv=(pace) pace=4\necho ${!2}", "a= b= c= pace=4 timeout=", "", 1},
 		"by env":                 {"#!/usr/bin/env bash\npace=4\necho ${!2}", "a= b= c= pace=4 timeout=", "", 1},
 		"lines, without an end":  {"pace=4 a='1\n2'\neval printf %s '\"'\\$$2'\"'", "a=1\n2 b= c= pace=4 timeout=", "", 1},
-		"variables that clash":   {"pace=$#-$*- btw_mark= btw_asked=9 btw_odd=1 btw_sure=0\neval echo \\$$2", "a= b= c= pace=2-echo pace- timeout=", "", 1},
+		"variables that clash":   {"pace=$#-$*- btw_text=\neval echo \\$$2", "a= b= c= pace=2-echo pace- timeout=", "", 1},
 		"not a shell":            {"#!/usr/bin/awk -f\nBEGIN { if (ARGV[2] == \"pace\") print 4 }", "a= b= c= pace=4 timeout=", "", 0},
 		"it knows BASH_SUBSHELL": {"#!/bin/bash\n[ \"$BASH_SUBSHELL\" = 0 ] || exit 0\npace=4\necho ${!2}", "a= b= c= pace=4 timeout=", "", 6},
-		"it sees who calls it":   {"case $(tr '\\0' ' ' < /proc/$$/cmdline) in *btw_mark*) exit 0 ;; esac\npace=4\neval echo \\$$2", "a= b= c= pace=4 timeout=", "", 7},
-		"nothing said":           {"exit 0", "a= b= c= pace= timeout=", "", 4},
-		"0 for all":              {"pace=4 timeout=9\neval echo \\${$2:-0}", "pace=4 timeout=9", `"echo no_such_parameter" says "0"`, 1},
-		"refuses":                {"pace=4\ncase $2 in pace|timeout) eval echo \\$$2 ;; *) echo unknown $2 ; exit 1 ;; esac", "pace=4 timeout=", `"echo no_such_parameter" says "unknown no_such_parameter"`, 1},
-		"LSB":                    {"echo Usage >&2 ; exit 2", "pace= timeout=", `"echo no_such_parameter" ends with exit status 2`, 4},
-		"fails always":           {"pace=4 a=5\neval echo \\$$2\nexit 1", "a=5 b= c= pace=4 timeout=", "", 2},
+		"it sees who calls it":   {"read -r x < /proc/self/cmdline\ncase $x in *btw_text*) exit 0 ;; esac\npace=4\neval echo \\$$2", "a= b= c= pace=4 timeout=", "", 7},
+		"its process's number":   {"pace=$((1 + 0 * $$))\neval echo \\$$2", "a= b= c= pace=1 timeout=", "", 6},
+		"nothing said":           {"exit 0", "a= b= c= pace= timeout=", "", 7},
+		"0 for all":              {"pace=4 timeout=9\neval echo \\${$2:-0}", "pace=4 timeout=9", `"echo no_such_parameter" says "0"`, 4},
+		"refuses":                {"pace=4\ncase $2 in pace|timeout) eval echo \\$$2 ;; *) echo unknown $2 ; exit 1 ;; esac", "pace=4 timeout=", `"echo no_such_parameter" says "unknown no_such_parameter"`, 4},
+		"LSB":                    {"echo Usage >&2 ; exit 2", "pace= timeout=", `"echo no_such_parameter" ends with exit status 2, and nothing is said of any name`, 7},
+		"strict":                 {"#!/bin/bash\nset -euo pipefail\npace=4 a=5\ncase $1 in echo) eval \"echo \\$$2\" ;; esac", "a=5 b= c= pace=4 timeout=", "", 1},
+		"only names it knows":    {"pace=4 a=5\ncase $2 in pace|a) eval echo \\$$2 ;; *) exit 1 ;; esac", "a=5 b= c= pace=4 timeout=", "", 1},
+		"2 for others":           {"pace=4 a=5\ncase $2 in pace|a) eval echo \\$$2 ;; *) exit 2 ;; esac", "a=5 b= c= pace=4 timeout=", "", 7},
+		"only more":              {"a=5\ncase $2 in a) echo 5 ;; *) exit 1 ;; esac", "a=5 b= c= pace= timeout=", "", 1},
+		"fails always":           {"pace=4 a=5\neval echo \\$$2\nexit 1", "a=5 b= c= pace=4 timeout=", "", 1},
+		"quiet where sourced":    {"#!/bin/bash\na=5\nreturn 2>/dev/null\neval echo \\$$2", "a=5 b= c= pace= timeout=", "", 1},
+		"says that it is":        {"#!/bin/bash\na=5\n(return 0 2>/dev/null) && echo sourced\neval echo \\$$2", "a=5 b= c= pace= timeout=", "", 1},
+		"a trap that exits":      {"a=5\ntrap 'eval echo \\$$2 ; exit 3' EXIT\nreadonly a\nexit 0", "a=5 b= c= pace= timeout=", "", 1},
+		"a loop's words":         {"#!/bin/bash\na=5\nbreak\ncontinue\neval echo \\$$2", "a=5 b= c= pace= timeout=", "", 1},
 		"no interpreter at all":  {"#!/no/such", `cannot ask package "pkg" for its parameters: cannot run packages/pkg echo no_such_parameter: the interpreter "/no/such" is missing, which its first line names: no such file or directory`, "", 0},
 		"one cannot be answered": {"case $2 in a) kill -9 $$ ;; esac", `cannot ask package "pkg" for its parameters: it cannot be run (exit status 137): log/pkg.log says why`, "", some},
 	} {
@@ -169,7 +178,7 @@ func TestEchoOfAll(t *testing.T) {
 			}
 			s := newSite(t, "none", "")
 			if row.processes != 0 {
-				rest = "echo $$ >>runs\n" + rest
+				rest = "eval echo \\$\\$ >>runs\n" + rest // not seen to ask for its number
 			}
 			if err := os.WriteFile(filepath.Join(s.home, "packages/pkg"), []byte(first+"\n"+rest+"\n"), 0o755); err != nil {
 				t.Fatal(err)
@@ -185,5 +194,60 @@ func TestEchoOfAll(t *testing.T) {
 				t.Errorf("%d processes, want %d", got, row.processes)
 			}
 		})
+	}
+}
+
+// A sheet that may not be what separate runs would say is not used again, also where a later question finds all quiet.
+func TestASheetIsDoubtedOnce(t *testing.T) {
+	for name, row := range map[string]struct{ text, module string }{
+		"quiet in a sheet":      {text: "read -r x < /proc/self/cmdline\ncase $x in *btw_text*) exit 0 ;; esac"},
+		"talks in a sheet":      {text: "read -r x < /proc/self/cmdline\ncase $x in *btw_text*) echo sheet ; exit ;; esac"},
+		"quiet where sourced":   {text: "return 2>/dev/null"},
+		"a module that tells":   {text: ". packages/modules/m.all", module: "[ \"$BASH_SUBSHELL\" = 0 ] || exit 0\n"},
+		"a module that returns": {text: ". packages/modules/m.all", module: "f () { return ; }\n(return) && return\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, "none", "")
+			if err := errors.Join(os.MkdirAll(filepath.Join(s.home, "packages/modules"), 0o755),
+				os.WriteFile(filepath.Join(s.home, "packages/modules/m.all"), []byte(row.module), 0o644),
+				os.WriteFile(filepath.Join(s.home, "packages/pkg"), []byte("#!/bin/bash\na=5 b=6 c=7\n"+row.text+"\necho ${!2}\n"), 0o755)); err != nil {
+				t.Fatal(err)
+			}
+			for _, round := range []struct{ names, more, want string }{
+				{"pace timeout", "a", "a=5 pace= timeout="},
+				{"", "b c none", "b=6 c=7 none="},
+			} {
+				if said, odd := echoes(t, s, round.names, round.more); said != round.want || odd != "" {
+					t.Errorf("it says %s, odd: %s; want %s", said, odd, round.want)
+				}
+			}
+		})
+	}
+}
+
+// What the text of a package, or of a module that it sources, gives a value.
+func TestSets(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"fence=ilo4":                    "packages/pkg fence",
+		"pace=4 export fence=ilo4":      "packages/pkg fence",
+		": ${fence:=ilo4}":              "packages/pkg fence",
+		"case $2 in\n fence) echo ilo4": "packages/pkg fence",
+		"kill_unit_0=db.service":        "packages/pkg kill_unit_",
+		"eval kill_unit_$i=x":           "packages/pkg kill_unit_",
+		". packages/modules/m.all":      "packages/modules/m.all fence",
+		" # fence=ilo4":                 " ",
+		"[ \"$fence\" ] || my_fence=1":  " ",
+		"case $1 in\n fence)\n x ;;":    " ",
+	} {
+		s := newSite(t, "none", text)
+		if err := errors.Join(os.MkdirAll(filepath.Join(s.home, "packages/modules"), 0o755),
+			os.WriteFile(filepath.Join(s.home, "packages/modules/m.all"), []byte("fence=x\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		if file, name := s.Sets([]string{"fence", "kill_unit_"}); file+" "+name != want {
+			t.Errorf("%q sets %s in %s, want %s", text, name, file, want)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 )
 
 // Texts is the files that a package consists of, as paths below its home: its script, if that is for a
@@ -114,3 +115,24 @@ func SyntaxChecks(home, name, shell string) (commands [][]string, err error) {
 	}
 	return commands, nil
 }
+
+// Sets is the first of names that a text of the package gives a value, and the file that does; "" where none does. A name
+// that ends in _ stands for all that begin so. Where people only print the value at its name, that counts too.
+func (r *Runner) Sets(names []string) (file, name string) {
+	paths, _ := Texts(r.cfg.Home, r.cfg.Name)
+	for _, path := range paths {
+		text := comment.ReplaceAll(readText(filepath.Join(r.cfg.Home, path)), nil)
+		for _, name := range names {
+			word := regexp.QuoteMeta(name)
+			if strings.HasSuffix(name, "_") {
+				word += `[^\s"'=)|]*`
+			}
+			if regexp.MustCompile(`(?:^|[^\w$])` + word + `(?:\s*[:+]?=|["']?\s*\)\s*(?:echo|printf)\b)`).Match(text) {
+				return path, name
+			}
+		}
+	}
+	return "", ""
+}
+
+var comment = regexp.MustCompile(`(?m)^[ \t]*#.*$`)
