@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -116,7 +117,7 @@ func (f *File) shorten() {
 	second := f.path + ".1"
 	if info.Size() > 2*f.most {
 		_ = os.Rename(f.path, second)
-	} else if err := copyTo(second, log, info.Mode().Perm()); err != nil || log.Truncate(0) != nil {
+	} else if err := f.copyTo(second, log, info); err != nil || log.Truncate(0) != nil {
 		return
 	}
 	f.spare = time.Time{}
@@ -125,16 +126,45 @@ func (f *File) shorten() {
 	}
 }
 
-// copyTo makes path a copy of from. Where that fails there is none.
-func copyTo(path string, from io.Reader, mode fs.FileMode) error {
-	_ = os.Remove(path) // first: its room may be needed
-	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+// copyTo makes path a copy of log. Where that fails the file that was there before stays: it may be another's, as
+// logrotate's. Where the disk has no room for both, what [File.shorten] has made before is written over.
+func (f *File) copyTo(path string, log *os.File, info fs.FileInfo) error {
+	fresh := path + ".new"
+	_ = os.Remove(fresh) // of a process that was killed
+	to, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
+	if err == nil {
+		_, err = io.Copy(to, io.NewSectionReader(log, 0, math.MaxInt64))
+		if err = errors.Join(err, to.Close()); err == nil {
+			err = os.Rename(fresh, path)
+		}
+		if err != nil {
+			_ = os.Remove(fresh)
+		}
+	}
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return f.copyOver(path, log, info.Size())
+	}
+	return err
+}
+
+// copyOver writes the end of log, of so many bytes, over the file at path, with the room that this has. It must be of
+// our making: then it is longer than a log becomes that others rotate.
+func (f *File) copyOver(path string, log io.ReaderAt, size int64) error {
+	old, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(to, from)
-	if err = errors.Join(err, to.Close()); err != nil {
-		_ = os.Remove(path)
+	defer old.Close()
+	info, err := old.Stat()
+	if err != nil {
+		return err
 	}
-	return err
+	if !info.Mode().IsRegular() || info.Size() <= f.most {
+		return unix.ENOSPC
+	}
+	n := min(size, info.Size())
+	if _, err := io.Copy(old, io.NewSectionReader(log, size-n, n)); err != nil {
+		return err
+	}
+	return old.Truncate(n)
 }

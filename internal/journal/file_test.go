@@ -153,6 +153,48 @@ func TestShortenVeryLong(t *testing.T) {
 	r.has("", "new\n")
 }
 
+// A copy that fails costs nothing: neither the log nor what is in NAME.1, which may be logrotate's.
+func TestShortenFails(t *testing.T) {
+	t.Parallel()
+	r := newRotated(t)
+	r.most = 20
+	r.must(os.WriteFile(r.path+".1", []byte("of yesterday\n"), 0o600))
+	r.must(os.MkdirAll(r.path+".1.new/in the way", 0o755))
+	long := strings.Repeat("long ", 5) + "\n"
+	r.line(long[:len(long)-1])
+	r.line("new")
+	r.has("", long+"new\n")
+	r.has(".1", "of yesterday\n")
+	r.must(os.RemoveAll(r.path + ".1.new"))
+	r.spare = time.Time{}
+	r.line("last")
+	r.has(".1", long+"new\n")
+	r.has("", "last\n")
+}
+
+// Where there is no room for a copy, the last one is written over; what another has made stays.
+func TestShortenWithoutRoom(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		old, want string
+		ok        bool
+	}{
+		{strings.Repeat("o", 30), "0123456789 0123456789 new\n", true},
+		{strings.Repeat("o", 22), "456789 0123456789 new\n", true}, // no longer than it was
+		{"of yesterday\n", "of yesterday\n", false},
+	} {
+		r := newRotated(t)
+		r.most = 20
+		r.must(os.WriteFile(r.path+".1", []byte(row.old), 0o600))
+		log := "0123456789 0123456789 new\n"
+		err := r.copyOver(r.path+".1", strings.NewReader(log), int64(len(log)))
+		if (err == nil) != row.ok {
+			t.Errorf("over %d bytes: %v", len(row.old), err)
+		}
+		r.has(".1", row.want)
+	}
+}
+
 // Several processes shorten a log at once: it is moved once, and no line is doubled.
 func TestShortenTogether(t *testing.T) {
 	t.Parallel()
