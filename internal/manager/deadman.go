@@ -216,6 +216,7 @@ func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 	defer d.beCareful()()
 	p, of, say := d.packages[w.Package], d.Dirs.Notes(w.Package), d.Say.Of(w.Package)
 	var stop outcomes
+	came := Outcome{} // nothing is known of it: this process is being ended
 	if d.Seen != nil {
 		d.Seen(&w)
 	}
@@ -224,7 +225,7 @@ func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 	}
 	if taken, err := d.Dirs.Take(w.Package, true); err == nil { // so that service status shows who acts
 		defer func() {
-			stop.add(Outcome{}) // nobody is to wait for one any more
+			stop.add(came) // nobody is to wait for one any more
 			taken.Leave()
 		}()
 		taken.Serve(d.answer(ctx, w.Package, &stop))
@@ -235,7 +236,10 @@ func (d *deadmanProcess) Stop(ctx context.Context, w deadman.Word) {
 		Package: w.Package, Node: d.Node, Scripts: hands{p.scripts, p.standing, say},
 		Clock: d.Clock, Notes: of, Say: say, Stop: Lost(w), Reset: p.known.Load().reset, Kept: stop.kept,
 	}, params)
-	_, _ = m.Run(ctx)     // it said how it ended
+	status, err := m.Run(ctx) // it said how it ended
+	if err == nil {
+		came = Outcome{Ended: true, Failed: status != 0}
+	}
 	if ctx.Err() == nil { // it is shown to be down: there is nothing to go on with
 		if d.Watchdog != nil { // before a disk that is slow
 			d.Watchdog.Clear(w.Package)

@@ -1,9 +1,11 @@
 package manager
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"backtowork/internal/deadman"
 	"backtowork/internal/failover"
 	"backtowork/internal/journal"
 	"backtowork/internal/lease"
@@ -69,5 +71,70 @@ func TestKillThatHangsResets(t *testing.T) {
 	case <-reset:
 	case <-time.After(10 * time.Second):
 		t.Error("the host is not reset")
+	}
+}
+
+// A stopping is a package whose stop script ends with code. begins is called when it is run.
+type stopping struct {
+	scripted
+	code   int
+	begins func()
+}
+
+// Start runs stop, or status, which says down.
+func (s *stopping) Start(action string, _ failover.Token) (failover.Action, error) {
+	if action == "stop" {
+		s.begins()
+		return ended(s.code), nil
+	}
+	return ended(1), nil
+}
+
+func (*stopping) KillAll(time.Duration) (string, error)   { return "", nil }
+func (*stopping) KillUnfinished(bool) error               { return nil }
+func (*stopping) TakeAway(failover.Standing, journal.Log) {}
+func (*stopping) Fence(_ context.Context, _ string) error { return nil }
+
+// An ended is an action that ended at once, with this status.
+type ended int
+
+func (ended) Done() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+func (e ended) Status() int      { return int(e) }
+func (ended) Kill(time.Duration) {}
+func (ended) Drop()              {}
+
+// Who waits for a stop that the deadman does hears that its script has failed.
+func TestDeadmanTellsOfAStopThatFails(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{0, 1} {
+		home := Home(t.TempDir())
+		var told func() (Outcome, error)
+		s := &stopping{code: code, begins: func() {
+			var err error
+			if told, err = home.Await(t.Context(), "p"); err != nil {
+				t.Error(err)
+			}
+			if _, err := home.Ask(t.Context(), "p", Request{What: State}); err != nil { // so the one before is accepted
+				t.Error(err)
+			}
+		}}
+		w := &watched{scripts: s}
+		w.known.Store(&known{lived: lived{Params: failover.Params{Timeout: 5 * time.Second, StopTimeout: 5 * time.Second, Pace: time.Second}}})
+		d := &deadmanProcess{
+			DeadmanConfig: DeadmanConfig{Common: Common{Node: "h1", Clock: lease.System(), Say: func(journal.Line) {}, Dirs: home}},
+			packages:      map[string]*watched{"p": w}, halted: map[string]bool{},
+		}
+		now := lease.System().Now()
+		d.Stop(t.Context(), deadman.Word{Package: "p", Doing: "running", End: now, Kill: now.Add(5 * time.Second), Timeout: 5 * time.Second, Stop: 5 * time.Second})
+		if told == nil {
+			t.Fatal("the stop script was not run")
+		}
+		if got, err := told(); err != nil || got != (Outcome{Ended: true, Failed: code != 0}) {
+			t.Errorf("a stop that ends with %d: %+v, %v", code, got, err)
+		}
 	}
 }
