@@ -252,16 +252,25 @@ func (s *site) gather(ctx context.Context, name string) (*view, error) {
 	return v, err
 }
 
-// expect adds those of the hosts in conf/cluster_nodes that are not known yet, by whatever name they stand there.
+// expect adds those of the hosts in conf/cluster_nodes that are not known yet. One that is known stands there by any of
+// its names, but a node stands for one host only.
 func (v *view) expect(known []string) {
+	var short []string
+	left := slices.Collect(maps.Keys(v.nodes))
 	for _, node := range known {
-		reported := false
-		for name := range v.nodes {
-			reported = reported || conf.SameHost(name, node)
+		if called := conf.Called(left, node); len(called) > 0 && strings.EqualFold(called[0], node) {
+			left = slices.DeleteFunc(left, func(name string) bool { return strings.EqualFold(name, node) })
+		} else {
+			short = append(short, node)
 		}
-		if !reported {
+	}
+	for _, node := range short {
+		called := conf.Called(left, node)
+		if len(called) == 0 {
 			v.nodes[node] = api.Report{Node: node}
+			continue
 		}
+		left = slices.DeleteFunc(left, func(name string) bool { return name == called[0] })
 	}
 }
 

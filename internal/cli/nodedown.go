@@ -22,11 +22,14 @@ import (
 // not, others may then have it; if it lost the lock in silence, it need not be powered off any
 // more. The servers refuse that for a node from which they hear.
 func (s *site) nodeIsDown(ctx context.Context, c *lockclient.Client, name string, k lock.Lock, down string) error {
-	i := slices.IndexFunc(k.Unfenced.All(), func(node string) bool { return conf.SameHost(node, down) })
+	node, err := saidDown(k, down)
+	unfenced := slices.Contains(k.Unfenced.All(), node)
 	switch {
-	case conf.SameHost(down, s.Node) && (k.Node == s.Node || i >= 0):
+	case err != nil:
+		return err
+	case node == s.Node:
 		return command.WithHint(errors.New("this is that node: it is not down"), "service unblock %s", name)
-	case k.Held() && conf.SameHost(k.Node, down):
+	case k.Held() && k.Node == node:
 		if err := s.certain(name, k.Node); err != nil {
 			return err
 		}
@@ -34,8 +37,7 @@ func (s *site) nodeIsDown(ctx context.Context, c *lockclient.Client, name string
 			return s.declareOff(ctx, c, name, k)
 		}
 		return s.free(ctx, c, name, k)
-	case i >= 0:
-		node := k.Unfenced.All()[i]
+	case unfenced:
 		if err := s.certain(name, node); err != nil {
 			return err
 		}
@@ -44,6 +46,25 @@ func (s *site) nodeIsDown(ctx context.Context, c *lockclient.Client, name string
 		return fmt.Errorf("the lock of package %s is blocked by %s, not by %s", name, k.Node, down)
 	}
 	return notBlocked(name, k)
+}
+
+// saidDown is which of the nodes that have lock k, or lost it in silence, the user means by down; "" for none.
+func saidDown(k lock.Lock, down string) (string, error) {
+	nodes := k.Unfenced.All()
+	if k.Held() {
+		nodes = append([]string{k.Node}, nodes...)
+	}
+	if slices.Contains(nodes, down) { // to the lock servers names in other letters are other nodes
+		return down, nil
+	}
+	switch meant := conf.Called(nodes, down); len(meant) {
+	case 0:
+		return "", nil
+	case 1:
+		return meant[0], nil
+	default:
+		return "", fmt.Errorf("--node-is-down %s may be each of %s: give the name in full; nothing was done", down, strings.Join(meant, " and "))
+	}
 }
 
 // certain asks a user at a terminal to type the name of the node that is said to be off.

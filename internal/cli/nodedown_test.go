@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"backtowork/internal/command"
+	"backtowork/internal/lock"
 )
 
 // Who says at a terminal that a node is off types its name; elsewhere the option is enough.
@@ -40,6 +41,36 @@ func TestCertain(t *testing.T) {
 	var out bytes.Buffer
 	if err := (&site{env: &command.Env{Stdin: null, Stdout: &out}}).certain("p", "h1"); err != nil || out.Len() > 0 {
 		t.Errorf("without a terminal: %v, %q", err, out.String())
+	}
+}
+
+// A name that may be each of two nodes is the word about none.
+func TestSaidDown(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ holder, unfenced, down, node, err string }{
+		{"", "web.a web.b", "web.b", "web.b", ""},
+		{"", "web.a web.b", "web", "", "--node-is-down web may be each of web.a and web.b: give the name in full; nothing was done"},
+		{"web.a", "web.b", "web", "", "--node-is-down web may be each of web.a and web.b: give the name in full; nothing was done"},
+		{"web.a", "web", "web", "web", ""},
+		{"web.a", "web.a", "WEB", "web.a", ""},
+		{"web", "Web", "Web", "Web", ""},
+		{"web", "Web", "WEB", "", "--node-is-down WEB may be each of web and Web: give the name in full; nothing was done"},
+		{"db", "web.a", "web", "web.a", ""},
+		{"db", "web.a", "web.b", "", ""},
+		{"", "", "web", "", ""},
+	} {
+		k := lock.Lock{Unfenced: lock.Nodes(row.unfenced)}
+		if row.holder != "" {
+			k.Node, k.Session = row.holder, "s"
+		}
+		node, err := saidDown(k, row.down)
+		said := ""
+		if err != nil {
+			said = err.Error()
+		}
+		if node != row.node || said != row.err {
+			t.Errorf("%s, held by %q, of %q: %q, %q", row.down, row.holder, row.unfenced, node, said)
+		}
 	}
 }
 

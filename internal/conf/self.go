@@ -42,18 +42,65 @@ func (s Site) OtherNodes() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot learn this host's name: %w", err)
 	}
-	return slices.DeleteFunc(nodes, func(n string) bool {
-		return SameHost(n, s.Node) || SameHost(n, host) || Server{Host: n}.Loopback()
-	}), nil
+	_, others, err := s.divide(nodes, host)
+	return others, err
+}
+
+// divide finds the name by which this host stands in nodes, and the others. A name in full comes before a short one:
+// names of other hosts may begin with that. And what conf/node_name says comes before the host name.
+func (s Site) divide(nodes []string, host string) (self string, others []string, err error) {
+	nodes = slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return Server{Host: n}.Loopback() })
+	here := slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { // but for those of another domain than the node's
+		return strings.EqualFold(short(n), short(s.Node)) && !SameHost(n, s.Node)
+	})
+	mine := called(here, []string{s.Node, host})
+	if len(mine) == 0 {
+		return "", nodes, nil
+	}
+	self = mine[0]
+	isSelf := func(n string) bool { return strings.EqualFold(n, self) }
+	for _, n := range mine {
+		if !isSelf(n) {
+			return "", nil, fmt.Errorf("conf/cluster_nodes: each of %s may be this host (%s): say in conf/node_name which of them it is",
+				strings.Join(mine, " and "), s.Node)
+		}
+	}
+	return self, slices.DeleteFunc(nodes, isSelf), nil
+}
+
+// Called is which of names are meant by name: those that equal it, but for upper and lower case, else those that are of
+// one host with it by [SameHost]. Where there are several, nobody can tell which is meant. Each is there once.
+func Called(names []string, name string) []string { return called(names, []string{name}) }
+
+// called is Called for the first of several names that means any: the first that equals one, else by SameHost.
+func called(names, by []string) (meant []string) {
+	for _, is := range []func(a, b string) bool{strings.EqualFold, SameHost} {
+		for _, name := range by {
+			for _, n := range names {
+				if is(n, name) && !slices.Contains(meant, n) {
+					meant = append(meant, n)
+				}
+			}
+			if len(meant) > 0 {
+				return meant
+			}
+		}
+	}
+	return nil
 }
 
 // Aliases is what else this node is called: with its domain, or in other letters, as its host name and
-// cluster_nodes have it.
+// cluster_nodes have it. A name of another host there is none.
 func (s Site) Aliases() (names []string) {
 	host, _ := os.Hostname()
 	nodes, _ := s.ClusterNodes() // who needs the file says what is wrong with it
-	for _, name := range append(nodes, host, short(s.Node)) {
-		if SameHost(name, s.Node) && name != s.Node && !slices.Contains(names, name) {
+	self, others, err := s.divide(nodes, host)
+	if err != nil {
+		others = nodes
+	}
+	for _, name := range []string{self, host, short(s.Node)} {
+		other := slices.ContainsFunc(others, func(n string) bool { return strings.EqualFold(n, name) })
+		if !other && SameHost(name, s.Node) && name != s.Node && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

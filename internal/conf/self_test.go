@@ -34,7 +34,7 @@ func TestSameHost(t *testing.T) {
 
 func TestAliases(t *testing.T) {
 	t.Parallel()
-	s, err := site(t, "web-1", map[string]string{"conf/cluster_nodes": "WEB-1.Example.com web-2.example.com web-1 web-11\n"})
+	s, err := site(t, "web-1", map[string]string{"conf/cluster_nodes": "WEB-1.Example.com web-2.example.com web-11\n"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,5 +44,36 @@ func TestAliases(t *testing.T) {
 	}
 	if got := s.Aliases(); !slices.Equal(got, want) {
 		t.Errorf("Aliases = %q, want %q", got, want)
+	}
+}
+
+// Hosts whose short names are one are two hosts: what a name in full says comes first, and where none does nobody guesses.
+func TestDivide(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ node, host, nodes, self, others, err string }{
+		{"vm.paris", "vm", "vm.paris vm.london", "vm.paris", "vm.london", ""},
+		{"vm.london", "vm", "vm.paris VM.London", "VM.London", "vm.paris", ""},
+		{"vm.paris", "vm", "vm vm.london", "vm", "vm.london", ""},
+		{"vm.paris", "vm", "vm.london h1", "", "vm.london h1", ""},
+		{"vm", "vm.paris", "vm.paris vm.london", "vm.paris", "vm.london", ""},
+		{"vm", "vm", "vm vm.london", "vm", "vm.london", ""},
+		{"vm", "vm", "vm.london h1", "vm.london", "h1", ""},
+		{"alpha", "vm", "vm h1 localhost", "vm", "h1", ""},
+		{"alpha", "vm", "vm.paris h1", "vm.paris", "h1", ""},
+		{"alpha", "vm", "alpha vm", "alpha", "vm", ""},
+		{"vm", "vm", "vm.Paris vm.paris h1", "vm.Paris", "h1", ""},
+		{"h3", "h3", "h1 h2", "", "h1 h2", ""},
+		{"h1", "h1", "", "", "", ""},
+		{"vm", "vm", "vm.paris h1 vm.london", "", "", "conf/cluster_nodes: each of vm.paris and vm.london may be this host (vm): say in conf/node_name which of them it is"},
+		{"alpha", "vm", "vm.paris vm.london", "", "", "conf/cluster_nodes: each of vm.paris and vm.london may be this host (alpha): say in conf/node_name which of them it is"},
+	} {
+		self, others, err := Site{Node: row.node}.divide(strings.Fields(row.nodes), row.host)
+		said := ""
+		if err != nil {
+			said = err.Error()
+		}
+		if self != row.self || !slices.Equal(others, strings.Fields(row.others)) || said != row.err {
+			t.Errorf("%s (host name %s) in %q: %q, others %q, %q", row.node, row.host, row.nodes, self, others, said)
+		}
 	}
 }
