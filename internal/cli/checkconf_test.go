@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -162,7 +163,7 @@ func TestShowParams(t *testing.T) {
 		"a manager that knows the old": {
 			map[string]string{"timeout": "20", "priority": "1", "vip_ip_0": "10.0.2.12"},
 			nil, false,
-			"\ndifferences\nback-to-work here lives by timeout=20, the script says 30 (signal USR1 makes it read that)\n",
+			"\ndifferences\nback-to-work here lives by timeout=20, the script says 30 (service reload makes it read that)\n",
 		},
 		"in the order of names": {
 			nil,
@@ -243,5 +244,26 @@ warning: no overlap: not guaranteed if cut off and the stop fails (self_fence=re
 	const late = "its 1m0s are too long for timeout + stop_timeout = 1m0s: this host is reset up to 1m1s after the kill end\n"
 	if got, _ := show(p); !strings.Contains(got, late) || !strings.Contains(got, "no overlap: not guaranteed") {
 		t.Errorf("%s\nwant %s, and the warning", got, late)
+	}
+}
+
+// A node stands for one host of cluster_nodes, whose name may be longer: of two of which either fits, one has told nothing.
+func TestExpect(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ told, known, want string }{
+		{"vm", "vm.paris vm.london", "vm vm.london"},
+		{"vm.london", "vm.paris vm.london", "vm.london vm.paris"},
+		{"vm", "vm.paris vm", "vm vm.paris"},
+		{"H1 h2.example.com", "h1.example.com h2 h3", "H1 h2.example.com h3"},
+		{"h1", "", "h1"},
+	} {
+		v := view{nodes: map[string]api.Report{}}
+		for _, node := range strings.Fields(row.told) {
+			v.nodes[node] = api.Report{Node: node}
+		}
+		v.expect(strings.Fields(row.known))
+		if got := strings.Join(slices.Sorted(maps.Keys(v.nodes)), " "); got != row.want {
+			t.Errorf("%s told, in %q: %s, want %s", row.told, row.known, got, row.want)
+		}
 	}
 }

@@ -2,11 +2,9 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
 	"backtowork/internal/command"
 	"backtowork/internal/failover"
-	"backtowork/internal/manager"
 )
 
 const clearUsage = `Usage: service clear P [Q ...]
@@ -18,21 +16,5 @@ Example: ./service clear dummy
 
 // serviceClear has the failures of a package on this node forgotten.
 func serviceClear(ctx context.Context, env *command.Env, packages []string) error {
-	s, err := openSiteOf(env, packages)
-	if err != nil {
-		return err
-	}
-	for _, name := range packages {
-		pid, err := manager.Home(s.Home).ManagerOf(name)
-		if err != nil {
-			return err
-		}
-		if pid == 0 {
-			return fmt.Errorf("back-to-work does not run package %s here", name)
-		}
-		if err := s.ask(ctx, name, manager.Request{What: string(failover.Forget)}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tellManagers(ctx, env, packages, failover.Forget)
 }

@@ -24,7 +24,7 @@ func (v *view) showParams() (same bool) {
 	}
 	var lines []string
 	for _, line := range paramDifferences(v.manager, v.own.Params, "the script says") {
-		lines = append(lines, "back-to-work here lives by "+line+" (signal USR1 makes it read that)")
+		lines = append(lines, "back-to-work here lives by "+line+" (service reload makes it read that)")
 	}
 	for _, node := range slices.Sorted(maps.Keys(v.nodes)) {
 		if node == v.own.Node {

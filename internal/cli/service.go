@@ -53,6 +53,10 @@ believed of a node that the lock servers hear`,
 			Summary: "forget that the package failed here: try again now",
 		},
 		{
+			Name: "reload", Args: "P", Usage: reloadUsage, Run: serviceReload,
+			Summary: "have the package's parameters read again",
+		},
+		{
 			Name: "completion", Args: "bash", Usage: completionUsage, Run: serviceCompletion, Hidden: true,
 			Summary: "what bash needs to complete all this",
 		},

@@ -14,12 +14,14 @@ type Order string
 const (
 	Look   Order = "unblock" // look again at a package that was blocked, now
 	Forget Order = "clear"   // the failures until now do not count
+	Reread Order = "reload"  // read the package's parameters again
 )
 
 // orders are what is done at each.
 var orders = map[Order]func(*Manager, context.Context){
 	Look:   func(m *Manager, ctx context.Context) { m.handle(ctx, event{kind: evLook}) },
 	Forget: (*Manager).forget,
+	Reread: func(m *Manager, ctx context.Context) { m.reread(ctx, "asked to reload.") },
 }
 
 // Known says whether there is such an order.
@@ -41,15 +43,19 @@ func (m *Manager) forget(ctx context.Context) {
 	}
 }
 
-// signal halts the package, or at USR1 reads its parameters again, in a goroutine: a script that
-// hangs must not hold up the loop.
+// signal halts the package, or at USR1 reads its parameters again.
 func (m *Manager) signal(ctx context.Context, sig os.Signal) {
 	names := map[os.Signal]string{syscall.SIGHUP: "HUP", syscall.SIGINT: "INT", syscall.SIGTERM: "TERM"}
 	if name, ok := names[sig]; ok {
 		m.handle(ctx, event{kind: evTerm, signal: name})
 		return
 	}
-	m.Say.Info("received signal SIGUSR1. re-reading package parameters.")
+	m.reread(ctx, "received signal SIGUSR1.")
+}
+
+// reread reads the package's parameters again, in a goroutine: a script that hangs must not hold up the loop.
+func (m *Manager) reread(ctx context.Context, why string) {
+	m.Say.Info(why + " re-reading package parameters.")
 	before := m.params
 	m.tasks.Go(func() {
 		p, err := ReadParams(ctx, m.Scripts, m.Node)
