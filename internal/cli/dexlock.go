@@ -20,7 +20,8 @@ const dexInitUsage = `Usage: dex-init [LOCK=default [T=30 [T2=0]]]
 Prepares this node to use a lock: writes dex-lock/temp/LOCK_htsp, _counter and
 _params. T is how many seconds a holder may act unheard, T2 how long it then needs
 to stop. The files of a package that back-to-work runs here are left to that. Starts
-this host's lock server if it is one and does not run.
+this host's lock server if it is one and does not run; one that runs because of
+packages then stays when they end.
 
 Example: dex-lock/dex-init backup 30 10
 `
@@ -29,8 +30,9 @@ const dexLockUsage = `Usage: dex-lock [LOCK=default [T=30 [T2=0 [step=1 [prio]]]
 
 Tries once to take a lock, or to renew it. The exit status is 0 only for the holder.
 Call it again before T seconds are over. With verbose set in the environment it says
-how it went. step and prio are taken for the sake of old scripts and do nothing:
-time is measured, not counted, and the first to ask is the first to have.
+how it went; without, only where no majority of the lock servers answers. step and
+prio are taken for the sake of old scripts and do nothing: time is measured, not
+counted, and the first to ask is the first to have.
 
 Example: verbose=1 dex-lock/dex-lock backup 30 10
 `
@@ -98,6 +100,9 @@ func dexInit(ctx context.Context, env *command.Env) error {
 	if err := s.startServer(ctx); err != nil {
 		return err
 	}
+	if err := s.keepServer(ctx); err != nil {
+		return err
+	}
 	s.awaitLeader(ctx)
 	if pid, err := manager.Home(s.Home).ManagerOf(a.name); pid == 0 || err != nil { // else its manager knows how the lock is
 		s.files.Init(a.name, s.Node, len(s.servers), a.times)
@@ -136,8 +141,11 @@ func dexLock(ctx context.Context, env *command.Env) error {
 		return err
 	}
 	result, reason := l.Try(ctx)
-	if env.Getenv("verbose") != "" {
+	switch {
+	case env.Getenv("verbose") != "":
 		fmt.Fprintln(env.Stderr, resultLine(result, reason))
+	case !result.Held() && errors.Is(reason, lockclient.ErrUnreachable): // else it looks as if another had it
+		return command.WithHint(reason, "dex-init starts this host's lock server, where it is one of them")
 	}
 	if !result.Held() {
 		return command.Status(1)

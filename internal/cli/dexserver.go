@@ -74,6 +74,7 @@ func dexServer(ctx context.Context, env *command.Env) error {
 	signal.Ignore(syscall.SIGHUP) // also for the processes that it starts: a terminal that closes is no reason to stop voting
 	signal.Notify(hup, syscall.SIGHUP)
 	signal.Notify(retire, syscall.SIGUSR1)
+	passes := env.Getenv(passing) != ""
 	for {
 		s, self, err := serverSite(env)
 		if err != nil {
@@ -82,12 +83,13 @@ func dexServer(ctx context.Context, env *command.Env) error {
 		if force {
 			return s.forceNewCluster(ctx, self)
 		}
-		server, err := s.openServer(ctx, self, false)
+		server, err := s.openServer(ctx, self, passes, false)
 		if err != nil {
 			return err
 		}
 		_ = os.Remove(s.stoppedFile()) // where there is none, or it cannot be: who reads it only waits for a user
 		err = s.runServer(ctx, server, hup, retire)
+		passes = passes && server.Passing() // who was told to stay stays, also where it begins again
 		switch {
 		case errors.Is(err, lockserver.ErrAgain):
 			s.log.Info(err.Error())
@@ -100,8 +102,8 @@ func dexServer(ctx context.Context, env *command.Env) error {
 	}
 }
 
-// openServer opens this host's lock server.
-func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (*lockserver.Server, error) {
+// openServer opens this host's lock server. passes says that it may end with the last package of this host.
+func (s *site) openServer(ctx context.Context, self conf.Server, passes, forcing bool) (*lockserver.Server, error) {
 	state := filepath.Join(s.LockDir, "state")
 	if s.stateInUse() {
 		return nil, command.WithHint(fmt.Errorf("it runs already: another process uses %s", state), "dex-server --status shows it, dex-server --stop ends it")
@@ -121,7 +123,7 @@ func (s *site) openServer(ctx context.Context, self conf.Server, forcing bool) (
 	}
 	go nodes.follow(ctx, s, self) // not waited for, either
 	return lockserver.Open(lockserver.Config{
-		Entry: self.Entry, List: entries(s.servers), Nodes: nodes.entries, Private: self.Loopback(), Passing: s.env.Getenv(passing) != "",
+		Entry: self.Entry, List: entries(s.servers), Nodes: nodes.entries, Private: self.Loopback(), Passing: passes,
 		Dir: state, Mark: s.markFile(), Version: Version, Forcing: forcing,
 		Key: key, Network: tcp{self, dial.New()}, Clock: lease.System(), Log: s.log,
 		Fatal: func(err error) { die(s.env.Stderr, s.env.Name, err) }, Trial: lockserver.Trial{Off: rulesOff.Servers},
@@ -160,7 +162,7 @@ func (s *site) forceNewCluster(ctx context.Context, self conf.Server) (err error
 	if err := s.stillLed(ctx, self); err != nil {
 		return err
 	}
-	server, err := s.openServer(ctx, self, true)
+	server, err := s.openServer(ctx, self, false, true)
 	if err != nil {
 		return err
 	}
@@ -287,17 +289,6 @@ func checkState(ctx context.Context, dir string) error {
 		return command.WithHint(err, "look after the disk, and move the file away: then the server comes back as a new one, if most of the others are there")
 	}
 	return err
-}
-
-// notAlone refuses to run a lock server that only this host uses on a node of a cluster: each node
-// would be the holder of every lock.
-func (s *site) notAlone(self conf.Server) error {
-	others, err := s.OtherNodes()
-	if err != nil || !self.Loopback() || len(s.servers) > 1 || len(others) == 0 {
-		return err
-	}
-	return command.WithHint(fmt.Errorf("lock_servers names only %s, but conf/cluster_nodes names %s too", self.Entry, others[0]),
-		"write the same list of lock servers to %s on every node", filepath.Join(s.LockDir, "conf/lock_servers"))
 }
 
 // neighbours is the other hosts of cluster_nodes, as this host's lock server knows them.

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"backtowork/internal/api"
 	"backtowork/internal/failover"
 )
 
@@ -25,4 +26,21 @@ func (s *site) retireServer(ended map[string]failover.Params) {
 	if status, err := s.probe(ctx, self); err == nil && status.Passing {
 		_ = s.signalServer(ctx, self, status.PID, syscall.SIGUSR1) // if it ends by itself, so be it
 	}
+}
+
+// keepServer makes this host's lock server one that stays, for a user who relies on it. One that goes by another list is
+// left as it is: dex-server-init is for that, as the user was told.
+func (s *site) keepServer(ctx context.Context) error {
+	self, ok, _ := s.Self(s.servers)
+	if !ok {
+		return nil
+	}
+	status, err := s.probe(ctx, self)
+	if err != nil || !status.Passing || !api.SameServers(status.List, entries(s.servers)) {
+		return nil
+	}
+	if err := s.tellServer(ctx, self); err != nil {
+		return err
+	}
+	return s.ensureServer(ctx) // it may have ended in this moment
 }

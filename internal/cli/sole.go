@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+
+	"backtowork/internal/command"
+	"backtowork/internal/conf"
 )
 
 // oneServer is what the original says of a list of one.
@@ -15,6 +19,17 @@ func (s *site) soleServerWarning() string {
 		return ""
 	}
 	return oneServer
+}
+
+// notAlone refuses to run a lock server that only this host uses on a node of a cluster: each node
+// would be the holder of every lock.
+func (s *site) notAlone(self conf.Server) error {
+	others, err := s.OtherNodes()
+	if err != nil || !self.Loopback() || len(s.servers) > 1 || len(others) == 0 {
+		return err
+	}
+	return command.WithHint(fmt.Errorf("lock_servers names only %s, but conf/cluster_nodes names %s too", self.Entry, others[0]),
+		"write the same list of lock servers to %s on every node", filepath.Join(s.LockDir, "conf/lock_servers"))
 }
 
 // warnUnread tells of what stands in the site's files and is not read.

@@ -76,6 +76,12 @@ func (s *Server) Stay() {
 	s.retirement.passes = false
 }
 
+// Passing says whether this server may retire.
+func (s *Server) Passing() bool {
+	passes, _ := s.retirement.state()
+	return passes
+}
+
 // state says whether the server may retire, and whether it does.
 func (r *retirement) state() (passes, ends bool) {
 	r.mu.Lock()

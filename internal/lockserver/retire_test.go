@@ -51,7 +51,13 @@ func TestRetire(t *testing.T) {
 		a = c.hosts[c.leader()]
 		a.retirement.passes = true
 		retire()
+		if !a.Passing() {
+			t.Error("it is to stay before anybody has said so")
+		}
 		a.Stay()
+		if a.Passing() {
+			t.Error("it is not to stay")
+		}
 		time.Sleep(3 * quietFor)
 		if status := a.status(); status.Ending {
 			t.Error("a server that is to stay retires")
