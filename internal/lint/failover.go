@@ -209,7 +209,7 @@ func statusPrints(s *script, at finder) {
 	stmts, _ := s.branch("status")
 	for _, stmt := range stmts {
 		call, ok := stmt.Cmd.(*syntax.CallExpr)
-		if ok && len(stmt.Redirs) == 0 && len(call.Args) > 0 && isOneOf(literal(call.Args[0]), []string{"echo", "printf"}) {
+		if ok && len(stmt.Redirs) == 0 && len(call.Args) > 0 && slices.Contains([]string{"echo", "printf"}, literal(call.Args[0])) {
 			at(stmt.Pos(), "status prints a line each time")
 		}
 	}
@@ -249,7 +249,7 @@ func waits(stmt *syntax.Stmt) bool {
 	if !ok {
 		return true
 	}
-	return len(call.Args) > 0 && !isOneOf(literal(call.Args[0]), []string{"echo", "printf", "exit", "true", ":"})
+	return len(call.Args) > 0 && !slices.Contains([]string{"echo", "printf", "exit", "true", ":"}, literal(call.Args[0]))
 }
 
 func moduleExit(s *script, at finder) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -133,7 +134,7 @@ func wordsAsNumbers(s *script, at finder) {
 		}
 		args := call.Args
 		for i, arg := range args {
-			if i == 0 || i+1 == len(args) || !isOneOf(literal(arg), numeric) {
+			if i == 0 || i+1 == len(args) || !slices.Contains(numeric, literal(arg)) {
 				continue
 			}
 			for _, side := range []*syntax.Word{args[i-1], args[i+1]} {
@@ -144,15 +145,6 @@ func wordsAsNumbers(s *script, at finder) {
 			}
 		}
 	})
-}
-
-func isOneOf(word string, words []string) bool {
-	for _, w := range words {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
 
 func unquotedTests(s *script, at finder) {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"backtowork/internal/native"
 	"backtowork/internal/shell"
@@ -135,6 +134,3 @@ func (e *embedded) command(name string) shell.Command {
 		return e.commands.Run(ctx, (*native.Call)(c))
 	}
 }
-
-// children is how programs begin: none outlives the worker.
-func children() syscall.SysProcAttr { return endWithWorker(syscall.SysProcAttr{}) }

@@ -21,16 +21,10 @@ func newBuffer() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "output"), nil
 }
 
-// endWithWorker is attr changed so that a process is killed when the worker ends.
-func endWithWorker(attr syscall.SysProcAttr) syscall.SysProcAttr {
-	attr.Pdeathsig = syscall.SIGKILL
-	return attr
-}
-
-// childrenIn is how programs begin in the cgroup with that directory; "" is the worker's own. done is to be called when
-// all have begun.
+// childrenIn is how programs begin in the cgroup with that directory; "" is the worker's own. None outlives the worker.
+// done is to be called when all have begun.
 func childrenIn(cgroup string) (attr syscall.SysProcAttr, done func(), err error) {
-	attr, done = children(), func() {}
+	attr.Pdeathsig, done = syscall.SIGKILL, func() {}
 	if cgroup == "" {
 		return attr, done, nil
 	}

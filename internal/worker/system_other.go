@@ -11,8 +11,6 @@ import (
 // newBuffer returns a file in memory: here there is no such thing, and no worker either.
 func newBuffer() (*os.File, error) { return nil, errors.ErrUnsupported }
 
-func endWithWorker(attr syscall.SysProcAttr) syscall.SysProcAttr { return attr }
-
 func childrenIn(string) (attr syscall.SysProcAttr, done func(), err error) {
 	return attr, func() {}, errors.ErrUnsupported
 }
