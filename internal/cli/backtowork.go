@@ -224,11 +224,11 @@ func (s *site) checkPackages(names []string) error {
 		} else if err != nil {
 			return command.WithHint(err, "packages are executable scripts in %s", filepath.Join(s.Home, "packages"))
 		}
-		if err := errors.Join(checkLineEnds(s.Home, name), s.checkOriginal(name)); err != nil {
+		if err := checkLineEnds(s.Home, name); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.checkOriginal(names)
 }
 
 func logPath(home, name string) string {

@@ -202,7 +202,11 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 	}
 	v.showWarnings(unitDoubts(ctx, p.KillUnits))
 	v.showWarnings(append(s.missingModules(name), s.moduleDoubts(ctx, name)...))
-	faults := wrong
+	return errors.Join(append(wrong, v.faults(name, same, safe)...)...)
+}
+
+// faults is why check-conf does not say that all is well.
+func (v *view) faults(name string, same, safe bool) (faults []error) {
 	if !same {
 		faults = append(faults, errors.New("the nodes differ, as said above"))
 	}
@@ -213,7 +217,7 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 	if !safe {
 		faults = append(faults, errors.New("the no-overlap margin is not positive"))
 	}
-	return errors.Join(faults...)
+	return faults
 }
 
 // gather collects what all nodes know about a package: this node's files, and the reports of the

@@ -110,7 +110,8 @@ func (s *site) lint(ctx context.Context, name string) (found []lint.Finding, err
 		}
 		return s.lintFile(ctx, name, name, lint.Other)
 	}
-	if found, err = s.lintFile(ctx, path, filepath.Join(s.Home, path), lint.Package, s.functions(name)...); err != nil {
+	functions := s.functions(name)
+	if found, err = s.lintFile(ctx, path, filepath.Join(s.Home, path), lint.Package, functions...); err != nil {
 		return nil, err
 	}
 	text, err := os.ReadFile(filepath.Join(s.Home, path))
@@ -120,7 +121,7 @@ func (s *site) lint(ctx context.Context, name string) (found []lint.Finding, err
 	found = append(found, s.lintParameters(ctx, name, path, text)...)
 	for _, module := range s.modulesOf(name) {
 		module = filepath.Join("packages/modules", module)
-		more, err := s.lintFile(ctx, module, filepath.Join(s.Home, module), lint.Module, s.functions(name)...)
+		more, err := s.lintFile(ctx, module, filepath.Join(s.Home, module), lint.Module, functions...)
 		if err != nil {
 			continue // it is not there: that was found in the script
 		}
@@ -217,9 +218,8 @@ func lineOf(message string, text []byte) uint {
 
 // lintForWorker says why the status of a package is for its own shell.
 func (s *site) lintForWorker(name, path string) (found []lint.Finding) {
-	read := func(file string) ([]byte, error) { return os.ReadFile(file) }
 	glob := func(pattern string) []string { files, _ := filepath.Glob(pattern); return files }
-	_, why := shell.CheckAll(filepath.Join(s.Home, path), read, glob, "status")
+	_, why := shell.CheckAll(filepath.Join(s.Home, path), os.ReadFile, glob, "status")
 	for _, f := range why {
 		file, err := filepath.Rel(s.Home, f.File)
 		if err != nil {

@@ -46,15 +46,19 @@ func (s *site) moduleDoubts(ctx context.Context, name string) (lines []string) {
 	if err != nil {
 		return nil // who asked for the other parameters has said why
 	}
+	defer r.Close()
 	for _, module := range s.modulesOf(name) {
 		if module == "maintenance.all" {
 			lines = append(lines, "modules/maintenance.all is sourced: the package counts as up while /tmp/"+plain(name)+".maintenance is there, whatever its parts say.")
 		}
 		kind, _, _ := strings.Cut(module, ".")
 		params := firstParams[kind]
+		if params == nil {
+			continue
+		}
 		values, _, err := r.Echo(ctx, params, nil)
 		isSet := func(param string) bool { return err != nil || values[param] != "" }
-		if params != nil && !slices.ContainsFunc(params, isSet) {
+		if !slices.ContainsFunc(params, isSet) {
 			lines = append(lines, fmt.Sprintf("modules/%s is sourced without %s: it does nothing.", plain(module), params[0]))
 		}
 	}

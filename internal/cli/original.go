@@ -15,9 +15,9 @@ import (
 // shells are what the original's back-to-work, a shell script, may be run by.
 var shells = []string{"sh", "dash", "ash", "bash", "ksh", "ksh93", "mksh"}
 
-// checkOriginal refuses a package that a back-to-work of the original runs here. The two know different locks: ours would
+// checkOriginal refuses packages that a back-to-work of the original runs here. The two know different locks: ours would
 // find the package up though it has not started it, and stop it.
-func (s *site) checkOriginal(name string) error {
+func (s *site) checkOriginal(names []string) error {
 	home, err := os.Stat(s.Home)
 	if err != nil {
 		return err
@@ -31,11 +31,15 @@ func (s *site) checkOriginal(name string) error {
 		}
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		dir, err := os.Stat(filepath.Join(filepath.Dir(file), "cwd"))
-		if err != nil || !os.SameFile(dir, home) || pid == os.Getppid() || !slices.ContainsFunc(words[2:], func(w []byte) bool { return string(w) == name }) {
+		if err != nil || !os.SameFile(dir, home) || pid == os.Getppid() {
 			continue
 		}
-		return command.WithHint(fmt.Errorf("a back-to-work of the original runs package %s here (process %d)", name, pid),
-			"end those that stand by on other nodes first, then this one: it stops the package; then start it")
+		for _, word := range words[2:] {
+			if name := string(word); slices.Contains(names, name) {
+				return command.WithHint(fmt.Errorf("a back-to-work of the original runs package %s here (process %d)", name, pid),
+					"end those that stand by on other nodes first, then this one: it stops the package; then start it")
+			}
+		}
 	}
 	return nil
 }

@@ -74,11 +74,8 @@ func (s *site) spawnWorker() (worker.Conn, error) {
 }
 
 // askedBy says how the status of a package is answered, where that is not by its own shell alone.
-func (s *site) askedBy(ctx context.Context, name string) string {
-	ctx, cancel := context.WithTimeout(ctx, statusLimit)
-	defer cancel()
-	is, err := manager.Home(s.Home).Ask(ctx, name, manager.Request{What: manager.State})
-	if err != nil || is.Asked == "" {
+func askedBy(is manager.Answer) string {
+	if is.Asked == "" {
 		return ""
 	}
 	return fmt.Sprintf(" status_by=%q;", is.Asked)

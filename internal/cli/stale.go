@@ -40,11 +40,23 @@ func (s *site) sayStale(ctx context.Context, leader, name string) {
 
 // silence is for how long the manager of a package has heard nothing of the lock servers, if that is too long.
 func (s *site) silence(ctx context.Context, name string) string {
-	ctx, cancel := context.WithTimeout(ctx, statusLimit)
-	defer cancel()
-	is, err := manager.Home(s.Home).Ask(ctx, name, manager.Request{What: manager.State})
-	if err != nil || is.Silent == 0 {
+	return silentFor(s.state(ctx, name))
+}
+
+func silentFor(is manager.Answer) string {
+	if is.Silent == 0 {
 		return ""
 	}
 	return fmt.Sprintf(" lock_servers_silent=%ds;", is.Silent)
+}
+
+// state is how the manager of a package says that it is; zero where it does not.
+func (s *site) state(ctx context.Context, name string) manager.Answer {
+	ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	defer cancel()
+	is, err := manager.Home(s.Home).Ask(ctx, name, manager.Request{What: manager.State})
+	if err != nil {
+		return manager.Answer{}
+	}
+	return is
 }

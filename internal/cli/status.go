@@ -58,7 +58,9 @@ func serviceStatus(ctx context.Context, env *command.Env, args []string) error {
 	for i, name := range names {
 		all.Go(func() {
 			if pid, err := manager.Home(s.Home).ManagerOf(name); err == nil && pid != 0 { // else it has ended this moment
-				lines[i] = s.statusLine(name, pid) + s.silence(ctx, name) + s.askedBy(ctx, name) + "\n"
+				line := s.statusLine(name, pid)
+				is := s.state(ctx, name)
+				lines[i] = line + silentFor(is) + askedBy(is) + "\n"
 			}
 		})
 	}
