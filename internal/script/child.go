@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -67,7 +66,7 @@ func RunChild(args []string) int {
 		inheritance.Signals(true)
 	}
 	err := c.become()
-	fmt.Fprintf(told, "%scannot run %s: %v\n", who, strings.Join(c.argv, " "), err)
+	fmt.Fprintf(told, "%scannot run %s: %v\n", who, c.argv[0], err)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return notFound
 	}
@@ -101,7 +100,7 @@ func (c child) become() error {
 			sh = c.shell
 		}
 		return becomePatiently(append([]string{sh}, argv...))
-	case errors.Is(err, unix.ENOENT) && readErr == nil && first.interpreter != "":
+	case errors.Is(err, unix.ENOENT) && runnable(argv[0]) == nil && first.interpreter != "":
 		return fmt.Errorf("%s: %w", first.missing(), err)
 	}
 	return err

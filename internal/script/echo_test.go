@@ -167,7 +167,7 @@ func TestEchoOfAll(t *testing.T) {
 		"says that it is":        {"#!/bin/bash\na=5\n(return 0 2>/dev/null) && echo sourced\neval echo \\$$2", "a=5 b= c= pace= timeout=", "", 1},
 		"a trap that exits":      {"a=5\ntrap 'eval echo \\$$2 ; exit 3' EXIT\nreadonly a\nexit 0", "a=5 b= c= pace= timeout=", "", 1},
 		"a loop's words":         {"#!/bin/bash\na=5\nbreak\ncontinue\neval echo \\$$2", "a=5 b= c= pace= timeout=", "", 1},
-		"no interpreter at all":  {"#!/no/such", `cannot ask package "pkg" for its parameters: cannot run packages/pkg echo no_such_parameter: the interpreter "/no/such" is missing, which its first line names: no such file or directory`, "", 0},
+		"no interpreter at all":  {"#!/no/such", `cannot ask package "pkg" for its parameters: cannot run packages/pkg: the interpreter "/no/such" is missing, which its first line names: no such file or directory`, "", 0},
 		"one cannot be answered": {"case $2 in a) kill -9 $$ ;; esac", `cannot ask package "pkg" for its parameters: it cannot be run (exit status 137): log/pkg.log says why`, "", some},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -255,7 +255,7 @@ func (name TakenError) Error() string {
 func runnable(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return err
+		return errors.Unwrap(err) // of a path error: whoever looks, from wherever, says the same
 	}
 	if !info.Mode().IsRegular() {
 		return unix.EISDIR
