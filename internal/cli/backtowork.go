@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"backtowork/internal/command"
+	"backtowork/internal/conf"
 	"backtowork/internal/failover"
 	"backtowork/internal/inheritance"
 	"backtowork/internal/journal"
@@ -227,6 +228,9 @@ func (s *site) checkPackages(names []string) error {
 		if err := checkLineEnds(s.Home, name); err != nil {
 			return err
 		}
+		if err := s.checkEmbedded(name); err != nil {
+			return err
+		}
 	}
 	return s.checkOriginal(names)
 }
@@ -262,10 +266,10 @@ func (s *site) restartServer(ctx context.Context, c *lockclient.Client) {
 // runner makes a Runner for a package. Its processes are those that have mark in their environment,
 // or are in one of the cgroups named by also. beside says that this process is not the package's
 // manager.
-func (s *site) runner(name, mark, shell string, also []string, beside bool) (*script.Runner, error) {
+func (s *site) runner(name, mark string, shell conf.Shell, also []string, asker script.Asker, beside bool) (*script.Runner, error) {
 	return script.New(script.Config{
 		Home: s.Home, Name: name, Node: s.Node, Aliases: s.Aliases(), Lock: name, LockDir: s.LockDir,
-		Session: mark, Shell: shell, Environ: environ(), Also: also, Beside: beside,
+		Session: mark, Shell: shell.Path, Embedded: shell.Embedded, Asker: asker, Environ: environ(), Also: also, Beside: beside,
 		GoesOn: beside || s.env.Getenv(deadmanFD) != "", // the package may run already: it has a manager, or a deadman hands it over
 	})
 }

@@ -327,7 +327,7 @@ func (s *site) asker(name string) (*script.Runner, error) {
 	}
 	return script.New(script.Config{
 		Home: s.Home, Name: name, Node: s.Node, Aliases: s.Aliases(), Lock: name, LockDir: s.LockDir,
-		Session: lockclient.NewID(), Shell: shell, Environ: environ(), Cgroup: "none",
+		Session: lockclient.NewID(), Shell: shell.Path, Environ: environ(), Cgroup: "none",
 	})
 }
 

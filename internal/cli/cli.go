@@ -17,6 +17,7 @@ import (
 	"backtowork/internal/command"
 	"backtowork/internal/inheritance"
 	"backtowork/internal/script"
+	"backtowork/internal/worker"
 )
 
 // commands is every name that the binary answers to.
@@ -47,7 +48,7 @@ func commands() []command.Command {
 // Main runs the command that this process was called as, and returns its exit status.
 func Main() int {
 	if len(os.Args) > 1 && os.Args[1] == script.ChildVerb {
-		return script.RunChild(os.Args[2:])
+		return script.RunChild(os.Args[2:], worker.Alone)
 	}
 	name, args := filepath.Base(os.Args[0]), os.Args[1:]
 	if command.Find(commands(), name) == nil && len(args) > 0 { // bin/btw NAME ...

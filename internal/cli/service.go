@@ -21,7 +21,7 @@ func serviceCommand() command.Command {
 			Summary: "halt packages on this node, and wait until that is done",
 		},
 		{
-			Name: "status", Args: "[REGEX]", Usage: statusUsage, Run: serviceStatus,
+			Name: "status", Args: "[-v] [REGEX]", Usage: statusUsage, Run: serviceStatus,
 			Summary: "one line for each package that runs here",
 		},
 		{

@@ -16,17 +16,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"backtowork/internal/command"
-	"backtowork/internal/conf"
+	"backtowork/internal/script"
+	"backtowork/internal/worker"
 )
 
-var setShellUsage = `Usage: set-shell [auto | worker | SHELL]
+var setShellUsage = `Usage: set-shell [auto | embedded | SHELL]
 
 Sets what runs package scripts that are for sh: their first line is #!/bin/sh, or names nothing. All
 others (bash, Perl, programs) are always run as they say. Without an argument it prints what is set.
-  auto   sh
-  worker status by one process for all packages of a back-to-work, which starts no shell: of those
-         whose script and modules it can interpret, and as long as sh says the same; all else by sh
-  SHELL  this shell: a path, or a name that is found in PATH
+  auto      start and stop by sh; status, and what parameters there are, by one process for all
+            packages of a back-to-work, which starts no shell: where it can interpret the script and
+            its modules, and as long as sh says the same; else by sh
+  embedded  start and stop without sh, too. A package that this cannot do is refused
+  SHELL     all by this shell: a path, or a name that is found in PATH
+It says what auto and embedded mean for the packages there are. A back-to-work that runs goes on as it began.
 
 Example: set-shell /bin/dash
 `
@@ -54,8 +57,54 @@ func setShell(ctx context.Context, env *command.Env) error {
 	if err := renameio.WriteFile(file, []byte(shell+"\n"), 0o644); err != nil {
 		return fmt.Errorf("cannot write conf/shell: %w", err)
 	}
+	if filepath.IsAbs(shell) { // the original says nothing then
+		return nil
+	}
+	return tellShell(env, shell)
+}
+
+// tellShell says what a shell that is none means for the packages there are.
+func tellShell(env *command.Env, shell string) error {
+	entries, err := os.ReadDir(filepath.Join(env.Home, "packages"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot read packages: %w", err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if script.Check(env.Home, name) != nil {
+			continue
+		}
+		fmt.Fprintf(env.Stdout, "%s: %s\n", name, meansFor(env.Home, name, shell))
+	}
 	return nil
 }
+
+// meansFor says what runs a package.
+func meansFor(home, name, shell string) string {
+	path := "packages/" + name
+	forSh, err := script.ForSh(home, name)
+	declined := func(actions ...string) string { return worker.Declined(home, path, actions...) }
+	switch {
+	case err != nil:
+		return "it cannot be read: " + err.Error()
+	case !forSh:
+		return "all by what its first line says"
+	}
+	says := "start and stop by sh; "
+	if shell == "embedded" {
+		says = "start and stop by the embedded shell; "
+		if why := declined("start", "stop"); why != "" {
+			return "it will be refused: " + relative(home, why)
+		}
+	}
+	if why := declined("status", "echo"); why != "" {
+		return says + "status by sh: " + relative(home, why)
+	}
+	return says + "status by the worker"
+}
+
+// relative shortens the paths in a text.
+func relative(home, text string) string { return strings.ReplaceAll(text, home+"/", "") }
 
 func showShell(env *command.Env, file string) error {
 	text, err := os.ReadFile(file)
@@ -73,10 +122,8 @@ func showShell(env *command.Env, file string) error {
 // shellPath is what is to be written for the shell that was asked for.
 func shellPath(ctx context.Context, name, path string) (string, error) {
 	switch name {
-	case "auto", conf.ByWorker:
+	case "auto", "embedded":
 		return name, nil
-	case "embedded":
-		return "", command.WithHint(errors.New("cannot set embedded: the embedded shell is not in this version"), "use auto, worker, or the path of a shell")
 	case "":
 		return "", command.UsageError("the name of the shell is empty")
 	}

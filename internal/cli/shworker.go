@@ -8,15 +8,16 @@ import (
 
 	"backtowork/internal/command"
 	"backtowork/internal/manager"
+	"backtowork/internal/script"
 	"backtowork/internal/worker"
 )
 
 const shWorkerUsage = `Usage: sh-worker
 
-back-to-work starts it, where conf/shell says worker: it answers the status of packages without
-starting a shell for each. It ends with back-to-work.
+back-to-work starts it, unless conf/shell names a shell: it answers the status of packages, and what
+parameters they have, without starting a shell for each. It ends with back-to-work.
 
-Example: set-shell worker
+Example: set-shell auto
 `
 
 // shWorker interprets scripts for the back-to-work that has started this process.
@@ -36,25 +37,46 @@ func shWorker(_ context.Context, env *command.Env) error {
 	return worker.Serve(conn, worker.Embedded())
 }
 
-// scripts returns what runs the packages of a manager: with a worker, if conf/shell asks for one. Who acts beside a
+// scripts returns what runs the packages of a manager: with a worker, unless conf/shell asks for a shell. Who acts beside a
 // manager has none.
 func (s *site) scripts() (func(name, mark string, also []string, beside bool) (manager.Scripts, error), error) {
-	shell, err1 := s.Shell()
-	has, err2 := s.HasWorker()
-	if err := errors.Join(err1, err2); err != nil {
+	shell, err := s.Shell()
+	if err != nil {
 		return nil, err
 	}
 	client := worker.NewClient(s.spawnWorker)
 	return func(name, mark string, also []string, beside bool) (manager.Scripts, error) {
-		r, err := s.runner(name, mark, shell, also, beside)
-		if err != nil {
+		with := !beside && shell.HasWorker()
+		var asker script.Asker
+		if with {
+			asker = worker.NewAsker(client)
+		}
+		r, err := s.runner(name, mark, shell, also, asker, beside)
+		switch {
+		case err != nil:
 			return nil, err
+		case with:
+			return worker.New(worker.OnRunner(r), client, func(line string) { r.Logf("back-to-work: %s", line) }), nil
 		}
-		if !has || beside {
-			return manager.OnHost(r), nil
-		}
-		return worker.New(worker.OnRunner(r), client, func(line string) { r.Logf("back-to-work: %s", line) }), nil
+		return manager.OnHost(r), nil
 	}, nil
+}
+
+// checkEmbedded refuses a package that the embedded shell cannot start or stop, where conf/shell asks for that one.
+func (s *site) checkEmbedded(name string) error {
+	shell, err := s.Shell()
+	if err != nil || !shell.Embedded {
+		return err
+	}
+	forSh, err := script.ForSh(s.Home, name)
+	if err != nil || !forSh {
+		return err
+	}
+	why := worker.Declined(s.Home, "packages/"+name, "start", "stop")
+	if why == "" {
+		return nil
+	}
+	return command.WithHint(fmt.Errorf("the embedded shell of conf/shell cannot run package %q: %s", name, relative(s.Home, why)), "set-shell auto has it run by sh; service lint %s says more", name)
 }
 
 // workerConn is the connection with a worker, and the process.

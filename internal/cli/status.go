@@ -18,7 +18,7 @@ import (
 	"backtowork/internal/script"
 )
 
-const statusUsage = `Usage: service status [REGEX]
+const statusUsage = `Usage: service status [-v] [REGEX]
 
 Prints a line for each package that runs here, active or stand-by; only for those whose whole
 name REGEX matches, if it is given:
@@ -26,14 +26,18 @@ name REGEX matches, if it is given:
 Where it is so, the line goes on with why the lock is blocked (blocked="..."), how often the
 package failed here in a row (failures=N; until it has run for timeout), when it is tried again
 (tries_again_in=Ns), and for how long no majority of the lock servers has answered
-(lock_servers_silent=Ns): lock_holder is that old. With a worker (see set-shell) it says how the
-status is answered, and why (status_by="...").
+(lock_servers_silent=Ns): lock_holder is that old. With -v it goes on with how the status is
+answered, by a worker or by the shell, and why (status_by="..."; see set-shell).
 
 Example: ./service status 'web.*'
 `
 
 func serviceStatus(ctx context.Context, env *command.Env, args []string) error {
-	if len(args) > 1 {
+	options, args, err := command.Options(args, "v", nil)
+	switch {
+	case err != nil:
+		return err
+	case len(args) > 1:
 		return command.UsageError("status takes one regular expression")
 	}
 	s, err := openSite(env)
@@ -60,7 +64,11 @@ func serviceStatus(ctx context.Context, env *command.Env, args []string) error {
 			if pid, err := manager.Home(s.Home).ManagerOf(name); err == nil && pid != 0 { // else it has ended this moment
 				line := s.statusLine(name, pid)
 				is := s.state(ctx, name)
-				lines[i] = line + silentFor(is) + askedBy(is) + "\n"
+				lines[i] = line + silentFor(is)
+				if len(options) > 0 {
+					lines[i] += askedBy(is)
+				}
+				lines[i] += "\n"
 			}
 		})
 	}

@@ -31,7 +31,7 @@ func (s *site) checkSyntax(ctx context.Context, name string) (wrong []error, err
 	if err != nil {
 		return nil, err
 	}
-	checks, err := script.SyntaxChecks(s.Home, name, shell)
+	checks, err := script.SyntaxChecks(s.Home, name, shell.Path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read package %q: %w", name, err)
 	}

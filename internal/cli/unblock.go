@@ -195,7 +195,7 @@ func (s *site) finder(name string) (*script.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.runner(name, r.Mark, shell, r.Cgroups(), true)
+	return s.runner(name, r.Mark, shell, r.Cgroups(), nil, true)
 }
 
 // lookHere says what of a package is alive on this node, or that its status is not down.

@@ -59,33 +59,33 @@ func (s Site) ClusterNodes() ([]string, error) {
 	return words(filepath.Join(s.Home, "conf/cluster_nodes"))
 }
 
-// ByWorker is what conf/shell says where a worker answers the status of packages.
-const ByWorker = "worker"
-
-// HasWorker says whether conf/shell asks for a worker.
-func (s Site) HasWorker() (bool, error) {
-	shell, err := oneWord(filepath.Join(s.Home, "conf/shell"))
-	return shell == ByWorker, err
+// A Shell is what runs package scripts that are for sh.
+type Shell struct {
+	Path     string // of the shell; "" is sh
+	Embedded bool   // start and stop by the embedded shell
 }
 
-// Shell is what runs package scripts by conf/shell: "auto", or the path of a shell.
-func (s Site) Shell() (string, error) {
+// HasWorker says whether a worker may answer for scripts, beside sh: not where another shell is asked for.
+func (sh Shell) HasWorker() bool { return sh.Path == "" }
+
+// Shell is what conf/shell says.
+func (s Site) Shell() (Shell, error) {
 	path := filepath.Join(s.Home, "conf/shell")
 	shell, err := oneWord(path)
 	switch {
 	case err != nil:
-		return "", err
-	case shell == "" || shell == "auto" || shell == ByWorker:
-		return "auto", nil
+		return Shell{}, err
+	case shell == "" || shell == "auto":
+		return Shell{}, nil
 	case shell == "embedded":
-		return "", fmt.Errorf("%s: this version has no embedded shell; say auto, worker, or the path of a shell", path)
+		return Shell{Embedded: true}, nil
 	case !filepath.IsAbs(shell):
-		return "", fmt.Errorf("%s: cannot use %q: say auto, worker, or the absolute path of a shell", path, shell)
+		return Shell{}, fmt.Errorf("%s: cannot use %q: say auto, embedded, or the absolute path of a shell", path, shell)
 	}
 	if info, err := os.Stat(shell); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
-		return "", fmt.Errorf("%s: cannot use %q: it is not an executable file", path, shell)
+		return Shell{}, fmt.Errorf("%s: cannot use %q: it is not an executable file", path, shell)
 	}
-	return shell, nil
+	return Shell{Path: shell}, nil
 }
 
 // KeyFile is the path of the cluster's secret.

@@ -194,39 +194,41 @@ func TestShell(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"plain": "x"})
-	for text, want := range map[string]string{
-		"":                 "auto",
-		"\n":               "auto",
-		"auto\n":           "auto",
-		"/bin/sh\n":        "/bin/sh",
-		"# why\n/bin/sh\n": "/bin/sh",
-		"embedded":         "!",
-		"sh":               "!",
-		"./sh":             "!",
-		"/bin/sh -e":       "!",
-		"/no/such/shell":   "!",
-		dir:                "!",
-		dir + "/plain":     "!",
+	refused := Shell{Path: "!"}
+	for text, want := range map[string]Shell{
+		"":                 {},
+		"\n":               {},
+		"auto\n":           {},
+		"/bin/sh\n":        {Path: "/bin/sh"},
+		"# why\n/bin/sh\n": {Path: "/bin/sh"},
+		"embedded":         {Embedded: true},
+		"worker":           refused,
+		"sh":               refused,
+		"./sh":             refused,
+		"/bin/sh -e":       refused,
+		"/no/such/shell":   refused,
+		dir:                refused,
+		dir + "/plain":     refused,
 	} {
 		s, err := site(t, "h1", map[string]string{"conf/shell": text})
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := s.Shell()
-		if want == "!" {
+		if want == refused {
 			if err == nil || !strings.Contains(err.Error(), "conf/shell") {
-				t.Errorf("Shell of %q = %q, %v, want an error that names the file", text, got, err)
+				t.Errorf("Shell of %q = %v, %v, want an error that names the file", text, got, err)
 			}
 		} else if got != want || err != nil {
-			t.Errorf("Shell of %q = %q, %v, want %q", text, got, err, want)
+			t.Errorf("Shell of %q = %v, %v, want %v", text, got, err, want)
 		}
 	}
 	s, err := site(t, "h1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Shell(); got != "auto" || err != nil {
-		t.Errorf("Shell without a file = %q, %v, want auto", got, err)
+	if got, err := s.Shell(); got != (Shell{}) || err != nil || !got.HasWorker() {
+		t.Errorf("Shell without a file = %v, %v", got, err)
 	}
 }
 

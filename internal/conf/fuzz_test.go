@@ -152,9 +152,9 @@ func FuzzOneWord(f *testing.F) {
 		shell, err := Site{Home: home}.Shell()
 		if err != nil {
 			wantNamed(t, err, filepath.Join(home, "conf/shell"))
-		} else if shell != "auto" && shell != "embedded" {
-			if info, err := os.Stat(shell); err != nil || info.IsDir() || !filepath.IsAbs(shell) {
-				t.Errorf("the shell is %q: %v", shell, err)
+		} else if shell.Path != "" {
+			if info, err := os.Stat(shell.Path); err != nil || info.IsDir() || !filepath.IsAbs(shell.Path) {
+				t.Errorf("the shell is %v: %v", shell, err)
 			}
 		}
 	})

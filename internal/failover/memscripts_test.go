@@ -52,6 +52,8 @@ func (s *memScripts) isUp() bool {
 	return s.up
 }
 
+func (*memScripts) Sets([]string) (file, name string) { return "", "" }
+
 // Echo answers for parameters.
 func (s *memScripts) Echo(context.Context, []string, []string) (map[string]string, string, error) {
 	s.mu.Lock()

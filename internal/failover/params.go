@@ -93,6 +93,8 @@ type Teller interface {
 	// Echo is what the script says of names, and of more: unless it is odd, one that says something whatever it
 	// is asked, or fails and says nothing of any name. odd says how.
 	Echo(ctx context.Context, names, more []string) (said map[string]string, odd string, err error)
+	// Sets is the first of names that the package's text gives a value, and in which file; "" where none is.
+	Sets(names []string) (file, name string)
 }
 
 const (
@@ -180,24 +182,15 @@ func (a answers) original(host hostNames, odd string) (Params, error) {
 	return p, err
 }
 
-// A setter is a [Teller] that knows which of names the package's text gives a value, and in which file.
-type setter interface {
-	Sets(names []string) (file, name string)
-}
-
 // bindingOf refuses an odd script that asks for what a package must not run without: whether it does is not known.
 func bindingOf(script Teller, odd string) error {
-	s, ok := script.(setter)
-	if !ok {
-		return nil
-	}
 	var names []string
 	for _, r := range rows {
 		if r.binding {
 			names = append(names, r.name)
 		}
 	}
-	if file, name := s.Sets(names); name != "" {
+	if file, name := script.Sets(names); name != "" {
 		return fmt.Errorf("%s, but %s sets %s: whether that counts cannot be known. let echo print the value of each name, and nothing for one that has none", odd, file, name)
 	}
 	return nil

@@ -16,6 +16,8 @@ type says map[string]string
 
 var errNoScript = errors.New("cannot run the script")
 
+func (says) Sets([]string) (file, name string) { return "", "" }
+
 // Echo answers for parameters. One that is "!" cannot be asked.
 func (s says) Echo(ctx context.Context, names, more []string) (map[string]string, string, error) {
 	if ctx.Err() != nil {
@@ -201,6 +203,8 @@ type counted struct {
 	runs  int
 }
 
+func (*counted) Sets([]string) (file, name string) { return "", "" }
+
 func (s *counted) Echo(ctx context.Context, names, more []string) (map[string]string, string, error) {
 	s.runs++
 	for _, name := range slices.Concat(names, more) {
@@ -246,6 +250,8 @@ func TestReadParamsEnds(t *testing.T) {
 
 // endless is a script that says something of every parameter that begins with it.
 type endless string
+
+func (endless) Sets([]string) (file, name string) { return "", "" }
 
 func (e endless) Echo(_ context.Context, names, more []string) (map[string]string, string, error) {
 	said := map[string]string{}
@@ -299,6 +305,8 @@ func TestReadParamsOfAnOddScript(t *testing.T) {
 
 // oddly is what an odd script says.
 type oddly map[string]string
+
+func (oddly) Sets([]string) (file, name string) { return "", "" }
 
 func (o oddly) Echo(context.Context, []string, []string) (map[string]string, string, error) {
 	return o, "it is odd", nil

@@ -27,6 +27,8 @@ type slowly struct {
 	may chan error
 }
 
+func (*slowly) Sets([]string) (file, name string) { return "", "" }
+
 func (s *slowly) Echo(ctx context.Context, _, _ []string) (map[string]string, string, error) {
 	select {
 	case err := <-s.may:

@@ -32,6 +32,8 @@ type scripted struct {
 	units []string
 }
 
+func (*scripted) Sets([]string) (file, name string) { return "", "" }
+
 func (s *scripted) Echo(context.Context, []string, []string) (map[string]string, string, error) {
 	return s.said, "", s.fault
 }

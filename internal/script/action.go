@@ -58,33 +58,14 @@ func ofLock(term uint64, previous string, unfenced []string) []string {
 	return []string{"BTW_TERM=" + strconv.FormatUint(term, 10), "BTW_PREVIOUS=" + previous, "BTW_UNFENCED=" + strings.Join(unfenced, " ")}
 }
 
-// A Setting is what an action would be started with.
-type Setting struct {
-	Dir    string   // its directory
-	Path   string   // of the script, from there
-	Env    []string // its environment, whole
-	Cgroup string   // directory of the cgroup that it would run in; "" for none
-}
-
-// Setting says what an action would be started with, to somebody else who runs the script. Processes of the package
-// that are started so are found as others are.
-func (r *Runner) Setting(term uint64, previous string, unfenced ...string) Setting {
-	s := Setting{Dir: r.cfg.Home, Path: "packages/" + r.cfg.Name, Env: append(slices.Clone(r.env), ofLock(term, previous, unfenced)...)}
-	s.Env = append(s.Env, "BTW_ACTION="+rand.Text())
-	if r.inTree() {
-		if dir, err := r.tree.act.enter(); err == nil {
-			s.Cgroup, _ = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))
-			dir.Close()
-		}
-	}
-	return s
-}
-
 // launch starts the script with args; env is added to the environment that all actions have. Where
 // no stdout is given it is the log.
 func (r *Runner) launch(args []string, stdout *os.File, env ...string) (*Action, error) {
 	c := child{argv: append([]string{r.path()}, args...)}
-	if r.cfg.Shell != "auto" {
+	switch {
+	case r.cfg.Embedded && (args[0] == "start" || args[0] == "stop"):
+		c.shell = embedded
+	default:
 		c.shell = r.cfg.Shell
 	}
 	return r.launchAs(args[0], c, stdout, env...)

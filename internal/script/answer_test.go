@@ -43,7 +43,7 @@ func TestStatusOfWhatCannotRun(t *testing.T) {
 		"no interpreter":        {text("#!/no/such/sh\n"), "", NotRun, `the interpreter "/no/such/sh" is missing`},
 		"DOS line ends":         {text("#!/bin/sh\r\n"), "", NotRun, `the interpreter "/bin/sh\r" is missing: the file has DOS line ends`},
 		"another machine":       {text("\x7fELF\x02\x01\x01\x00\x00\n"), "", NotRun, "it is a program for another kind of machine"},
-		"no shell":              {noop, "/no/such/sh", NotRun, "no such file"},
+		"no shell":              {noop, "/no/such/sh", NotRun, "the shell /no/such/sh: no such file"},
 		"no first line":         {text("exit 5\n"), "", 5, ""},
 		"its own 126":           {text("#!/bin/sh\nexit 126\n"), "", 126, ""},
 		"its own 127":           {text("#!/bin/sh\nno-such-command\n"), "", 127, ""},

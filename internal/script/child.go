@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -16,11 +17,14 @@ import (
 // ChildVerb is the first argument of a process that is to become a script: see [RunChild].
 const ChildVerb = "run-script"
 
+// embedded stands for the shell that is in this program.
+const embedded = "embedded"
+
 // A child is what a process is to become, and how.
 type child struct {
 	dir   string // that it changes to
 	argv  []string
-	shell string // what runs a script for sh; "": sh
+	shell string // what runs a script for sh; "": sh; or embedded
 	like  int    // a process whose limits and priorities it has; 0: those of all packages
 	told  bool   // the last of its files is told why it could not become argv; nothing where it could
 }
@@ -44,10 +48,13 @@ const (
 	notFound      = 127
 )
 
+// An Interpreter runs the script argv[0] in this process. Of an error it says whether something of the script was done.
+type Interpreter func(argv []string) (status int, begun bool, err error)
+
 // RunChild makes this process the script that args name. They are: the number of the file to which
 // a failure is written, and what [child.start] says. It returns only if that fails, with the exit
-// status that a shell would give.
-func RunChild(args []string) int {
+// status that a shell would give; or with that of the script, if the embedded shell has run it.
+func RunChild(args []string, in Interpreter) int {
 	if len(args) < 5 {
 		return notFound
 	}
@@ -65,12 +72,47 @@ func RunChild(args []string) int {
 		inheritance.Settle() // a manager's priorities are the usual ones already
 		inheritance.Signals(true)
 	}
+	if status, ok := c.interpret(in); ok {
+		return status
+	}
 	err := c.become()
 	fmt.Fprintf(told, "%scannot run %s: %v\n", who, c.argv[0], err)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return notFound
 	}
 	return notExecutable
+}
+
+// interpret runs the script by the embedded shell, if it is to: ok is false where its own shell has to, since nothing was
+// done of it yet, or it can be done again: a stop must not fail for what the embedded shell lacks.
+func (c *child) interpret(in Interpreter) (status int, ok bool) {
+	if c.shell != embedded {
+		return 0, false
+	}
+	c.shell = ""
+	if os.Chdir(c.dir) != nil { // become says why
+		return 0, false
+	}
+	first, err := readFirstLine(c.argv[0])
+	if err != nil || !first.forSh() || runnable(c.argv[0]) != nil || isBeingWritten(c.argv[0]) {
+		return 0, false
+	}
+	status, begun, err := in(c.argv)
+	if err == nil {
+		return status, true
+	}
+	if begun && slices.Contains(c.argv[1:], "start") {
+		fmt.Fprintf(os.Stderr, "back-to-work: the embedded shell cannot go on with this start: %v. set-shell auto has it run by its own shell.\n", err)
+		return 1, true
+	}
+	fmt.Fprintf(os.Stderr, "back-to-work: the embedded shell leaves this to the script's own shell: %v.\n", err)
+	return 0, false
+}
+
+// isBeingWritten says whether somebody has the file open for writing, or it cannot be read.
+func isBeingWritten(path string) bool {
+	_, err := readWhole(path)
+	return err != nil
 }
 
 // become makes this process what c says.
@@ -100,6 +142,8 @@ func (c child) become() error {
 			sh = c.shell
 		}
 		return becomePatiently(append([]string{sh}, argv...))
+	case err != nil && argv[0] != c.argv[0]:
+		return fmt.Errorf("the shell %s: %w", argv[0], err)
 	case errors.Is(err, unix.ENOENT) && runnable(argv[0]) == nil && first.interpreter != "":
 		return fmt.Errorf("%s: %w", first.missing(), err)
 	}

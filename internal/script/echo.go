@@ -2,6 +2,7 @@ package script
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // unknown is a parameter that no package has. Who says something of it, or fails, may do so for any name.
@@ -157,20 +160,29 @@ func (q *questions) odd() string {
 	return ""
 }
 
-// answer finds all answers: those that are known, then by one run of the script where that can be, then by
-// one for each. The first is asked alone: a script that cannot be run fails once, and says so once in its log.
+// answer finds all answers: those that are known, then by the asker, then by the script's own shell.
 func (r *Runner) answer(ctx context.Context, q *questions) error {
 	for _, name := range slices.Concat(q.names, q.more) {
 		if a, ok := r.answers.get(q.files, name); ok {
 			q.said[name] = a
 		}
 	}
+	if err := r.askAsker(ctx, q); err != nil {
+		return err
+	}
+	return r.askShell(ctx, q)
+}
+
+// askShell finds what is open by one run of the script where that can be, then by one for each. The first is asked alone:
+// a script that cannot be run fails once, and says so once in its log.
+func (r *Runner) askShell(ctx context.Context, q *questions) error {
 	r.askAtOnce(ctx, q)
-	for _, names := range [][]string{{unknown}, q.names, q.more} {
-		if len(names) > 0 && (names[0] == unknown || q.odd() == "") {
-			if err := r.askEach(ctx, q, q.open(names)); err != nil {
-				return err
-			}
+	for i, names := range [][]string{{unknown}, q.names, q.more} {
+		if i == 2 && q.odd() != "" {
+			break
+		}
+		if err := r.askEach(ctx, q, q.open(names)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -244,20 +256,23 @@ func (r *Runner) limit(ctx context.Context) (context.Context, context.CancelFunc
 // accepted: an old script may end with any after it has answered.
 const syntaxError = 2
 
-// Version returns a text that changes whenever the script or one of its modules does.
+// Version returns a text that changes whenever the script or one of its modules does. A script that cannot be
+// run is an error.
 func (r *Runner) Version() (string, error) {
 	packages := filepath.Join(r.cfg.Home, "packages")
 	modules, _ := filepath.Glob(filepath.Join(escape.Replace(packages), "modules", "*"))
-	var sum strings.Builder
-	for i, path := range append([]string{filepath.Join(packages, r.cfg.Name)}, modules...) {
-		info, err := os.Stat(path)
-		if err == nil {
-			fmt.Fprintf(&sum, "%q %d %d\n", path, info.Size(), info.ModTime().UnixNano())
-		} else if i == 0 {
-			return "", err
+	script := filepath.Join(packages, r.cfg.Name)
+	if err := runnable(script); err != nil {
+		return "", fmt.Errorf("cannot run %s: %w", r.path(), err)
+	}
+	sum := sha256.New()
+	for _, path := range append([]string{script}, modules...) {
+		var is unix.Stat_t
+		if unix.Stat(path, &is) == nil {
+			fmt.Fprintf(sum, "%q %d %d %d\n", path, is.Ino, is.Size, unix.TimespecToNsec(is.Mtim))
 		}
 	}
-	return sum.String(), nil
+	return string(sum.Sum(nil)), nil
 }
 
 var escape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)

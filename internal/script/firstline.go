@@ -89,7 +89,7 @@ func (f firstLine) command(shell string) (argv []string, option string, ok bool)
 	switch {
 	case f.binary:
 		return nil, "", false
-	case f.forSh() && shell != "" && shell != "auto":
+	case f.forSh() && shell != "":
 		return []string{shell}, f.option, true
 	case f.interpreter == "":
 		return []string{"/bin/sh"}, "", true

@@ -128,7 +128,7 @@ func TestSyntaxChecks(t *testing.T) {
 		first, shell string
 		want         []string
 	}{
-		{"#!/bin/sh", "auto", []string{"/bin/sh -n packages/p", "/bin/sh -n packages/modules/a", "/bin/sh -n packages/modules/b"}},
+		{"#!/bin/sh", "", []string{"/bin/sh -n packages/p", "/bin/sh -n packages/modules/a", "/bin/sh -n packages/modules/b"}},
 		{"#!/bin/sh -e", "/bin/dash", []string{"/bin/dash -n packages/p", "/bin/dash -n packages/modules/a", "/bin/dash -n packages/modules/b"}},
 		{"#!/bin/bash", "/bin/dash", []string{"/bin/bash -n packages/p", "/bin/bash -n packages/modules/a", "/bin/bash -n packages/modules/b"}},
 		{"#!/usr/bin/env bash", "", []string{"/usr/bin/env bash -n packages/p", "/usr/bin/env bash -n packages/modules/a", "/usr/bin/env bash -n packages/modules/b"}},

@@ -47,19 +47,21 @@ import (
 
 // Config says which script is run, and how. Home, Name and Session must be given.
 type Config struct {
-	Home    string   // directory that scripts start in, absolute
-	Name    string   // package; its script is packages/Name in Home
-	Node    string   // BTW_NODE
-	Aliases []string // what else the node is called, as parameters of the package may
-	Lock    string   // BTW_LOCK
-	LockDir string   // the lock directory: its commands come after the home's in PATH
-	Session string   // BTW_SESSION: random, one per manager
-	Shell   string   // "" or "auto": what the script's first line names; else the path of the shell that stands for sh
-	Environ []string // environment that ours is added to; BTW_HOME is dropped
-	Cgroup  string   // "": the mounted cgroup2; "none": work without; else a cgroup2 directory
-	Also    []string // other cgroups (see Runner.Cgroup) that processes of the package may be in, from when this host had another name
-	Beside  bool     // another process runs the package: its cgroups are left as they are at the end
-	GoesOn  bool     // the package may run already: go on even if its log cannot be opened
+	Home     string   // directory that scripts start in, absolute
+	Name     string   // package; its script is packages/Name in Home
+	Node     string   // BTW_NODE
+	Aliases  []string // what else the node is called, as parameters of the package may
+	Lock     string   // BTW_LOCK
+	LockDir  string   // the lock directory: its commands come after the home's in PATH
+	Session  string   // BTW_SESSION: random, one per manager
+	Shell    string   // "": what the script's first line names; else the path of the shell that stands for sh
+	Embedded bool     // start and stop by the embedded shell, where the script is for sh: by this program as sh-worker
+	Asker    Asker    // nil, or what may answer echo instead of a shell
+	Environ  []string // environment that ours is added to; BTW_HOME is dropped
+	Cgroup   string   // "": the mounted cgroup2; "none": work without; else a cgroup2 directory
+	Also     []string // other cgroups (see Runner.Cgroup) that processes of the package may be in, from when this host had another name
+	Beside   bool     // another process runs the package: its cgroups are left as they are at the end
+	GoesOn   bool     // the package may run already: go on even if its log cannot be opened
 }
 
 // Runner runs the script of one package. Its methods may be called at the same time.

@@ -28,7 +28,7 @@ func TestStatus(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode string) {
 		link := filepath.Join(t.TempDir(), "home")
-		for _, shell := range []string{"", "auto", "/bin/bash"} {
+		for _, shell := range []string{"", "/bin/bash"} {
 			s := newSite(t, mode, `echo "$0 $1 $PWD $(pwd -P)"
 echo "$PATH"; env | grep -E '^(BTW|KEPT)' | grep -v -e ACTION -e SESSION | sort
 [ -n "$BTW_SESSION" ] && [ -z "$(cat)" ] && [ "$(ps -o pgid= -p $$)" -eq $$ ] && echo well >&2

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == ChildVerb {
-		os.Exit(RunChild(os.Args[2:]))
+		os.Exit(RunChild(os.Args[2:], interpretForTest))
 	}
 	if len(os.Args) > 2 && os.Args[1] == "hold-lease" {
 		holdLease(os.Args[2])

@@ -94,6 +94,12 @@ func hasDOSLines(text []byte) bool {
 	return (first.interpreter == "" || first.isShell()) && 2*bytes.Count(text, []byte("\r\n")) > bytes.Count(text, []byte("\n"))
 }
 
+// ForSh says whether the package's script is one for sh, so that conf/shell says what runs it.
+func ForSh(home, name string) (bool, error) {
+	first, err := readFirstLine(filepath.Join(home, "packages", name))
+	return err == nil && first.forSh(), err
+}
+
 // SyntaxChecks is the commands that check the syntax of a package's files, and run nothing of them: by
 // the shell that its script is run by. There are none if that is no shell, or not known. shell is
 // that of conf/shell.

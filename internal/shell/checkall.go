@@ -27,23 +27,17 @@ func (s *Script) Check(actions ...string) []Finding {
 // when it is called with one of the actions. Sourced files are looked for where "cd ${0%/*}" leads: in the script's own
 // directory. An expansion in their names may be anything that glob finds.
 func CheckAll(path string, open func(string) ([]byte, error), glob func(string) []string, actions ...string) ([]*Script, []Finding) {
+	return checkAll(path, glob, func(file string) (*unit, error) { return readUnit(open, file) }, actions)
+}
+
+func checkAll(path string, glob func(string) []string, open func(string) (*unit, error), actions []string) ([]*Script, []Finding) {
 	dir := filepath.Dir(path)
 	w := newWalker(func(pattern string) []string {
 		if !filepath.IsAbs(pattern) {
 			pattern = filepath.Join(dir, pattern)
 		}
 		return glob(pattern)
-	}, func(file string) (*unit, error) {
-		text, err := open(file)
-		if err != nil {
-			return nil, err
-		}
-		s, err := Parse(file, text)
-		if err != nil {
-			return nil, err
-		}
-		return newUnit(s)
-	})
+	}, open)
 	u, err := w.read(path)
 	if err != nil {
 		return nil, []Finding{{path, 1, 1, LevelShell, "dot-unread", err.Error()}}
@@ -54,6 +48,18 @@ func CheckAll(path string, open func(string) ([]byte, error), glob func(string) 
 		u.script.link(s)
 	}
 	return scripts, found
+}
+
+func readUnit(open func(string) ([]byte, error), file string) (*unit, error) {
+	text, err := open(file)
+	if err != nil {
+		return nil, err
+	}
+	s, err := Parse(file, text)
+	if err != nil {
+		return nil, err
+	}
+	return newUnit(s)
 }
 
 func newUnit(s *Script) (*unit, error) {

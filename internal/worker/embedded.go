@@ -11,6 +11,8 @@ import (
 
 	"backtowork/internal/native"
 	"backtowork/internal/shell"
+
+	"golang.org/x/sys/unix"
 )
 
 // umask is that of all scripts; package inheritance sets it.
@@ -22,14 +24,21 @@ const longestFile = 1 << 20
 // embedded interprets scripts by package shell, with the commands of package native.
 type embedded struct {
 	commands *native.Set
+	library  *shell.Library
 
 	mu     sync.Mutex
-	loaded map[string]*loaded // by path
+	loaded map[string]*slot // by path and action
+}
+
+// A slot is for one action of a script. Who loads it has it locked.
+type slot struct {
+	mu  sync.Mutex
+	has *loaded
 }
 
 // Embedded returns an interpreter for Serve.
 func Embedded() Interpreter {
-	return &embedded{commands: native.New(), loaded: map[string]*loaded{}}
+	return &embedded{commands: native.New(), library: shell.NewLibrary(readFile, versionOf), loaded: map[string]*slot{}}
 }
 
 // loaded is a script that was read, with what it sources.
@@ -43,33 +52,68 @@ type loaded struct {
 
 // Load reads a script, unless that was done.
 func (e *embedded) Load(r Request) (Program, string, error) {
-	path := filepath.Join(r.Dir, r.Path)
-	e.mu.Lock()
-	known := e.loaded[path]
-	e.mu.Unlock()
-	if known != nil && known.files == r.Files {
-		return known, known.declined, nil
+	path, action := filepath.Join(r.Dir, r.Path), ""
+	if len(r.Args) > 0 {
+		action = r.Args[0]
 	}
-	l := &loaded{e: e, files: r.Files, sourced: map[string]*shell.Script{}}
-	scripts, findings := shell.CheckAll(path, readFile, glob, r.Args...)
+	key := path + "\x00" + action
+	e.mu.Lock()
+	s := e.loaded[key]
+	if s == nil {
+		s = &slot{}
+		e.loaded[key] = s
+	}
+	e.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.has == nil || s.has.files != r.Files {
+		l, err := e.load(path, action)
+		if err != nil {
+			return nil, "", err
+		}
+		l.files = r.Files
+		s.has = l
+	}
+	return s.has, s.has.declined, nil
+}
+
+// load reads a script for an action; for all that it can do where that is "".
+func (e *embedded) load(path, action string) (*loaded, error) {
+	var actions []string
+	if action != "" {
+		actions = []string{action}
+	}
+	l := &loaded{e: e, sourced: map[string]*shell.Script{}}
+	scripts, findings := e.library.CheckAll(path, glob, actions...)
 	switch {
 	case len(findings) > 0:
-		l.declined = findings[0].String()
-		if more := len(findings) - 1; more > 0 {
-			l.declined += fmt.Sprintf(", and %d more", more)
-		}
+		l.declined = reason(findings)
 	case len(scripts) == 0:
-		return nil, "", fmt.Errorf("cannot read %s", path)
+		return nil, fmt.Errorf("cannot read %s", path)
 	default:
 		l.main = scripts[0]
 		for _, s := range scripts[1:] {
 			l.sourced[filepath.Clean(s.Path)] = s
 		}
 	}
-	e.mu.Lock()
-	e.loaded[path] = l
-	e.mu.Unlock()
-	return l, l.declined, nil
+	return l, nil
+}
+
+// reason says why a script is for its own shell.
+func reason(findings []shell.Finding) string {
+	if more := len(findings) - 1; more > 0 {
+		return fmt.Sprintf("%s, and %d more", findings[0], more)
+	}
+	return findings[0].String()
+}
+
+// versionOf is another text whenever the file at path is another, or was changed.
+func versionOf(path string) string {
+	var is unix.Stat_t
+	if err := unix.Stat(path, &is); err != nil {
+		return err.Error()
+	}
+	return fmt.Sprint(is.Dev, is.Ino, is.Size, is.Mtim)
 }
 
 // readFile is the text of a file, or an error where it is no script's.
@@ -106,23 +150,28 @@ func (l *loaded) Run(ctx context.Context, r Request, files Files) (status, forks
 	}
 	defer done()
 	var count atomic.Int64
-	status, err = shell.Run(ctx, l.main, shell.Options{
-		Args: append([]string{r.Path}, r.Args...), Env: r.Env, Dir: r.Dir, Umask: umask,
-		Stdin: files.Stdin, Stdout: files.Stdout, Stderr: files.Stderr,
-		Commands: l.e.command,
-		Exec: func(ctx context.Context, c *shell.Call) (int, error) {
-			count.Add(1)
-			its := attr
-			return shell.ExecWith(ctx, c, &its)
-		},
+	o := l.options(append([]string{r.Path}, r.Args...), r.Env, r.Dir)
+	o.Stdin, o.Stdout, o.Stderr = files.Stdin, files.Stdout, files.Stderr
+	o.Exec = func(ctx context.Context, c *shell.Call) (int, error) {
+		count.Add(1)
+		its := attr
+		return shell.ExecWith(ctx, c, &its)
+	}
+	status, err = shell.Run(ctx, l.main, o)
+	return status, int(count.Load()), err
+}
+
+// options are those of any run.
+func (l *loaded) options(argv, env []string, dir string) shell.Options {
+	return shell.Options{
+		Args: argv, Env: env, Dir: dir, Umask: umask, Commands: l.e.command,
 		Source: func(path string) (*shell.Script, error) {
 			if s := l.sourced[filepath.Clean(path)]; s != nil {
 				return s, nil
 			}
 			return nil, fmt.Errorf("%s was not looked at", path)
 		},
-	})
-	return status, int(count.Load()), err
+	}
 }
 
 // command is what is run instead of a program; nil where that is run.

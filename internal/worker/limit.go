@@ -25,7 +25,7 @@ func Limit(say io.Writer) {
 	go func() {
 		for range time.Tick(limitPace) {
 			if why := tooMuch(); why != "" {
-				fmt.Fprintf(say, "back-to-work: the worker ends: %s. another is started when one is needed.\n", why)
+				fmt.Fprintf(say, "back-to-work: the embedded shell ends: %s.\n", why)
 				os.Exit(1)
 			}
 		}

@@ -83,6 +83,9 @@ func (h hands) Abandon() error { return nil }
 // afterKill is how long what was sent SIGKILL is waited for.
 const afterKill = time.Second
 
+// Sets says that there is no text to look at.
+func (h hands) Sets([]string) (file, name string) { return "", "" }
+
 // Echo says the parameters.
 func (h hands) Echo(context.Context, []string, []string) (map[string]string, string, error) {
 	if !h.p.acts() {

@@ -1,0 +1,43 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"backtowork/internal/native"
+	"backtowork/internal/shell"
+)
+
+// Declined says why scripts of the package at home are not for the embedded shell when they are called with one of actions;
+// "" if they are. It goes by the text, as [Interpreter] does.
+func Declined(home, path string, actions ...string) string {
+	_, findings := shell.CheckAll(filepath.Join(home, path), readFile, glob, actions...)
+	if len(findings) == 0 {
+		return ""
+	}
+	return reason(findings)
+}
+
+// Alone runs the script argv[0] in this process, with its arguments, environment, directory and files. The error says why
+// the status counts for nothing; begun, that something was done all the same.
+func Alone(argv []string) (status int, begun bool, err error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return 0, false, err
+	}
+	e := &embedded{commands: native.New(), library: shell.NewLibrary(readFile, versionOf)}
+	l, err := e.load(filepath.Join(dir, argv[0]), append(argv, "")[1])
+	switch {
+	case err != nil:
+		return 0, false, err
+	case l.declined != "":
+		return 0, false, fmt.Errorf("%w: %s", shell.ErrDeclined, l.declined)
+	}
+	options := l.options(argv, os.Environ(), dir)
+	options.Stdin, options.Stdout, options.Stderr = os.Stdin, os.Stdout, os.Stderr
+	Limit(os.Stderr)
+	status, err = shell.Run(context.Background(), l.main, options)
+	return status, true, err
+}
