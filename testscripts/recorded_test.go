@@ -14,7 +14,8 @@ import (
 )
 
 // TestRecorded runs the modules through the stories of recorded/modules.txt: what they answer, say and
-// leave is what was recorded there, and what differs from the original has its row in doc/differences.md.
+// leave is what was recorded there, and what differs from the original has its row in doc/differences.md. All
+// stories are told twice: by dash, and by the embedded shell.
 func TestRecorded(t *testing.T) {
 	t.Parallel()
 	rememberFiles(t, "recorded/package", "recorded/bin/*", "../modules/*")
@@ -31,20 +32,23 @@ func TestRecorded(t *testing.T) {
 		if strings.HasPrefix(title, "#") {
 			continue
 		}
-		t.Run(title, func(t *testing.T) {
-			t.Parallel()
-			module, _, _ := strings.Cut(title, ":")
-			module, needsRoot := strings.CutSuffix(module, " (root)")
-			if needsRoot && os.Getuid() != 0 {
-				t.Skip("needs root")
-			}
-			r := newRecorded(t, module, needsRoot)
-			for line := range strings.Lines(lines) {
-				if line = strings.TrimSpace(line); line != "" {
-					r.line(line, string(differences))
+		for _, shell := range []string{"dash", "embedded"} {
+			t.Run(title+"/"+shell, func(t *testing.T) {
+				t.Parallel()
+				module, _, _ := strings.Cut(title, ":")
+				module, needsRoot := strings.CutSuffix(module, " (root)")
+				if needsRoot && os.Getuid() != 0 {
+					t.Skip("needs root")
 				}
-			}
-		})
+				r := newRecorded(t, module, needsRoot)
+				r.shell = shell
+				for line := range strings.Lines(lines) {
+					if line = strings.TrimSpace(line); line != "" {
+						r.line(line, string(differences))
+					}
+				}
+			})
+		}
 	}
 }
 
@@ -66,6 +70,7 @@ func rememberFiles(t *testing.T, patterns ...string) {
 type recorded struct {
 	t     *testing.T
 	work  string
+	shell string
 	env   []string
 	ns    int               // a process in the mount namespace of the host; 0 for this test's own
 	disks map[string]string // their names in the stories, by device
@@ -81,10 +86,12 @@ func newRecorded(t *testing.T, module string, mounts bool) *recorded {
 		r.must(os.MkdirAll(filepath.Join(r.work, dir), 0o755))
 	}
 	r.must(os.Symlink(filepath.Join(here, "../modules"), filepath.Join(r.work, "packages/modules")))
-	r.must(os.Symlink(filepath.Join(here, "recorded/package"), filepath.Join(r.work, "packages/t")))
+	text, err := os.ReadFile("recorded/package")
+	r.must(err)
+	r.must(os.WriteFile(filepath.Join(r.work, "packages/t"), bytes.ReplaceAll(text, []byte("MODULE"), []byte(module)), 0o700))
 	r.write("packages/params", "")
 	r.env = append(os.Environ(), "PATH="+filepath.Join(here, "recorded/bin")+":"+os.Getenv("PATH"),
-		"STATE="+filepath.Join(r.work, "state"), "WORK="+r.work, "MODULE="+module)
+		"STATE="+filepath.Join(r.work, "state"), "WORK="+r.work)
 	if mounts {
 		r.mountNamespace()
 	}
@@ -232,11 +239,18 @@ func (r *recorded) step(line, differences string) {
 
 func (r *recorded) act(action string) (out string, status int) {
 	r.t.Helper()
-	cmd := r.inside("dash", "packages/t", action, "h2")
+	by := []string{"dash"}
+	if r.shell == "embedded" {
+		by = []string{"btw", "run-script", "2", strconv.Itoa(os.Getpid()), "embedded", r.work}
+	}
+	cmd := r.inside(append(by, "packages/t", action, "h2")...)
 	var b bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &b, &b
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		r.t.Fatal(err)
+	}
+	if strings.Contains(b.String(), "the embedded shell") {
+		r.t.Errorf("%s: %s", action, b.String())
 	}
 	return b.String(), cmd.ProcessState.ExitCode()
 }

@@ -30,13 +30,17 @@ func (r *run) call(ctx context.Context, args []string) ([]string, error) {
 	if args[0] == hidden+"homeless" {
 		return []string{"unset", "-v", "HOME"}, nil
 	}
+	if args[0] == hidden+"begin" {
+		return r.begin(hc, args[1:])
+	}
 	if args[0] == hidden+"run" {
 		return r.dynamic(args[1:])
 	}
 	return r.builtin(ctx, hc, args)
 }
 
-// dynamic: a command whose name was expanded is a program, or else not for us.
+// dynamic: a command whose name was expanded is a function or a program, or else not for us. (What CheckAll has not
+// followed into the function has traps where they are needed, as all code.)
 func (r *run) dynamic(args []string) ([]string, error) {
 	if len(args) == 0 {
 		return nil, r.decline("an expansion without words, as a command")
@@ -44,7 +48,10 @@ func (r *run) dynamic(args []string) ([]string, error) {
 	r.mu.Lock()
 	isFunc := r.funcs[args[0]]
 	r.mu.Unlock()
-	if isFunc || isBuiltin(args[0]) || args[0] == "" || strings.HasPrefix(args[0], hidden) {
+	if isFunc {
+		return args, r.deeper()
+	}
+	if isBuiltin(args[0]) || args[0] == "" || strings.HasPrefix(args[0], hidden) {
 		return nil, r.decline("the command " + args[0] + ", from an expansion")
 	}
 	return args, nil
@@ -78,8 +85,8 @@ func (r *run) builtin(ctx context.Context, hc interp.HandlerContext, args []stri
 		return r.trap(args[1:])
 	case "command":
 		return r.command(ctx, hc, args[1:])
-	case "wait":
-		return []string{"true"}, nil
+	case "wait", hidden + "wait":
+		return r.wait(ctx, args)
 	case "exec":
 		if len(args) == 1 {
 			return args, nil

@@ -12,15 +12,19 @@ import (
 // checker walks a tree and notes, at each statement, why it cannot be run here as dash runs it.
 // What it does not know is a finding: it lists what is right, not what is wrong.
 type checker struct {
-	path   string
-	text   []byte
-	kind   kind
-	funcs  map[string]bool
-	whole  []Finding
-	byStmt map[*syntax.Stmt][]Finding
-	cur    *syntax.Stmt
-	facts  facts
-	guards map[syntax.Node]bool // loops with a break or continue that something of their body follows
+	path    string
+	text    []byte
+	kind    kind
+	funcs   map[string]bool
+	whole   []Finding
+	byStmt  map[*syntax.Stmt][]Finding
+	cur     *syntax.Stmt
+	facts   facts
+	own     bool                  // the script has a process of its own
+	begun   map[*syntax.Stmt]bool // there is a program that it leaves running
+	waiting []*syntax.Stmt        // they wait for all of the script's programs
+	asksPid bool                  // it has $! in it
+	guards  map[syntax.Node]bool  // loops with a break or continue that something of their body follows
 }
 
 // place is where in a script the checker is.
@@ -31,10 +35,11 @@ type place struct {
 	tail  bool   // nothing of the innermost loop's body is run after this statement, but by its outermost list
 	loop  syntax.Node
 	cond  bool // in the condition of an if of that loop, or behind a !
+	waits bool // the shell waits for what is begun here, at once
 }
 
-func newChecker(path string, text []byte, k kind) *checker {
-	return &checker{path: path, text: text, kind: k, funcs: map[string]bool{}, byStmt: map[*syntax.Stmt][]Finding{}, guards: map[syntax.Node]bool{}}
+func newChecker(path string, text []byte, k kind, own bool) *checker {
+	return &checker{own: own, path: path, text: text, kind: k, funcs: map[string]bool{}, byStmt: map[*syntax.Stmt][]Finding{}, begun: map[*syntax.Stmt]bool{}, guards: map[syntax.Node]bool{}}
 }
 
 func (c *checker) fileFinding(rule, reason string) {
@@ -86,7 +91,9 @@ func (c *checker) file(f *syntax.File) {
 		}
 		return true
 	})
+	c.asksPid = asksPid(f)
 	c.stmts(f.Stmts, place{})
+	c.waits()
 	if c.facts.bytewise && c.hasWideLetters(f) {
 		c.fileFinding("bytes", "letters beyond ASCII, and a pattern with ? or [")
 	}
@@ -130,6 +137,7 @@ func (c *checker) stmts(list []*syntax.Stmt, p place) {
 	for i, s := range list {
 		q := p
 		q.tail = p.tail && i == len(list)-1
+		q.waits = p.waits || c.waitedFor(list, i, p.sub)
 		c.stmt(s, q)
 	}
 }
@@ -147,8 +155,14 @@ func (c *checker) stmt(s *syntax.Stmt, p place) {
 	c.cur = s
 	defer func() { c.cur = outer }()
 	if s.Background || s.Coprocess || s.Disown {
-		c.add(s, "background", "a command in the background")
-		p.sub, p.loops = true, nil
+		switch {
+		case p.waits:
+		case c.begins(s, p.sub):
+			c.begun[s] = true
+		default:
+			c.add(s, "background", "a command in the background")
+		}
+		p.sub, p.loops, p.waits = true, nil, false
 	}
 	if s.Negated {
 		p.tail, p.cond = false, true
@@ -187,7 +201,7 @@ func (c *checker) command(s *syntax.Stmt, cmd syntax.Command, p place) {
 		q := p
 		q.tail = p.tail && tail
 		if sub {
-			q.sub, q.loops, q.tail = true, nil, false
+			q.sub, q.loops, q.tail, q.waits = true, nil, false, false
 		}
 		return q
 	}
@@ -363,8 +377,12 @@ func (c *checker) redirect(r *syntax.Redirect, p place) {
 	}
 }
 
-// hostFile reports whether a file is another one in each process.
+// hostFile reports whether a file is another one in each process. (What is mounted is the same for all processes of a host
+// that share a view of it, as a script's do.)
 func hostFile(path string) bool {
+	if path == "/proc/self/mountinfo" || path == "/proc/self/mounts" {
+		return false
+	}
 	for _, p := range []string{"/dev/std", "/dev/fd", "/proc/self", "/proc/thread-self", "/dev/tty"} {
 		if strings.HasPrefix(path, p) {
 			return true

@@ -132,8 +132,11 @@ func (c *checker) named(s *syntax.Stmt, ce *syntax.CallExpr, name string, args [
 	case "break", "continue":
 		c.loopEnd(ce, name, lits, p)
 	case "wait":
-		if len(args) > 0 {
+		switch {
+		case len(args) > 0 && (!c.own || p.sub):
 			c.add(ce, "background", "wait for a process")
+		case len(args) == 0 && !p.sub:
+			c.waiting = append(c.waiting, c.cur)
 		}
 	case ".":
 		c.dot(ce, args)
@@ -228,6 +231,12 @@ func dotPattern(w *syntax.Word) (string, bool) {
 				if !add(p.Parts) {
 					return false
 				}
+			case *syntax.ParamExp:
+				if b.Len() == 0 && ownDirectory(p) {
+					b.WriteByte('.') // CheckAll looks from there
+					continue
+				}
+				b.WriteByte('*')
 			default:
 				b.WriteByte('*')
 			}
@@ -237,6 +246,14 @@ func dotPattern(w *syntax.Word) (string, bool) {
 	ok := add(w.Parts)
 	// An expansion may hold slashes: the directory must be known, or the pattern tells nothing.
 	return b.String(), ok && !strings.HasPrefix(b.String(), "*") && b.Len() > 0
+}
+
+// ownDirectory: ${0%/*}.
+func ownDirectory(p *syntax.ParamExp) bool {
+	if p.Param.Value != "0" || p.Exp == nil || p.Exp.Op != syntax.RemSmallSuffix || p.Exp.Word == nil {
+		return false
+	}
+	return p.Exp.Word.Lit() == "/*"
 }
 
 // set: positional parameters, and turning off what is off.

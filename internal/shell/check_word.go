@@ -184,6 +184,7 @@ func (c *checker) param(p *syntax.ParamExp, u use) {
 		c.facts.splits = true
 	}
 	switch {
+	case (name == "!" || name == "$") && c.own && bare(p):
 	case name == "$" || name == "!" || name == "PPID" || name == "-":
 		c.add(p, "pid", "$"+name+" is another process's here")
 	case foreign[name] || strings.HasPrefix(name, hidden):

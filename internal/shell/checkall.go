@@ -8,7 +8,7 @@ import (
 // Check returns what would need the real shell in this file by itself: with actions, only in what can be reached when $1 is one of
 // them. CheckAll looks at the files that it sources, too.
 func (s *Script) Check(actions ...string) []Finding {
-	c, _, err := analyse(s.Path, s.text, kindFile)
+	c, _, err := analyse(s.Path, s.text, kindFile, s.own)
 	if err != nil {
 		return nil // it was parsed before
 	}
@@ -27,7 +27,7 @@ func (s *Script) Check(actions ...string) []Finding {
 // when it is called with one of the actions. Sourced files are looked for where "cd ${0%/*}" leads: in the script's own
 // directory. An expansion in their names may be anything that glob finds.
 func CheckAll(path string, open func(string) ([]byte, error), glob func(string) []string, actions ...string) ([]*Script, []Finding) {
-	return checkAll(path, glob, func(file string) (*unit, error) { return readUnit(open, file) }, actions)
+	return checkAll(path, glob, func(file string) (*unit, error) { return readUnit(open, file, false) }, actions)
 }
 
 func checkAll(path string, glob func(string) []string, open func(string) (*unit, error), actions []string) ([]*Script, []Finding) {
@@ -50,12 +50,12 @@ func checkAll(path string, glob func(string) []string, open func(string) (*unit,
 	return scripts, found
 }
 
-func readUnit(open func(string) ([]byte, error), file string) (*unit, error) {
+func readUnit(open func(string) ([]byte, error), file string, own bool) (*unit, error) {
 	text, err := open(file)
 	if err != nil {
 		return nil, err
 	}
-	s, err := Parse(file, text)
+	s, err := parse(file, text, own)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func readUnit(open func(string) ([]byte, error), file string) (*unit, error) {
 }
 
 func newUnit(s *Script) (*unit, error) {
-	c, f, err := analyse(s.Path, s.text, kindFile)
+	c, f, err := analyse(s.Path, s.text, kindFile, s.own)
 	if err != nil {
 		return nil, err
 	}

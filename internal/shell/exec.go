@@ -71,6 +71,8 @@ func (r *run) own(ctx context.Context, hc interp.HandlerContext, name string, ar
 	switch name {
 	case "decline":
 		return r.decline(strings.Join(args, " "))
+	case "tried":
+		return result(r.hasTried(args[0], hc.LastExitStatus))
 	case "keep":
 		return result(hc.LastExitStatus)
 	case "status":

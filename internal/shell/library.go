@@ -6,6 +6,7 @@ import "sync"
 type Library struct {
 	open    func(path string) ([]byte, error)
 	version func(path string) string
+	own     bool
 
 	mu    sync.Mutex
 	units map[string]kept // by path
@@ -23,11 +24,17 @@ func NewLibrary(open func(path string) ([]byte, error), version func(path string
 	return &Library{open: open, version: version, units: map[string]kept{}}
 }
 
+// Own has the library read scripts that are run in a process of their own; see [ParseOwn].
+func (l *Library) Own() *Library {
+	l.own = true
+	return l
+}
+
 // CheckAll is [CheckAll]. The script itself is not kept.
 func (l *Library) CheckAll(path string, glob func(string) []string, actions ...string) ([]*Script, []Finding) {
 	return checkAll(path, glob, func(file string) (*unit, error) {
 		if file == path {
-			return readUnit(l.open, file)
+			return readUnit(l.open, file, l.own)
 		}
 		return l.read(file)
 	}, actions)
@@ -41,7 +48,7 @@ func (l *Library) read(path string) (*unit, error) {
 	if ok && has.version == version {
 		return has.u, nil
 	}
-	u, err := readUnit(l.open, path)
+	u, err := readUnit(l.open, path, l.own)
 	if err != nil {
 		return nil, err
 	}

@@ -15,8 +15,7 @@ import (
 // virtual is where text that is to be sourced is opened.
 const virtual = "/" + hidden + "text/"
 
-// open opens the file of a redirection. One that cannot be opened ends the run: dash goes on with status 2, or ends,
-// mvdan.cc/sh with 1.
+// open opens the file of a redirection. One that cannot be opened ends the run, unless it is tried.
 func (r *run) open(ctx context.Context, path string, flag int, perm os.FileMode) (io.ReadWriteCloser, error) {
 	if strings.HasPrefix(path, virtual) {
 		r.mu.Lock()
@@ -24,13 +23,18 @@ func (r *run) open(ctx context.Context, path string, flag int, perm os.FileMode)
 		return readOnly{strings.NewReader(r.texts[path])}, nil
 	}
 	hc := interp.HandlerCtx(ctx)
+	path, id, tried := strings.Cut(path, tryMark)
 	if path == "" || hostFile(path) {
 		return nil, r.decline("a redirection to " + path)
 	}
+	name := path
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(hc.Dir, path)
 	}
 	f, err := r.openFile(path, flag, 0o666, r.umask(hc))
+	if err != nil && tried {
+		return nil, r.couldNotOpen(id, name, flag, err)
+	}
 	if err != nil {
 		return nil, r.decline("cannot open " + path + ": " + err.Error())
 	}

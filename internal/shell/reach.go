@@ -209,6 +209,11 @@ func (w *walker) caseClause(u *unit, cc *syntax.CaseClause, p params) {
 
 func (w *walker) call(u *unit, ce *syntax.CallExpr, p params) {
 	w.words(u, p, ce.Args...)
+	for _, a := range ce.Args { // a function that is named may be called by who gets its name
+		if name, ok := literal(a); ok && len(w.funcs[name]) > 0 && a != ce.Args[0] {
+			w.calls(name, nil)
+		}
+	}
 	for _, a := range ce.Assigns {
 		w.words(u, p, a.Value)
 	}
@@ -267,6 +272,9 @@ func (w *walker) code(u *unit, ce *syntax.CallExpr, name string) {
 	var text []string
 	for _, a := range ce.Args[1:] {
 		t, ok := literal(a)
+		if first := firstOf(a); !ok && name == "eval" && len(text) == 0 && len(w.funcs[first]) > 0 {
+			w.evalCalls(u, ce, first)
+		}
 		if !ok {
 			return
 		}
@@ -275,17 +283,38 @@ func (w *walker) code(u *unit, ce *syntax.CallExpr, name string) {
 	if name == "trap" && len(text) > 0 {
 		text = text[:1]
 	}
-	_, f, err := analyse(u.script.Path, []byte(strings.Join(text, " ")), kindEval)
+	_, f, err := analyse(u.script.Path, []byte(strings.Join(text, " ")), kindEval, false)
 	if err != nil {
 		return
 	}
 	for _, n := range called(f) {
 		if name == "eval" && len(w.funcs[n]) > 0 {
-			at := ce.Pos()
-			w.out = append(w.out, Finding{u.script.Path, at.Line(), at.Col(), LevelShell, "builtin", "eval calls the function " + n})
+			w.evalCalls(u, ce, n)
 		}
 		w.calls(n, nil)
 	}
+}
+
+func (w *walker) evalCalls(u *unit, ce *syntax.CallExpr, function string) {
+	at := ce.Pos()
+	w.out = append(w.out, Finding{u.script.Path, at.Line(), at.Col(), LevelShell, "builtin", "eval calls the function " + function})
+}
+
+// firstOf is the word that a text begins with of which the rest is not known, as the command of eval "f $x".
+func firstOf(x *syntax.Word) string {
+	parts := x.Parts
+	if d, ok := parts[0].(*syntax.DblQuoted); ok {
+		parts = d.Parts
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	l, ok := parts[0].(*syntax.Lit)
+	if !ok {
+		return ""
+	}
+	first, _, _ := strings.Cut(strings.TrimLeft(l.Value, " "), " ")
+	return first
 }
 
 // words follows what is substituted in words.

@@ -19,6 +19,7 @@ import (
 //	$((a)) ${#a} ${10}            $(__sh_arith "a") $(__sh_len "$a") ${@:10:1}
 //	$command                      __sh_run $command: no builtin or function may come of it
 //	local a=$b                    __sh_whole "$b"; local a="$b"
+//	a <f                          { a <f:__sh_try1 || __sh_tried 1; } (tries.go)
 //	shift n; . f; export -p       __sh_shift "$#" n; . f "$@"; __sh_list export
 type rewriter struct {
 	c *checker
@@ -56,8 +57,12 @@ func (w *rewriter) stmts(list []*syntax.Stmt, p surroundings) {
 	for i, s := range list {
 		if loop, ok := s.Cmd.(*syntax.WhileClause); ok && len(w.c.byStmt[s]) == 0 && !s.Negated &&
 			i+1 < len(list) && w.ignoresStatus(list[i+1]) {
+			tries := mayFail(s)
 			w.redirects(s, p)
 			w.loop(loop, "", p)
+			if tries {
+				try(s)
+			}
 			continue
 		}
 		w.stmt(s, p)
@@ -69,9 +74,21 @@ func (w *rewriter) stmt(s *syntax.Stmt, p surroundings) {
 		*s = syntax.Stmt{Position: s.Position, Cmd: calling(lit(hidden+"decline"), word(plain(f[0].String()))).Cmd}
 		return
 	}
+	if s.Background {
+		s.Redirs = append([]*syntax.Redirect{fromNull()}, s.Redirs...)
+		if w.c.begun[s] {
+			w.begin(s, p)
+			return
+		}
+		p.sub, p.loops = true, nil
+	}
+	tries := mayFail(s)
 	w.redirects(s, p)
 	if s.Cmd != nil {
 		w.command(s, p)
+	}
+	if tries && !s.Background {
+		try(s)
 	}
 	if s.Negated && !w.harmless(s.Cmd) {
 		inner := *s
@@ -250,6 +267,10 @@ func (w *rewriter) call(s *syntax.Stmt, ce *syntax.CallExpr, p surroundings) {
 		ce.Args = append([]*syntax.Word{lit(hidden + "shift"), word(quoted(param("#")))}, ce.Args[1:]...)
 	case ".":
 		ce.Args = append(ce.Args, word(quoted(param("@"))))
+	case "wait":
+		if !p.sub {
+			ce.Args[0] = lit(hidden + "wait")
+		}
 	case "break", "continue":
 		w.loopEnd(s, ce, p)
 	}

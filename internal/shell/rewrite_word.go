@@ -74,6 +74,10 @@ func (w *rewriter) parts(ps []syntax.WordPart) {
 func (w *rewriter) param(p *syntax.ParamExp) syntax.WordPart {
 	name := p.Param.Value
 	switch {
+	case name == "!":
+		return &syntax.ParamExp{Param: &syntax.Lit{Value: lastPid}}
+	case name == "$":
+		return &syntax.ParamExp{Param: &syntax.Lit{Value: ownPid}}
 	case p.Length: // of bytes, not of characters
 		whole := &syntax.ParamExp{Param: p.Param}
 		return &syntax.CmdSubst{Stmts: []*syntax.Stmt{calling(lit(hidden+"len"), word(quoted(w.param(whole))))}}
@@ -81,6 +85,9 @@ func (w *rewriter) param(p *syntax.ParamExp) syntax.WordPart {
 		return &syntax.ParamExp{Param: &syntax.Lit{Value: "@"}, Slice: &syntax.Slice{Offset: lit(name), Length: lit("1")}}
 	case p.Exp != nil && p.Exp.Word != nil:
 		w.word(p.Exp.Word)
+		if strips(p.Exp.Op) {
+			dashesLast(p.Exp.Word)
+		}
 		if strips(p.Exp.Op) && quotedPattern(p) != nil {
 			whole := &syntax.ParamExp{Param: p.Param}
 			return &syntax.CmdSubst{Stmts: []*syntax.Stmt{calling(
@@ -89,6 +96,36 @@ func (w *rewriter) param(p *syntax.ParamExp) syntax.WordPart {
 		}
 	}
 	return p
+}
+
+// dashesLast makes [.-] of [-.]: to mvdan.cc/sh the latter is a range, and so plain text.
+func dashesLast(pattern *syntax.Word) {
+	for _, p := range pattern.Parts {
+		l, ok := p.(*syntax.Lit)
+		if !ok {
+			continue
+		}
+		for i := 0; i < len(l.Value); i++ {
+			switch l.Value[i] {
+			case '\\':
+				i++
+			case '[':
+				from, end := i+1, i+bracket(l.Value[i:])
+				if end < i { // it is declined
+					return
+				}
+				if l.Value[from] == '!' {
+					from++
+				}
+				if l.Value[from] == '-' {
+					rest := strings.TrimSuffix(l.Value[from+1:end], "-") + "-"
+					l.Value = l.Value[:from] + rest + l.Value[end:]
+					end = from + len(rest)
+				}
+				i = end
+			}
+		}
+	}
 }
 
 func strips(op syntax.ParExpOperator) bool {
@@ -108,7 +145,7 @@ func (w *rewriter) arithmetic(a *syntax.ArithmExp) syntax.WordPart {
 		return &syntax.CmdSubst{Stmts: []*syntax.Stmt{calling(lit(hidden+"decline"), lit("arithmetic"))}}
 	}
 	// What is in it was checked where it stood; again, for the traps.
-	c := newChecker(w.c.path, []byte(text), w.c.kind)
+	c := newChecker(w.c.path, []byte(text), w.c.kind, w.c.own)
 	for _, p := range f.Stmts[0].Cmd.(*syntax.CallExpr).Args[1:] {
 		c.cur = f.Stmts[0]
 		c.word(p, inArgs)

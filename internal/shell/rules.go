@@ -33,7 +33,7 @@ var rules = []Rule{
 	{"alias", "aliases are not expanded here", `alias ll='ls -l'`, `ll() { ls -l "$@"; }`},
 	{"arith", "arithmetic that assigns, or has quotes, ++, -- or , in it", `echo $((x += 1))`, `x=$((x + 1)); echo "$x"`},
 	{"assign-special", "an assignment before a special builtin stays, in dash; one before a command does not see the one before", `x=1 :`, `x=1`},
-	{"background", "a command in the background must outlive its script, or be waited for", `sleep 5 &`, `sleep 5`},
+	{"background", "a command in the background, unless wait is the next; start and stop by the embedded shell may leave programs running", `sleep 5 &`, `sleep 5 & wait`},
 	{"backquotes", "a backslash within backquotes", "echo `echo \\`id\\``", `echo $(echo $(id))`},
 	{"bash", "dash does not have it, or means something else", `[[ a == b ]]`, `[ a = b ]`},
 	{"brace", "dash does not expand braces", `echo {a,b}`, `echo a b`},

@@ -43,6 +43,7 @@ type Options struct {
 	Env                   []string // as in os.Environ
 	Dir                   string
 	Stdin, Stdout, Stderr *os.File // nil is /dev/null
+	Own                   bool     // the process is the script's alone
 	Umask                 int      // of the script; where it is not this process's, Exec needs a shell for each program
 	// Commands returns what to run instead of a program; nil where there is nothing.
 	Commands func(name string) Command
@@ -59,6 +60,9 @@ type run struct {
 	stop   context.CancelFunc
 	linked map[*Script]string // what the files are called that were declared as functions
 	errors *errorStream
+
+	jobs  jobs
+	tried map[string]int // how many files could not be opened, by the mark of the statement
 
 	mu     sync.Mutex
 	failed error
@@ -107,7 +111,7 @@ func Run(ctx context.Context, s *Script, o Options) (status int, err error) {
 	defer stop()
 	r := &run{
 		Options: o, script: s, stop: stop, funcs: map[string]bool{}, linked: map[*Script]string{},
-		texts: map[string]string{}, files: map[*os.File]bool{}, ahead: map[*os.File]*lookahead{},
+		texts: map[string]string{}, tried: map[string]int{}, files: map[*os.File]bool{}, ahead: map[*os.File]*lookahead{},
 	}
 	defer r.closeFiles()
 	r.errors = &errorStream{r, o.Stderr}
@@ -207,6 +211,9 @@ func (r *run) environment() ([]string, error) {
 		if err := r.saw(a); err != nil {
 			return nil, err
 		}
+	}
+	if r.Own {
+		env = append(env, fmt.Sprintf("%s=%d", ownPid, os.Getpid()))
 	}
 	return env, nil
 }

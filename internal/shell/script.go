@@ -17,6 +17,7 @@ type Script struct {
 	Path string
 
 	text   []byte
+	own    bool
 	stmts  []*syntax.Stmt // rewritten, with traps
 	funcs  []string       // names that it declares
 	facts  facts
@@ -55,9 +56,14 @@ func (f *facts) add(g facts) {
 
 // Parse reads a script, and makes what Run executes of it. The path is for findings only. Text
 // that cannot be parsed is an error: dash would run it up to there.
-func Parse(path string, text []byte) (*Script, error) {
-	s := &Script{Path: path, text: text}
-	c, f, err := analyse(path, text, kindFile)
+func Parse(path string, text []byte) (*Script, error) { return parse(path, text, false) }
+
+// ParseOwn is Parse of a script that is run in a process of its own: it may leave programs running.
+func ParseOwn(path string, text []byte) (*Script, error) { return parse(path, text, true) }
+
+func parse(path string, text []byte, own bool) (*Script, error) {
+	s := &Script{Path: path, text: text, own: own}
+	c, f, err := analyse(path, text, kindFile, own)
 	if err != nil {
 		return nil, err
 	}
@@ -85,12 +91,12 @@ const (
 func parser() *syntax.Parser { return syntax.NewParser(syntax.Variant(syntax.LangBash)) }
 
 // analyse parses a text and finds what is to be declined in it.
-func analyse(path string, text []byte, k kind) (*checker, *syntax.File, error) {
+func analyse(path string, text []byte, k kind, own bool) (*checker, *syntax.File, error) {
 	f, err := parser().Parse(bytes.NewReader(text), path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot parse: %w", err)
 	}
-	c := newChecker(path, text, k)
+	c := newChecker(path, text, k, own)
 	c.file(f)
 	// What LangPOSIX does not take, dash does not take, but for local.
 	if k == kindFile && len(c.whole) == 0 {
@@ -145,7 +151,7 @@ func evaluate(text string, k kind) evaluated {
 	if strings.ContainsAny(text, "\x00\r") || !utf8.ValidString(text) {
 		return evaluated{decline: "a NUL, a CR, or no UTF-8"}
 	}
-	c, f, err := analyse("eval", []byte(text), k)
+	c, f, err := analyse("eval", []byte(text), k, false)
 	switch {
 	case err != nil:
 		return evaluated{decline: err.Error()}

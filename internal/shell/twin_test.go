@@ -80,7 +80,7 @@ func (s setting) interpret(t testing.TB, script *Script) outcome {
 	defer cancel()
 	status, err := Run(ctx, script, Options{
 		Args: s.args, Env: s.env, Dir: s.dir, Stdin: null, Stdout: w, Stderr: null, Umask: 0o022,
-		Source: s.source,
+		Source: s.source, Own: script.own,
 	})
 	w.Close()
 	o := outcome{out: <-out, status: status}

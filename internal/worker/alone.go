@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"backtowork/internal/native"
 	"backtowork/internal/shell"
@@ -13,7 +14,11 @@ import (
 // Declined says why scripts of the package at home are not for the embedded shell when they are called with one of actions;
 // "" if they are. It goes by the text, as [Interpreter] does.
 func Declined(home, path string, actions ...string) string {
-	_, findings := shell.CheckAll(filepath.Join(home, path), readFile, glob, actions...)
+	library := shell.NewLibrary(readFile, versionOf)
+	if slices.Contains(actions, "start") {
+		library.Own()
+	}
+	_, findings := library.CheckAll(filepath.Join(home, path), glob, actions...)
 	if len(findings) == 0 {
 		return ""
 	}
@@ -27,7 +32,7 @@ func Alone(argv []string) (status int, begun bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
-	e := &embedded{commands: native.New(), library: shell.NewLibrary(readFile, versionOf)}
+	e := &embedded{commands: native.New(), library: shell.NewLibrary(readFile, versionOf).Own()}
 	l, err := e.load(filepath.Join(dir, argv[0]), append(argv, "")[1])
 	switch {
 	case err != nil:
@@ -36,6 +41,7 @@ func Alone(argv []string) (status int, begun bool, err error) {
 		return 0, false, fmt.Errorf("%w: %s", shell.ErrDeclined, l.declined)
 	}
 	options := l.options(argv, os.Environ(), dir)
+	options.Own = true
 	options.Stdin, options.Stdout, options.Stderr = os.Stdin, os.Stdout, os.Stderr
 	Limit(os.Stderr)
 	status, err = shell.Run(context.Background(), l.main, options)

@@ -143,7 +143,11 @@ func (s *Scripts) ask(ctx context.Context, files string, of failover.Token) (a A
 	case err == nil:
 		s.off(files, a.Declined, false)
 	case ours && ctx.Err() == nil && s.gate.failed():
-		s.off(files, fmt.Sprintf("the worker failed %d times in a row: %v", maxFailures, err), true)
+		why := err.Error()
+		if !a.Stuck {
+			why = fmt.Sprintf("the worker failed %d times in a row: %s", maxFailures, why)
+		}
+		s.off(files, why, !a.Stuck)
 	}
 	return a, false
 }

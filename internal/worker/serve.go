@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"backtowork/internal/shell"
 )
 
 // Files are what a run reads and writes.
@@ -101,6 +103,7 @@ func (s *server) run(ctx context.Context, r Request) (a Answer) {
 	}
 	defer stderr.Close()
 	a.Status, a.Forks, err = program.Run(ctx, r, Files{Stdin: s.null, Stdout: stdout, Stderr: stderr})
+	a.Stuck = errors.Is(err, shell.ErrDeclined)
 	if err == nil {
 		err = ctx.Err() // what ended too late has perhaps not ended by itself
 	}

@@ -34,6 +34,7 @@ type Answer struct {
 	ID       uint64
 	Declined string // why the script is for its own shell: nothing of it was run
 	Failed   string // why the interpreter could not go on: what it has done until then counts for nothing
+	Stuck    bool   // it failed for what the script does, which is not done here: all is well with the worker
 	Status   int    // its exit status
 	Stdout   []byte
 	Stderr   []byte

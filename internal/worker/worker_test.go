@@ -17,6 +17,7 @@ import (
 	"backtowork/internal/failover"
 	"backtowork/internal/manager"
 	"backtowork/internal/script"
+	"backtowork/internal/shell"
 )
 
 // A stub interprets what a test says.
@@ -222,6 +223,21 @@ func TestDeclined(t *testing.T) {
 		tr.sh.status = 2
 		tr.want(2, 1)
 		if r := tr.scripts.gate.now(); r.Off != tr.in.declined || len(tr.said) > 0 {
+			t.Errorf("the report is %+v, and it says %q", r, tr.said)
+		}
+	})
+}
+
+// A script that does what is not done here is for the shell, and nothing is said of it in the log.
+func TestStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrial(t, func(context.Context, Request, Files) (int, error) {
+			return 0, fmt.Errorf("%w: cannot open x", shell.ErrDeclined)
+		})
+		for range maxFailures {
+			tr.want(0, 1)
+		}
+		if r := tr.scripts.gate.now(); !strings.HasSuffix(r.Off, "cannot open x") || len(tr.said) > 0 {
 			t.Errorf("the report is %+v, and it says %q", r, tr.said)
 		}
 	})
