@@ -44,7 +44,7 @@ var faults = map[string]fault{
 	BothKilled:       {0, false, true, "kill -9 of both: two may run", (*Simulation).bothKilled},
 	"kill-releaser":  {2, false, true, "kill -9 of back-to-work while it gives the lock back", (*Simulation).killReleaser},
 	"halt":           {4, false, true, "service stop, and service start a while after", (*Simulation).haltOne},
-	"bad-stop":       {3, false, false, "the stop script fails or hangs", (*Simulation).badStop},
+	"bad-stop":       {3, false, false, "the stop script fails or hangs, before it has stopped anything or half-way", (*Simulation).badStop},
 	changing:         {3, false, true, "timeout, stop_timeout and the address are changed", (*Simulation).parameters},
 	"kill-in-start":  {3, false, true, "kill -9 of back-to-work while the start script runs; the node is cut off, now and then", (*Simulation).killInStart},
 	"rename":         {2, true, true, "a host gets another name, and back-to-work there, or its deadman, is killed or upgraded", (*Simulation).rename},
@@ -375,16 +375,3 @@ func (s *Simulation) parameters() {
 func (s *Simulation) forget() { s.each(s.some().node, string(failover.Forget)) }
 
 func (s *Simulation) lookAgain() { s.each(s.some().node, string(failover.Look)) }
-
-// badStop makes the stop script of a package fail, or hang, on a node, for a while.
-func (s *Simulation) badStop() {
-	j, bad := s.some(), pick(s, "fails", "hangs")
-	s.mu.Lock()
-	j.bad = bad
-	s.mu.Unlock()
-	s.later(s.span(20*time.Second, 2*time.Minute), func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		j.bad = ""
-	})
-}

@@ -21,7 +21,8 @@ type world struct {
 	procs   []*proc
 	begun   int           // services, ever
 	changed chan struct{} // closed, and made anew, when something changes
-	bad     string        // what its stop script does for now: "fails" or "hangs"; "" for nothing of it
+	bad     string        // what its stop script does for now: see badStop; "" for nothing of it
+	halved  bool          // a stop has taken away a part of the service
 	long    bool          // its next start takes long
 	started bool          // its last start succeeded
 	vips    []string      // addresses of the package that this node has
@@ -75,6 +76,7 @@ type act struct {
 	deaf   bool          // it ignores TERM
 	tough  time.Duration // how long KILL has no effect
 	lies   bool          // a stop stops nothing; a status says up
+	halves bool          // a stop takes away a part of the service
 	leaves bool          // it leaves a process behind
 }
 
@@ -104,12 +106,8 @@ func (w *world) draw(what string) act {
 		odds /= 25
 	}
 	switch {
-	case what == "stop" && w.bad == "fails":
-		a.code, a.lies = 1, true
-		return a
-	case what == "stop" && w.bad == "hangs":
-		a.hangs, a.deaf = true, w.rng.IntN(2) == 0
-		return a
+	case what == "stop" && w.bad != "":
+		return w.drawBadStop(a)
 	case w.rng.Float64() >= odds:
 		return a
 	}
@@ -229,15 +227,13 @@ func (a *action) acts(does act) {
 		w.begun++
 		p := w.spawn("service", a, does)
 		p.service = w.begun
-		w.vips = append(w.vips, w.pkg.vip)
+		w.vips, w.halved = append(w.vips, w.pkg.vip), false
 		w.startChild()
+	case a.what == "stop" && does.halves:
+		w.halve()
 	case a.what == "stop" && !does.lies && !does.hangs:
 		w.drop(w.pkg.vip)
-		for _, p := range slices.Clone(w.procs) {
-			if p.what == "service" {
-				w.die(p)
-			}
-		}
+		w.endService()
 	}
 	if does.leaves {
 		p := w.spawn("leftover", a, does)
@@ -251,7 +247,10 @@ func (a *action) acts(does act) {
 
 // result is the exit status. The caller holds s.mu.
 func (a *action) result(does act) int {
-	if a.what == "status" && does.code == 0 && !does.lies && !a.w.up() {
+	switch honest := a.what == "status" && does.code == 0 && !does.lies; {
+	case honest && a.w.isHalf():
+		return 2
+	case honest && !a.w.up():
 		return 1
 	}
 	return does.code
