@@ -98,11 +98,13 @@ func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	s.repeats.Tell(s.to, to, msg+peer, "raft: "+msg, args...)
 }
 
-// ordinary says whether a warning of raft's is about what happens whenever a leader is not heard.
+// ordinary says whether a warning of raft's is about what happens whenever a leader is not heard, or a server that
+// was away is told what it has missed.
 func ordinary(msg string) bool {
 	for _, begin := range []string{
 		"heartbeat timeout reached", "Election timeout reached", "failed to contact", "rejecting ", "duplicate requestVote",
 		"new leader elected", "no known peers", "not part of stable configuration",
+		"failed to get previous log", "previous log term mis-match", "clearing log suffix", "skipping application of old log",
 		"unable to get address", "failed to decode incoming command", "failed to flush response",
 	} {
 		if strings.HasPrefix(msg, begin) {

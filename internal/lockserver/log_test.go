@@ -78,10 +78,34 @@ func TestLogOfACut(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		said = take("in ten minutes", 500, 4000)
 		has(said[leader], "a lock server does not answer")
+		_, release := c.hold() // what the server that is cut off has to be told later
+		release()
 		c.net.Isolate(cut, c.others(cut), false)
 		time.Sleep(30 * time.Second)
 		said = take("when it is over", 500, 3000)
 		has(said[leader], "the lock server answers again")
 		has(said[cut], "a lock server leads again")
+		for line := range strings.Lines(said[cut]) {
+			if strings.Contains(line, "raft: ") && !strings.Contains(line, "level=DEBUG") {
+				t.Errorf("raft's own words are told to all: %s", line)
+			}
+		}
 	})
+}
+
+// What raft says of a server that has missed something, and is told of it, is for who wants details; what it says of a
+// disk is for all.
+func TestRaftOfWhoWasAway(t *testing.T) {
+	book := &logbook{}
+	l := raftLogger(slog.New(slog.NewTextHandler(book, nil)))
+	l.Warn("failed to get previous log", "previous-index", 6, "last-index", 4, "error", "log not found")
+	l.Warn("previous log term mis-match", "ours", 2, "remote", 3)
+	l.Warn("clearing log suffix", "from", 5, "to", 6)
+	if text := book.take(); text != "" {
+		t.Errorf("all are told: %s", text)
+	}
+	l.Error("failed to append to logs", "error", "input/output error")
+	if text := book.take(); !strings.Contains(text, "level=WARN") {
+		t.Errorf("of a disk that fails it said %q", text)
+	}
 }
