@@ -37,6 +37,7 @@ type Params struct {
 	KillUnits []string // systemd units that belong to the package; they must have Restart=no
 	VIPs      []string // its addresses, those that are addresses
 	Mounts    []string // its mount points; known only with ForceUmount
+	Sources   []string `json:",omitempty"` // what is mounted there, as its script says it; likewise
 
 	Odd string `json:",omitempty"` // why little of what the script says counts; "" where all does
 

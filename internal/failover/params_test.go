@@ -93,8 +93,10 @@ func TestReadParams(t *testing.T) {
 		})},
 		"mount points": {
 			"h1",
-			says{"force_umount": "yes", "fs_dir_0": "/data/", "fs_dir_1": "/var//lib/db"},
-			with(func(p *Params) { p.ForceUmount, p.Mounts = true, []string{"/data", "/var/lib/db"} }),
+			says{"force_umount": "yes", "fs_dir_0": "/data/", "fs_dir_1": "/var//lib/db", "fs_dev_0": "UUID=x"},
+			with(func(p *Params) {
+				p.ForceUmount, p.Mounts, p.Sources = true, []string{"/data", "/var/lib/db"}, []string{"UUID=x"}
+			}),
 		},
 		"mount points that nobody needs": {"h1", says{"fs_dir_0": "data"}, standard},
 		"a time for no fence":            {"h1", says{"fence_timeout": "0"}, standard},

@@ -108,6 +108,11 @@ var rows = []param{
 		name: "fs_dir_", kind: directories, asked: func(a answers) bool { return a["force_umount"] == "yes" },
 		doc: "mount points of the package, for force_umount=yes",
 	},
+	{
+		name: "fs_dev_", kind: list("a device, server:/path or directory", isSource, func(p *Params) *[]string { return &p.Sources }),
+		asked: func(a answers) bool { return a["force_umount"] == "yes" },
+		doc:   "what is mounted there: where it is said, force_umount leaves all else",
+	},
 }
 
 // priority is said for each node, under another name.
@@ -279,6 +284,9 @@ func isUnit(text string) bool {
 		return r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r)
 	})
 }
+
+// isSource takes all: what is none is the module's to refuse.
+func isSource(string) bool { return true }
 
 func hasFence(p Params) bool { return p.Fence != "" }
 

@@ -7,14 +7,18 @@ import "slices"
 type Standing struct {
 	VIPs   []string `json:"vips,omitempty"`   // addresses
 	Mounts []string `json:"mounts,omitempty"` // mount points that may be unmounted by force
-	Units  []string `json:"units,omitempty"`  // of systemd
+
+	// Sources is what is mounted there. Where there is none, nobody knows whose a mount is.
+	Sources []string `json:"sources,omitempty"`
+
+	Units []string `json:"units,omitempty"` // of systemd
 }
 
 // Standing is what a start by these parameters may set up.
 func (p Params) Standing() Standing {
 	s := Standing{VIPs: p.VIPs, Units: p.KillUnits}
 	if p.ForceUmount {
-		s.Mounts = p.Mounts
+		s.Mounts, s.Sources = p.Mounts, p.Sources
 	}
 	return s
 }
@@ -30,12 +34,14 @@ func (s Standing) And(o Standing) Standing {
 		}
 		return all
 	}
-	return Standing{VIPs: both(s.VIPs, o.VIPs), Mounts: both(s.Mounts, o.Mounts), Units: both(s.Units, o.Units)}
+	return Standing{
+		VIPs: both(s.VIPs, o.VIPs), Mounts: both(s.Mounts, o.Mounts), Sources: both(s.Sources, o.Sources), Units: both(s.Units, o.Units),
+	}
 }
 
 // Same says whether o has the same.
 func (s Standing) Same(o Standing) bool {
-	return slices.Equal(s.VIPs, o.VIPs) && slices.Equal(s.Mounts, o.Mounts) && slices.Equal(s.Units, o.Units)
+	return slices.Equal(s.VIPs, o.VIPs) && slices.Equal(s.Mounts, o.Mounts) && slices.Equal(s.Sources, o.Sources) && slices.Equal(s.Units, o.Units)
 }
 
 // Empty says whether there is nothing.

@@ -62,7 +62,7 @@ func (h onHost) TakeAway(s failover.Standing, say journal.Log) {
 			say.Error(err.Error())
 		}
 	}
-	script.DetachMounts(s.Mounts)
+	script.DetachMounts(s.Mounts, s.Sources)
 }
 
 // hands are the scripts of a package as the failover machine wants them: who kills all processes takes away

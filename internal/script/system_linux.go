@@ -132,16 +132,3 @@ func isFull(f *os.File) bool {
 	})
 	return full
 }
-
-// DetachMounts takes what is mounted at dirs out of sight, whoever still uses it (umount -l). It
-// is the last means against a mount that would keep a package from being down; what was written
-// to it may reach its disk later.
-func DetachMounts(dirs []string) {
-	for _, dir := range dirs {
-		for range 10 { // mounts on top of one another
-			if unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) != nil {
-				break
-			}
-		}
-	}
-}

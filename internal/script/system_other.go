@@ -40,4 +40,4 @@ var began = time.Now()
 func now() time.Duration { return time.Since(began) }
 
 // DetachMounts detaches nothing.
-func DetachMounts([]string) {}
+func DetachMounts(_, _ []string) {}

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // successor is the runner of a manager that takes the place of the site's, in the same session.
@@ -154,32 +152,6 @@ esac`)
 			t.Errorf("log = %q, want what the fence printed", s.logText())
 		}
 	})
-}
-
-// A mount that is still in use is taken out of sight, with what is mounted over it.
-func TestDetachMounts(t *testing.T) {
-	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to mount")
-	}
-	dir := t.TempDir()
-	for range 2 {
-		if err := unix.Mount("none", dir, "tmpfs", 0, "size=64k"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	busy, err := os.Create(filepath.Join(dir, "busy"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer busy.Close()
-	DetachMounts([]string{dir, filepath.Join(dir, "none")})
-	if exists(filepath.Join(dir, "busy")) {
-		t.Error("it is still mounted")
-	}
-	if err := unix.Unmount(dir, unix.MNT_DETACH); err == nil {
-		t.Error("a mount below is left")
-	}
 }
 
 // An action that came too late is dropped alone: another may have been begun beside it, of which
