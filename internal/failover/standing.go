@@ -8,7 +8,7 @@ type Standing struct {
 	VIPs   []string `json:"vips,omitempty"`   // addresses
 	Mounts []string `json:"mounts,omitempty"` // mount points that may be unmounted by force
 
-	// Sources is what is mounted there. Where there is none, nobody knows whose a mount is.
+	// Sources is what is mounted there. It is empty where that is not said of each: nobody knows then whose a mount is.
 	Sources []string `json:"sources,omitempty"`
 
 	Units []string `json:"units,omitempty"` // of systemd
@@ -18,7 +18,10 @@ type Standing struct {
 func (p Params) Standing() Standing {
 	s := Standing{VIPs: p.VIPs, Units: p.KillUnits}
 	if p.ForceUmount {
-		s.Mounts, s.Sources = p.Mounts, p.Sources
+		s.Mounts = p.Mounts
+		if len(p.Sources) >= len(p.Mounts) {
+			s.Sources = p.Sources
+		}
 	}
 	return s
 }
@@ -34,10 +37,14 @@ func (s Standing) And(o Standing) Standing {
 		}
 		return all
 	}
-	return Standing{
-		VIPs: both(s.VIPs, o.VIPs), Mounts: both(s.Mounts, o.Mounts), Sources: both(s.Sources, o.Sources), Units: both(s.Units, o.Units),
+	sum := Standing{VIPs: both(s.VIPs, o.VIPs), Mounts: both(s.Mounts, o.Mounts), Units: both(s.Units, o.Units)}
+	if s.knowsSources() && o.knowsSources() {
+		sum.Sources = both(s.Sources, o.Sources)
 	}
+	return sum
 }
+
+func (s Standing) knowsSources() bool { return len(s.Mounts) == 0 || len(s.Sources) > 0 }
 
 // Same says whether o has the same.
 func (s Standing) Same(o Standing) bool {

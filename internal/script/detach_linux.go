@@ -13,7 +13,7 @@ import (
 
 // DetachMounts takes what is mounted at dirs out of sight, whoever still uses it (umount -l). It
 // is the last means against a mount that would keep a package from being down; what was written
-// to it may reach its disk later. With sources, the package's devices, what is not known to be one of them
+// to it may reach its disk later. With sources, the package's devices, what is not one of them
 // stays, and all below it: it may be this host's own. No file system is looked into: it may hang.
 func DetachMounts(dirs, sources []string) {
 	for _, dir := range dirs {
@@ -65,6 +65,9 @@ func (m mount) is(source string) bool {
 	for by, dir := range map[string]string{"UUID=": "uuid", "LABEL=": "label", "PARTUUID=": "partuuid", "PARTLABEL=": "partlabel"} {
 		if name, ok := strings.CutPrefix(source, by); ok {
 			path = "/dev/disk/by-" + dir + "/" + name
+			if _, err := os.Stat(filepath.Dir(path)); err != nil { // nobody makes these links here: it may be ours
+				return true
+			}
 		}
 	}
 	isDevice := strings.HasPrefix(m.source, "/dev/")

@@ -65,10 +65,10 @@ func TestMountIs(t *testing.T) {
 		{mount{1, "/", "what", "fuse.sshfs"}, "me@host:/x", true},
 		{mount{1, "/srv/x", "/dev/gone", "ext4"}, "/srv/x", true},
 		{mount{1, "/", "/dev/gone", "ext4"}, "/srv/x", false},
-		{mount{1, "/", "/dev/gone", "ext4"}, "/dev/mine", true},       // both are gone
-		{mount{1, "/", "/dev/null", "ext4"}, "/dev/mine", false},      // this one is here
-		{mount{1, "/", "/dev/null", "ext4"}, "UUID=1234-none", false}, // likewise
-		{mount{1, "/", "tmpfs", "tmpfs"}, "LABEL=none", false},
+		{mount{1, "/", "/dev/gone", "ext4"}, "/dev/mine", true},                              // both are gone
+		{mount{1, "/", "/dev/null", "ext4"}, "/dev/mine", false},                             // this one is here
+		{mount{1, "/", "/dev/null", "ext4"}, "UUID=1234-none", !exists("/dev/disk/by-uuid")}, // likewise
+		{mount{1, "/", "tmpfs", "tmpfs"}, "LABEL=none", !exists("/dev/disk/by-label")},
 	} {
 		if got := row.m.is(row.source); got != row.want {
 			t.Errorf("%+v is %q: %v, want %v", row.m, row.source, got, row.want)
