@@ -228,6 +228,9 @@ func (a *arith) value(do bool) int64 {
 		}
 		return n
 	}
+	if foreign[t] || t == "PPID" {
+		panic(arithError(t + " means something else here"))
+	}
 	if !do {
 		return 0
 	}

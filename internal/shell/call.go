@@ -2,7 +2,7 @@ package shell
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -109,7 +109,7 @@ func (r *run) eval(args []string) ([]string, error) {
 		return nil, err
 	}
 	text := strings.Join(args, " ")
-	if strings.TrimSpace(text) == "" {
+	if strings.Trim(text, " \t\n") == "" {
 		return []string{"true"}, nil
 	}
 	e := r.script.evals.of(text, kindEval)
@@ -144,9 +144,10 @@ func (r *run) dot(hc interp.HandlerContext, file string, params []string) ([]str
 		return nil, err
 	}
 	path, err := r.sourced(hc, file)
-	if err != nil {
-		fmt.Fprintf(hc.Stderr, "%s: .: cannot open %s: %s\n", r.Args[0], file, reason(err))
-		return []string{"exit", "2"}, nil
+	if errors.Is(err, ErrDeclined) {
+		return nil, err
+	} else if err != nil {
+		return []string{"exit", "2"}, r.complain(hc, "%s: .: cannot open %s: %s", r.Args[0], file, reason(err))
 	}
 	if r.Source == nil {
 		return nil, r.decline("nothing can be sourced")
@@ -176,6 +177,12 @@ func (r *run) dot(hc interp.HandlerContext, file string, params []string) ([]str
 func (r *run) sourced(hc interp.HandlerContext, file string) (string, error) {
 	if strings.Contains(file, "/") {
 		path := absolute(hc.Dir, file)
+		fi, err := os.Stat(path)
+		if err == nil && (!fi.Mode().IsRegular() || hostFile(path)) {
+			return "", r.decline(path + " is sourced, but no file")
+		} else if err != nil {
+			return "", err
+		}
 		f, err := os.Open(path)
 		if err != nil {
 			return "", err
@@ -222,6 +229,9 @@ func (r *run) leave(hc interp.HandlerContext, args []string) ([]string, error) {
 		return []string{args[0], strconv.Itoa(hc.LastExitStatus)}, nil
 	case len(args) == 2 && number(args[1]):
 		n, _ := strconv.Atoi(args[1])
+		if args[0] == "return" && n > 0xff { // $? is that, in dash
+			break
+		}
 		return []string{args[0], strconv.Itoa(n & 0xff)}, nil
 	}
 	return nil, r.decline(strings.Join(args, " "))

@@ -145,39 +145,50 @@ func caseNumber(text string, args []string) int {
 	return 255
 }
 
-// match is dash's: a byte is a letter.
+// match is dash's: a byte is a letter. Of several *, only the last one that was come to can have to take more.
 func match(p, s string) bool {
-	for len(p) > 0 {
-		c := p[0]
-		p = p[1:]
-		switch {
-		case c == '*':
-			for i := 0; i <= len(s); i++ {
-				if match(p, s[i:]) {
-					return true
-				}
-			}
-			return false
-		case len(s) == 0:
-			return false
-		case c == '[':
-			end := bracket("[" + p)
-			if !inBracket(p[:end-1], s[0]) {
-				return false
-			}
-			p = p[end:]
-		case c == '?':
-		default:
-			if c == '\\' && len(p) > 0 {
-				c, p = p[0], p[1:]
-			}
-			if c != s[0] {
-				return false
-			}
+	star, from := "", -1 // what follows that *, and what of s it was tried with
+	rest := s
+	for {
+		if p == "" && rest == "" {
+			return true
 		}
-		s = s[1:]
+		if p != "" && p[0] == '*' {
+			star, from = p[1:], len(s)-len(rest)
+			p = star
+			continue
+		}
+		if n := matchOne(p, rest); n > 0 {
+			p, rest = p[n:], rest[1:]
+			continue
+		}
+		if from < 0 || from >= len(s) {
+			return false
+		}
+		from++
+		p, rest = star, s[from:]
 	}
-	return s == ""
+}
+
+// matchOne is how long the beginning of p is that fits the first letter of s, or 0.
+func matchOne(p, s string) int {
+	if p == "" || s == "" {
+		return 0
+	}
+	n, is := 1, p[0] == s[0]
+	switch {
+	case p[0] == '?':
+		is = true
+	case p[0] == '[':
+		n = bracket(p) + 1
+		is = inBracket(p[1:n-1], s[0])
+	case p[0] == '\\' && len(p) > 1:
+		n, is = 2, p[1] == s[0]
+	}
+	if !is {
+		return 0
+	}
+	return n
 }
 
 // inBracket: the checker let only those pass that bracket knows.

@@ -377,20 +377,6 @@ func (c *checker) redirect(r *syntax.Redirect, p place) {
 	}
 }
 
-// hostFile reports whether a file is another one in each process. (What is mounted is the same for all processes of a host
-// that share a view of it, as a script's do.)
-func hostFile(path string) bool {
-	if path == "/proc/self/mountinfo" || path == "/proc/self/mounts" {
-		return false
-	}
-	for _, p := range []string{"/dev/std", "/dev/fd", "/proc/self", "/proc/thread-self", "/dev/tty"} {
-		if strings.HasPrefix(path, p) {
-			return true
-		}
-	}
-	return false
-}
-
 func (c *checker) hereDocument(r *syntax.Redirect, n string) {
 	if n != "" && n != "0" {
 		c.add(r, "fd", "a here-document as "+n)

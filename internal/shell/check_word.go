@@ -68,6 +68,9 @@ func (c *checker) word(w *syntax.Word, u use) {
 			c.glob(l)
 		}
 	}
+	if u == inArgs && globsDots(w) {
+		c.add(w, "pattern", "a pattern for file names that begin with a dot: "+firstWord(c.source(w)))
+	}
 	if u == inArgs && isAll(w) {
 		return
 	}
@@ -86,6 +89,32 @@ func (c *checker) glob(l *syntax.Lit) {
 	if strings.Contains(v, "*") {
 		c.facts.globs = true
 	}
+}
+
+// globsDots: to dash, "." and ".." are such names, too.
+func globsDots(w *syntax.Word) bool {
+	var b strings.Builder
+	globs := false
+	for _, p := range w.Parts {
+		switch p := p.(type) {
+		case *syntax.Lit:
+			globs = globs || strings.Contains(unescaped(p.Value), "*")
+			b.WriteString(strings.ReplaceAll(p.Value, `\`, ""))
+		case *syntax.SglQuoted:
+			b.WriteString(p.Value)
+		case *syntax.DblQuoted:
+			if l, ok := literal(word(p)); ok {
+				b.WriteString(l)
+				continue
+			}
+			b.WriteString("$")
+		default:
+			b.WriteString("$")
+		}
+	}
+	return globs && slices.ContainsFunc(strings.Split(b.String(), "/"), func(s string) bool {
+		return strings.HasPrefix(s, ".") && strings.Contains(s, "*")
+	})
 }
 
 // unescaped leaves out what a backslash quotes.
@@ -286,6 +315,10 @@ func (c *checker) arithmetic(a *syntax.ArithmExp, u use) {
 	}
 	syntax.Walk(a, func(n syntax.Node) bool {
 		switch n := n.(type) {
+		case *syntax.Lit:
+			if foreign[n.Value] || n.Value == "PPID" {
+				c.add(a, "name", n.Value+" means something else here")
+			}
 		case *syntax.BinaryArithm:
 			if op := n.Op.String(); op == "**" || strings.HasSuffix(op, "=") && op != "==" && op != "!=" && op != "<=" && op != ">=" {
 				c.add(a, "arith", "not done here, in arithmetic: "+op)

@@ -52,9 +52,37 @@ func (r *run) program(ctx context.Context, hc interp.HandlerContext, args []stri
 	if err := r.settle(hc.Stdin); err != nil {
 		return r.decline(err.Error())
 	}
-	status, err := do(ctx, r.newCall(hc, args))
+	call := r.newCall(hc, args)
+	if r.wordsCount(hc) {
+		if _, status := call.lookup(args[0]); status != 0 {
+			return r.decline("what dash says of " + args[0])
+		}
+	}
+	status, err := do(ctx, call)
 	if err != nil {
 		return r.fail(err)
+	}
+	return result(status)
+}
+
+// wordsCount: stderr is not the script's own: its text goes to a file, or becomes data. dash's words have numbers of lines in them.
+func (r *run) wordsCount(hc interp.HandlerContext) bool {
+	f, isFile := hc.Stderr.(*os.File)
+	return hc.Stderr != io.Writer(r.errors) && !(isFile && f.Name() == os.DevNull)
+}
+
+// complain says what is wrong, if it does not matter in which words.
+func (r *run) complain(hc interp.HandlerContext, format string, args ...any) error {
+	if r.wordsCount(hc) {
+		return r.decline("what dash says where it fails, in a file or as data")
+	}
+	fmt.Fprintf(hc.Stderr, format+"\n", args...)
+	return nil
+}
+
+func (r *run) complains(hc interp.HandlerContext, status int, format string, args ...any) error {
+	if err := r.complain(hc, format, args...); err != nil {
+		return err
 	}
 	return result(status)
 }
@@ -188,6 +216,9 @@ func (c *caught) Write(p []byte) (int, error) {
 	}
 	caughtLock.Lock()
 	defer caughtLock.Unlock()
+	if c.r.caught += len(p); c.r.caught > maxCaught {
+		return 0, c.r.decline("too much output in $( )")
+	}
 	return c.w.Write(p)
 }
 

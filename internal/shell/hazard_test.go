@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -37,6 +38,7 @@ func TestEndless(t *testing.T) {
 		"eval":            `x='eval "$x"'; eval "$x"`,
 		"function, eval":  `f() { eval 'g=1'; f; }; f`,
 		"open files":      "n=0; while :; do exec < /dev/null; done",
+		"output":          "x=$(cat /dev/zero); exit 0",
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := mustParse(t, text)
@@ -94,6 +96,41 @@ func TestDeadline(t *testing.T) {
 				t.Errorf("status %d, %v", status, err)
 			}
 		})
+	}
+}
+
+// TestHungOpen: a pipe whose other side nobody opens does not keep a run from ending; a file that is sourced is never one.
+func TestHungOpen(t *testing.T) {
+	for text, want := range map[string]error{
+		"read x < pipe; exit 0":       context.DeadlineExceeded,
+		"echo x > pipe; exit 0":       context.DeadlineExceeded,
+		"x=$(cat < pipe); exit 0":     context.DeadlineExceeded,
+		". ./pipe; exit 0":            ErrDeclined,
+		"PATH=.; . pipe; echo no":     nil, // dash does not find it
+		"echo x >> pipe | true; true": context.DeadlineExceeded,
+	} {
+		dir := t.TempDir()
+		if err := syscall.Mkfifo(dir+"/pipe", 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		_, err := Run(ctx, mustParse(t, text), Options{
+			Args: []string{"x"}, Dir: dir, Env: testEnv(dir), Source: readScript,
+		})
+		cancel()
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, not %v", text, err, want)
+		}
+		if f, err := os.OpenFile(dir+"/pipe", os.O_RDWR, 0); err == nil { // who waits goes on
+			f.Close()
+		}
+	}
+}
+
+// TestManyStars: a pattern does not take longer than its text times its length.
+func TestManyStars(t *testing.T) {
+	if match(strings.Repeat("a*", 30)+"b", strings.Repeat("a", 2000)) {
+		t.Error("a pattern that does not fit fits")
 	}
 }
 

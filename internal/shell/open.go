@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"mvdan.cc/sh/v3/interp"
 )
@@ -23,22 +24,34 @@ func (r *run) open(ctx context.Context, path string, flag int, perm os.FileMode)
 		return readOnly{strings.NewReader(r.texts[path])}, nil
 	}
 	hc := interp.HandlerCtx(ctx)
-	path, id, tried := strings.Cut(path, tryMark)
-	if path == "" || hostFile(path) {
-		return nil, r.decline("a redirection to " + path)
+	name, id, tried := strings.Cut(path, tryMark)
+	if name == "" || hostFile(absolute(hc.Dir, name)) {
+		return nil, r.decline("a redirection to " + name)
 	}
-	name := path
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(hc.Dir, path)
-	}
-	f, err := r.openFile(path, flag, 0o666, r.umask(hc))
-	if err != nil && tried {
+	path = absolute(hc.Dir, name)
+	f, err := r.openFile(ctx, path, flag, r.umask(hc))
+	if tried && errors.As(err, new(syscall.Errno)) {
 		return nil, r.couldNotOpen(id, name, flag, err)
 	}
 	if err != nil {
 		return nil, r.decline("cannot open " + path + ": " + err.Error())
 	}
 	return f, r.opened(f)
+}
+
+// hostFile reports whether a file is another one in each process. (What is mounted is the same for all processes of a host
+// that share a view of it, as a script's do.)
+func hostFile(path string) bool {
+	path = filepath.Clean(path)
+	if path == "/proc/self/mountinfo" || path == "/proc/self/mounts" {
+		return false
+	}
+	for _, p := range []string{"/dev/std", "/dev/fd", "/proc/self", "/proc/thread-self", "/dev/tty"} {
+		if strings.HasPrefix(path, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // opened takes note of a file. mvdan.cc/sh closes it, but not those of exec.
@@ -60,18 +73,46 @@ func (r *run) opened(f *os.File) error {
 	return nil
 }
 
-// openFile makes a new file with the script's umask, which is not the process's.
-func (r *run) openFile(path string, flag int, perm os.FileMode, umask int) (*os.File, error) {
+// openFile makes a new file with the script's umask, which is not the process's. What may wait for another process, as a pipe with a
+// name does, is opened beside the run, which ends when its time is up.
+func (r *run) openFile(ctx context.Context, path string, flag, umask int) (*os.File, error) {
 	if flag&os.O_CREATE != 0 {
-		f, err := os.OpenFile(path, flag|os.O_EXCL, perm&^os.FileMode(umask))
+		perm := 0o666 &^ os.FileMode(umask)
+		f, err := os.OpenFile(path, flag|os.O_EXCL, perm)
 		if err == nil {
-			return f, f.Chmod(perm &^ os.FileMode(umask))
+			return f, f.Chmod(perm)
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
 	}
-	return os.OpenFile(path, flag, perm)
+	fi, err := os.Stat(path)
+	if err != nil && flag&os.O_CREATE != 0 {
+		return nil, errors.New("a link to nowhere") // the umask of what is made would be another
+	}
+	flag &^= os.O_CREATE
+	if err != nil || fi.Mode().IsRegular() {
+		return os.OpenFile(path, flag, 0)
+	}
+	type opened struct {
+		f   *os.File
+		err error
+	}
+	done := make(chan opened)
+	go func() {
+		f, err := os.OpenFile(path, flag, 0)
+		select {
+		case done <- opened{f, err}:
+		case <-ctx.Done():
+			f.Close()
+		}
+	}()
+	select {
+	case o := <-done:
+		return o.f, o.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func (r *run) closeFiles() {

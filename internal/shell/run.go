@@ -74,6 +74,8 @@ type run struct {
 	ahead  map[*os.File]*lookahead
 	calls  int
 
+	caught int // how much $( ) has taken in
+
 	trapSet, trapRan bool
 }
 
@@ -82,6 +84,7 @@ const (
 	maxFrames     = 12_000 // on the stack: some 800 calls within each other
 	maxGoroutines = 2_000  // of the process
 	maxCalls      = 1_000_000
+	maxCaught     = 64 << 20
 )
 
 // Run runs a script to its end and returns its status. An error means that it cannot be told how dash would have ended:

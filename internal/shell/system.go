@@ -32,7 +32,7 @@ func (r *run) cd(hc interp.HandlerContext, args []string) ([]string, error) {
 	if back {
 		to = hc.Env.Get("OLDPWD").String()
 	}
-	if len(args) > 1 || to == "" || strings.HasPrefix(to, "-") || strings.HasPrefix(to, "//") {
+	if len(args) > 1 || to == "" || hostFile(absolute(hc.Dir, to)) || strings.HasPrefix(to, "-") || strings.HasPrefix(to, "//") {
 		return nil, r.decline("cd " + strings.Join(args, " "))
 	}
 	path := absolute(hc.Dir, to)
@@ -55,8 +55,7 @@ func (r *run) cd(hc interp.HandlerContext, args []string) ([]string, error) {
 }
 
 func (r *run) cannotCD(hc interp.HandlerContext, to string) ([]string, error) {
-	fmt.Fprintf(hc.Stderr, "%s: cd: can't cd to %s\n", r.Args[0], to)
-	return withStatus(2), nil
+	return withStatus(2), r.complain(hc, "%s: cd: can't cd to %s", r.Args[0], to)
 }
 
 func (r *run) pwd(ctx context.Context, hc interp.HandlerContext, args []string) error {
@@ -108,8 +107,7 @@ func (r *run) which(ctx context.Context, hc interp.HandlerContext, how string, a
 		}
 	}
 	if how == "hash" && status != 0 {
-		fmt.Fprintf(hc.Stderr, "%s: hash: not found\n", r.Args[0])
-		status = 1
+		return r.complains(hc, 1, "%s: hash: not found", r.Args[0])
 	}
 	return result(status)
 }
@@ -119,7 +117,13 @@ func (r *run) find(hc interp.HandlerContext, name string) (string, bool) {
 		_, err := os.Stat(absolute(hc.Dir, name))
 		return name, err == nil
 	}
-	path, status := lookup(hc.Dir, hc.Env.Get("PATH").String(), name)
+	search := hc.Env.Get("PATH").String()
+	path, status := lookup(hc.Dir, search, name)
+	for _, d := range strings.Split(search, ":") {
+		if status == 0 && !filepath.IsAbs(d) {
+			_ = r.decline("command -v, and PATH has the directory " + strconv.Quote(d))
+		}
+	}
 	return path, status == 0
 }
 
@@ -171,7 +175,9 @@ func (r *run) kill(hc interp.HandlerContext, args []string) error {
 			return r.decline(text)
 		}
 		if err := unix.Kill(pid, signal); err != nil {
-			fmt.Fprintf(hc.Stderr, "%s: kill: %v\n", r.Args[0], err)
+			if err := r.complain(hc, "%s: kill: %v", r.Args[0], err); err != nil {
+				return err
+			}
 			status = 1
 		}
 	}

@@ -1,7 +1,6 @@
 package shell
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -14,8 +13,7 @@ import (
 func (r *run) test(hc interp.HandlerContext, name string, args []string) error {
 	if name == "[" {
 		if len(args) == 0 || args[len(args)-1] != "]" {
-			fmt.Fprintln(hc.Stderr, "[: missing ]")
-			return result(2)
+			return r.complains(hc, 2, "[: missing ]")
 		}
 		args = args[:len(args)-1]
 	}
@@ -25,8 +23,7 @@ func (r *run) test(hc interp.HandlerContext, name string, args []string) error {
 	case t.unknown != "":
 		return r.decline(t.unknown)
 	case err != nil:
-		fmt.Fprintf(hc.Stderr, "%s: %v\n", name, err)
-		return result(2)
+		return r.complains(hc, 2, "%s: %v", name, err)
 	case is:
 		return nil
 	}
@@ -183,7 +180,7 @@ func (t *tester) primary() bool {
 }
 
 func (t *tester) number(s string) int64 {
-	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
+	n, err := strconv.ParseInt(strings.Trim(s, " \t\n\v\f\r"), 10, 64)
 	if err != nil {
 		panic(testError("Illegal number: " + s))
 	}
@@ -238,7 +235,11 @@ func (t *tester) path(s string) string {
 	if s == "" {
 		return ""
 	}
-	return absolute(t.hc.Dir, s)
+	p := absolute(t.hc.Dir, s)
+	if hostFile(p) {
+		t.unknown = "test, of " + s
+	}
+	return p
 }
 
 func (t *tester) unary(op, s string) bool {
