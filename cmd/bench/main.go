@@ -48,6 +48,9 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == driveCommand {
 		return beDriver(ctx, args[1])
 	}
+	if len(args) == 2 && args[0] == shellsCommand {
+		return beShells(ctx, args[1])
+	}
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	dir := flags.String("dir", "temp", "")
@@ -115,6 +118,9 @@ func nodeTable(ctx context.Context, c *cluster, t *table, dir string, quick bool
 		return err
 	}
 	if err := wholeProcesses(ctx, c, t); err != nil {
+		return err
+	}
+	if err := shellTable(ctx, c.nodes[2].home, t); err != nil {
 		return err
 	}
 	return diskTimes(dir, t)

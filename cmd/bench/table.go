@@ -25,6 +25,15 @@ func (t *table) aim(name string, took, limit time.Duration) {
 	t.rows = append(t.rows, [3]string{name, inMillis(took), verdict})
 }
 
+// atLeast adds a row for a ratio that should be above a limit.
+func (t *table) atLeast(name string, is, limit float64) {
+	verdict := fmt.Sprintf("> %.0f", limit)
+	if is < limit {
+		verdict += ", missed"
+	}
+	t.rows = append(t.rows, [3]string{name, fmt.Sprintf("%.1f", is), verdict})
+}
+
 func (t *table) print(to io.Writer) error {
 	w := tabwriter.NewWriter(to, 0, 8, 3, ' ', 0)
 	fmt.Fprintln(w, "measured\tvalue\taim")
