@@ -20,4 +20,5 @@
 //	reach.go    what "status" comes to     rewrite.go  the tree that is run; guard.go, case.go and status.go belong to it
 //	run.go      a run, and its bounds      call.go     each command, before it is run
 //	exec.go     commands and programs      the rest    one builtin each
+//	quick*.go   what most runs are done by instead
 package shell

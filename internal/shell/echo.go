@@ -2,6 +2,7 @@ package shell
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -64,28 +65,37 @@ func unescape(s string, echo bool) (text string, stop bool) {
 
 // printf does the formats that status scripts use; with others, and with arguments that are no numbers, the run is declined.
 func (r *run) printf(ctx context.Context, hc interp.HandlerContext, args []string) error {
+	text, err := printf(args)
+	if err != nil {
+		return r.decline("printf: " + err.Error())
+	}
+	return r.print(ctx, hc, text)
+}
+
+// printf is what it prints, or why that is not done here.
+func printf(args []string) (string, error) {
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
 	} else if len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		return r.decline("printf " + args[0])
+		return "", errors.New(args[0])
 	}
 	if len(args) == 0 {
-		return r.decline("printf without a format")
+		return "", errors.New("without a format")
 	}
 	if strings.Contains(strings.Join(args, " "), `\e`) {
-		return r.decline("printf with \\e")
+		return "", errors.New("with \\e")
 	}
 	f := &format{args: args[1:]}
 	for {
 		before := len(f.args)
 		if err := f.once(args[0]); err != nil {
-			return r.decline("printf: " + err.Error())
+			return "", err
 		}
 		if f.stop || len(f.args) == 0 || len(f.args) == before {
 			break
 		}
 	}
-	return r.print(ctx, hc, f.out.String())
+	return f.out.String(), nil
 }
 
 type format struct {

@@ -21,6 +21,12 @@ func twins(t testing.TB, script string) (here, there outcome) {
 	if !here.same(there) {
 		return here, there
 	}
+	slow := inDir(libDir(t), args)
+	slow.slow = true
+	if by := slow.text(t, script); by.decline == "" && !by.same(there) {
+		by.out = "(by mvdan.cc/sh) " + by.out
+		return by, there
+	}
 	// The same when it is sourced: the first time it is text that is printed and parsed again, then a tree.
 	main, err := Parse("main", []byte(". ./whole"))
 	if err != nil {
@@ -32,6 +38,7 @@ func twins(t testing.TB, script string) (here, there outcome) {
 	}
 	for range 2 {
 		s := inDir(libDir(t), args)
+		s.slow = true
 		path := filepath.Join(s.dir, "whole")
 		if err := os.WriteFile(path, nil, 0o644); err != nil {
 			t.Fatal(err)

@@ -221,6 +221,9 @@ func TestPackageTwins(t *testing.T) {
 			packageTwin(t, dir, filepath.Base(path), system, modules)
 		}
 	}
+	if packageTwin(t, dir, "linux-test", "Linux", "") < 2 {
+		t.Error("linux-test: mvdan.cc/sh runs it")
+	}
 	packageTwin(t, dir, "dummy", "Linux", "")
 	packageTwin(t, dir, "original", "Linux", "")
 	for m := range strings.FieldsSeq(modules) {
@@ -235,22 +238,25 @@ func TestPackageTwins(t *testing.T) {
 	}
 }
 
-func packageTwin(t *testing.T, dir, pkg, system, modules string) {
+func packageTwin(t *testing.T, dir, pkg, system, modules string) (quickRuns int) {
 	t.Helper()
 	path := "packages/" + pkg
 	scripts, found := CheckAll(dir+"/"+path, os.ReadFile, globFiles, "status", "echo")
 	if len(found) > 0 {
 		t.Errorf("%s: %v", pkg, found)
-		return
+		return 0
 	}
 	s := setting{dir: dir, source: readScript, env: append(testEnv(dir),
 		"PATH="+dir+"/bin:/usr/bin:/bin:/usr/sbin:/sbin", "SYSTEM="+system, "ANSWERS="+dir+"/answers", "MODULES="+modules)[1:]}
 	for _, args := range [][]string{{"status"}, {"echo", "pace"}, {"echo", "nosuch"}, {"echo", "vip_ip_0"}, {"echo", "1"}, {}} {
 		s.args = append([]string{path}, args...)
-		here := s.interpret(t, scripts[0])
 		there := s.dash(t, "")
-		if here.decline != "" || !here.same(there) {
-			t.Errorf("%s %q on %s: %+v, dash: %+v", pkg, args, system, here, there)
+		for _, s.slow = range []bool{false, true} {
+			here := s.interpret(t, scripts[0])
+			if here.decline != "" || !here.same(there) {
+				t.Errorf("%s %q on %s: %+v, dash: %+v", pkg, args, system, here, there)
+			}
 		}
 	}
+	return scripts[0].quick.taken
 }

@@ -51,6 +51,8 @@ type Options struct {
 	Exec func(ctx context.Context, c *Call) (int, error)
 	// Source returns a file that is sourced, by the path that the script names, made absolute.
 	Source func(path string) (*Script, error)
+
+	slow bool // by mvdan.cc/sh alone
 }
 
 // A run is one execution of a script. Its pipelines are goroutines, so what changes has a lock.
@@ -117,6 +119,9 @@ func Run(ctx context.Context, s *Script, o Options) (status int, err error) {
 		texts: map[string]string{}, tried: map[string]int{}, files: map[*os.File]bool{}, ahead: map[*os.File]*lookahead{},
 	}
 	defer r.closeFiles()
+	if status, err, done := r.quickRun(ctx); done {
+		return status, err
+	}
 	r.errors = &errorStream{r, o.Stderr}
 	ir, err := r.runner()
 	if err != nil {
@@ -201,7 +206,7 @@ func (r *run) environment() ([]string, error) {
 		if !ok || !syntax.ValidName(name) {
 			continue
 		}
-		if strings.HasPrefix(name, hidden) || foreign[name] && name != "_" && name != "ENV" && name != "SECONDS" && !strings.HasPrefix(name, "PS") {
+		if r.oddName(name) {
 			return nil, r.decline(name + " is set in the environment")
 		}
 		if err := r.saw(value); err != nil {
@@ -219,6 +224,11 @@ func (r *run) environment() ([]string, error) {
 		env = append(env, fmt.Sprintf("%s=%d", ownPid, os.Getpid()))
 	}
 	return env, nil
+}
+
+// oddName: a variable of the environment that would mean something here, and not in dash, or the other way round.
+func (r *run) oddName(name string) bool {
+	return strings.HasPrefix(name, hidden) || foreign[name] && name != "_" && name != "ENV" && name != "SECONDS" && !strings.HasPrefix(name, "PS")
 }
 
 // directory is $PWD if that is where it is, else the directory without links.

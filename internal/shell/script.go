@@ -25,6 +25,7 @@ type Script struct {
 	evals  evalCache
 	links  sync.Map // the *Script of files that it has sourced, to be there at once in the next run
 	params bool     // its top level changes $1, $2, ...
+	quick  quickState
 }
 
 // link makes a file that this one sources known to its next run. Few are: versions that are gone are forgotten with all others.

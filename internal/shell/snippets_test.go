@@ -37,12 +37,18 @@ func snippets(t testing.TB, file string) []snippet {
 
 var snippetFiles = []string{"snippets.json", "rows.json"}
 
-// TestSnippets: what is accepted gives dash's stdout and status.
+// TestSnippets: what is accepted gives dash's stdout and status, also by mvdan.cc/sh alone.
 func TestSnippets(t *testing.T) {
-	for _, file := range snippetFiles {
+	for i := range 2 * len(snippetFiles) {
+		file, slow := snippetFiles[i/2], i%2 == 1
 		count := map[string]int{}
 		for _, s := range snippets(t, file) {
-			got := interpret(t, t.TempDir(), s.Script)
+			in := inDir(t.TempDir(), nil)
+			in.slow = slow
+			got := in.text(t, s.Script)
+			if got.quick {
+				count["without mvdan.cc/sh"]++
+			}
 			how := "as dash"
 			if got.decline != "" {
 				how = "declined"
