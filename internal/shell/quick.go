@@ -248,10 +248,12 @@ func (q *quick) binary(b *syntax.BinaryCmd) {
 	case syntax.Pipe:
 		// One after the other: both only look, and what they print has an end.
 		var pipe caughtOutput
+		before := q.status
 		q.subshell(func() {
 			q.out = &pipe
 			q.stmt(b.X)
 		})
+		q.status = before
 		q.subshell(func() {
 			q.in = &input{text: pipe.Bytes(), fresh: true}
 			q.stmt(b.Y)
