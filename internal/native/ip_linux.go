@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -246,6 +247,9 @@ func (q *ipQuery) show(r *result) bool {
 	if q.links {
 		listFamily = unix.AF_PACKET
 	}
+	if q.device == "" && q.to.IsValid() && q.label == "" && q.family == unix.AF_INET {
+		return q.showWith(r)
+	}
 	links, ok := q.theLinks(r, listFamily)
 	if !ok || r.status != 0 {
 		return ok
@@ -259,9 +263,36 @@ func (q *ipQuery) show(r *result) bool {
 		return true
 	}
 	addrs, ok := listAddresses(q.family)
+	return ok && q.showAddresses(r, links, addrs)
+}
+
+// showWith shows the devices that have an IPv4 address that was asked for: mostly there is one or none, and the others, of which
+// there may be thousands, need not be listed.
+func (q *ipQuery) showWith(r *result) bool {
+	addrs, ok := listAddresses(q.family)
 	if !ok {
 		return false
 	}
+	at := 0
+	for _, a := range addrs {
+		switch {
+		case !q.wants(nil, a) || a.index == at:
+		case at == 0:
+			at = a.index
+		default: // in the order of the kernel's list
+			links, ok := listLinks(q.preferred)
+			return ok && q.showAddresses(r, links, addrs)
+		}
+	}
+	if at == 0 {
+		return true
+	}
+	l, ok := getLink(unix.AF_UNSPEC, at, nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(extMask)))
+	return ok && (l == nil || q.showAddresses(r, []*link{l}, addrs))
+}
+
+// showAddresses prints the addresses under their links.
+func (q *ipQuery) showAddresses(r *result, links []*link, addrs []*address) bool {
 	for _, l := range links {
 		if !q.hasAny(l, addrs) {
 			continue
