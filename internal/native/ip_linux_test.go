@@ -16,12 +16,12 @@ import (
 func aNetwork(t testing.TB, lines string) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root: network namespaces")
+		skip(t, "needs root: network namespaces")
 	}
 	usual(t, "ip")
 	runtime.LockOSThread() // the thread is thrown away with its namespace
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Skipf("cannot make a network namespace: %v", err)
+		skip(t, "cannot make a network namespace: %v", err)
 	}
 	for line := range strings.Lines(lines) {
 		args := words(strings.TrimSpace(line))

@@ -10,7 +10,7 @@ import (
 // TestMounts runs TestInMounts where it may mount.
 func TestMounts(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root, to mount")
+		skip(t, "needs root, to mount")
 	}
 	cmd := exec.Command("unshare", "-m", "--propagation", "private", os.Args[0], "-test.run=^TestInMounts$", "-test.v")
 	cmd.Env = append(os.Environ(), "NATIVE_IN_MOUNTS=1")
@@ -35,7 +35,7 @@ func TestInMounts(t *testing.T) {
 	} {
 		args := words(strings.ReplaceAll(line, "DIR", dir))
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("%q: %v: %s", args, err, out)
+			skip(t, "%q: %v: %s", args, err, out)
 		}
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir+"/b", dir+"/a").Run() })
@@ -88,33 +88,5 @@ func useMounts(t *testing.T, dir string, compare func(string) bool) {
 	}
 	if _, taken := ours(t, dir+"/a", "", plainEnv, "fuser", "-s", "-m", "."); taken {
 		t.Error("the script stands in the file system, and it is taken")
-	}
-}
-
-// TestArping: there is no other arping here to compare it with, so only what each status says is held.
-func TestArping(t *testing.T) {
-	aNetwork(t, "ip link add a0 type veth peer name a1\nip link set a0 up\nip link set a1 up\nip addr add 10.9.8.1/24 dev a0")
-	run := func(line string) (int, bool) {
-		c := aCall("/", nil, &strings.Builder{}, words(line)...)
-		return arping(t.Context(), c)
-	}
-	for line, want := range map[string]int{
-		"arping -D -q -c 1 -w 1 -I nosuch 10.9.8.2": 2,
-		"arping -U -q -c 1 -w 1 -I a0 10.9.8.1":     0,
-		"arping -A -q -c 1 -w 1 -I a0 10.9.8.1":     0,
-		"arping -U -q -c 1 -I a0 10.9.8.77":         2,
-		"arping -q -D -c 1 -w 0.05 -I a0 10.9.8.2":  0,
-	} {
-		if status, ok := run(line); !ok || status != want {
-			t.Errorf("%s: status %d, taken %v", line, status, ok)
-		}
-	}
-	for _, line := range []string{
-		"arping -c 1 -I a0 10.9.8.2", "arping -q -c 1 -I a0 10.9.8.2", "arping -D -q -I a0 10.9.8.2", "arping -D -q -c 1 10.9.8.2",
-		"arping -V", "arping", "arping -D -q -c 1 -I a0 ::1", "arping -b -D -q -c 1 -I a0 10.9.8.2",
-	} {
-		if _, ok := run(line); ok {
-			t.Errorf("%s is taken", line)
-		}
 	}
 }

@@ -111,11 +111,17 @@ func usual(t testing.TB, name string) {
 	t.Helper()
 	c := &Call{Args: []string{name}, Env: environment(plainEnv), Environ: func() []string { return plainEnv }, Dir: "/"}
 	if _, ok := twins.fits(context.Background(), c, name, table[name]); !ok || !Knows(name) {
-		if os.Getenv("CI") != "" { // .ci/run installs all of them
-			t.Fatalf("%s of this machine is another one, or is not there", name)
-		}
-		t.Skipf("%s of this machine is another one", name)
+		skip(t, "%s of this machine is another one, or is not there", name)
 	}
+}
+
+// skip skips a test for want of something, but in CI, which has all: .ci/run installs it.
+func skip(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
 }
 
 // words cuts a line of a table into arguments: spaces part them, quotes hold them together.
