@@ -177,7 +177,8 @@ func (q *quick) get(name string) (value string, set bool) {
 	case "0":
 		return q.r.Args[0], true
 	}
-	if n, err := strconv.Atoi(name); err == nil {
+	if number(name) {
+		n, _ := strconv.Atoi(name)
 		if n < 1 || n > len(q.params) {
 			return "", false
 		}
