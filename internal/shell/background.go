@@ -155,6 +155,9 @@ func (r *run) begin(hc interp.HandlerContext, args []string) ([]string, error) {
 		return nil, err
 	}
 	call := r.newCall(hc, args)
+	if _, status := call.lookup(args[0]); status != 0 && r.wordsCount(hc) {
+		return nil, r.decline("what dash says of " + args[0])
+	}
 	for _, w := range []io.Writer{call.Stdout, call.Stderr} {
 		if _, ok := w.(*os.File); !ok { // in a substitution, after all
 			return nil, r.decline("a command in the background writes to a substitution: " + args[0])

@@ -31,7 +31,7 @@ func (r *run) open(ctx context.Context, path string, flag int, perm os.FileMode)
 	path = absolute(hc.Dir, name)
 	f, err := r.openFile(ctx, path, flag, r.umask(hc))
 	if tried && errors.As(err, new(syscall.Errno)) {
-		return nil, r.couldNotOpen(id, name, flag, err)
+		return nil, r.couldNotOpen(hc, id, name, flag, err)
 	}
 	if err != nil {
 		return nil, r.decline("cannot open " + path + ": " + err.Error())
@@ -48,6 +48,16 @@ func hostFile(path string) bool {
 	}
 	for _, p := range []string{"/dev/std", "/dev/fd", "/proc/self", "/proc/thread-self", "/dev/tty"} {
 		if strings.HasPrefix(path, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// namesHostFile says whether a command that is done here would look at this process instead of its own.
+func namesHostFile(dir string, args []string) bool {
+	for _, a := range args {
+		if a != "" && a[0] != '-' && hostFile(absolute(dir, a)) {
 			return true
 		}
 	}

@@ -81,7 +81,7 @@ func init() {
 
 // quickRun runs the script if it can. What it has not done is not begun.
 func (r *run) quickRun(ctx context.Context) (status int, err error, done bool) {
-	if r.slow || !r.script.quick.due() {
+	if r.slow || r.Own || !r.script.quick.due() {
 		return 0, nil, false
 	}
 	q := &quick{r: r, ctx: ctx, written: &written{}, subst: -1}

@@ -173,7 +173,8 @@ func (q *quick) dot(args []string) {
 		q.leave(".")
 	}
 	path := absolute(q.dir, args[0])
-	if unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS) != nil {
+	var st unix.Stat_t
+	if hostFile(path) || unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS) != nil {
 		q.leave("cannot source")
 	}
 	s, err := q.r.Source(path)
@@ -191,6 +192,9 @@ func (q *quick) end(name string, args []string) {
 	switch {
 	case len(args) == 1 && number(args[0]):
 		n, _ := strconv.Atoi(args[0])
+		if n > 0xff && name == "return" { // $? is that, in dash
+			q.leave("return beyond 255")
+		}
 		q.status = n & 0xff
 	case len(args) > 0:
 		q.leave(name)
@@ -245,7 +249,7 @@ func (q *quick) cd(args []string) {
 	}
 	path := filepath.Clean(absolute(q.dir, args[0]))
 	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) != nil {
+	if hostFile(path) || unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) != nil {
 		q.leave("cannot cd")
 	}
 	q.vars["OLDPWD"], q.vars["PWD"] = variable{q.dir, true}, variable{path, true}
@@ -266,7 +270,11 @@ func (q *quick) which(args []string) {
 	if strings.Contains(name, "/") {
 		q.leave("command -v of a path")
 	}
-	path, status := lookup(q.dir, q.vars["PATH"].value, name)
+	search := q.vars["PATH"].value
+	if slices.ContainsFunc(strings.Split(search, ":"), func(d string) bool { return !filepath.IsAbs(d) }) {
+		q.leave("a relative PATH")
+	}
+	path, status := lookup(q.dir, search, name)
 	if q.status = 127; status == 0 {
 		q.status = 0
 		q.print(path + "\n")
@@ -275,7 +283,7 @@ func (q *quick) which(args []string) {
 
 // observe runs a command that changes nothing.
 func (q *quick) observe(assigns []*syntax.Assign, args []string) {
-	if !observers[args[0]] || q.r.Commands == nil || q.isFunction(args[0]) {
+	if !observers[args[0]] || namesHostFile(q.dir, args[1:]) || q.r.Commands == nil || q.isFunction(args[0]) {
 		q.leave("the program " + args[0])
 	}
 	command := q.r.Commands(args[0])

@@ -188,7 +188,7 @@ func (q *quick) to(n string, w io.Writer) {
 
 // from has stdin come from a file.
 func (q *quick) from(n, path string) {
-	if n != "" && n != "0" || path == "" || hostFile(path) {
+	if n != "" && n != "0" || path == "" || hostFile(absolute(q.dir, path)) {
 		q.leave("a redirection")
 	}
 	path = absolute(q.dir, path)

@@ -89,7 +89,7 @@ func (s *quickState) eval(text string) *quickTree {
 }
 
 func newQuickTree(path string, text []byte, k kind) (*quickTree, *checker) {
-	c, f, err := analyse(path, text, k)
+	c, f, err := analyse(path, text, k, false)
 	if err != nil {
 		return nil, nil
 	}

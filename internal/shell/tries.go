@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"mvdan.cc/sh/v3/interp"
 	"mvdan.cc/sh/v3/syntax"
 )
 
@@ -61,7 +62,10 @@ func try(s *syntax.Stmt) {
 }
 
 // couldNotOpen takes note of a file that cannot be opened; the error is what dash says, but for the line's number.
-func (r *run) couldNotOpen(id, path string, flag int, err error) error {
+func (r *run) couldNotOpen(hc interp.HandlerContext, id, path string, flag int, err error) error {
+	if r.wordsCount(hc) {
+		return r.decline("cannot open " + path + ", and dash's words count")
+	}
 	r.mu.Lock()
 	r.tried[id]++
 	r.mu.Unlock()

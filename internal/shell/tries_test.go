@@ -58,7 +58,7 @@ func TestTries(t *testing.T) {
 			t.Errorf("%s: %+v; dash: %+v", script, got, want)
 		}
 	}
-	for _, script := range []string{": < none; echo on", "f() { exit 3 < none; echo not; }; f; echo $?", "exec < none; echo on", "export a=1 > no/such; echo on", "> no/such; echo on", "x=1 < none; echo on", "set -- a < none; echo on", "read x < ''; echo $?"} {
+	for _, script := range []string{": < none; echo on", "f() { exit 3 < none; echo not; }; f; echo $?", "exec < none; echo on", "export a=1 > no/such; echo on", "> no/such; echo on", "x=1 < none; echo on", "set -- a < none; echo on", "read x < ''; echo $?", "x=$(cat 2>&1 < none); echo $x", "{ cat < none; } 2> f; cat f"} {
 		if got := interpret(t, t.TempDir(), script); got.decline == "" {
 			t.Errorf("%s: %+v, want it declined", script, got)
 		}
