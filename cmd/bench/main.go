@@ -51,6 +51,9 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == shellsCommand {
 		return beShells(ctx, args[1])
 	}
+	if len(args) > 0 && args[0] == manyCommand {
+		return measureMany(ctx, args[1:])
+	}
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	dir := flags.String("dir", "temp", "")

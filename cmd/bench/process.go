@@ -109,8 +109,14 @@ func cpuTimes(pids []int) ([]time.Duration, error) {
 }
 
 // cpuTime returns how much CPU time a process has used, with its children that have ended: utime,
-// stime, cutime and cstime, the 14th to 17th field, in hundredths of a second.
-func cpuTime(pid int) (time.Duration, error) {
+// stime, cutime and cstime, the 14th to 17th field.
+func cpuTime(pid int) (time.Duration, error) { return ticksOf(pid, 4) }
+
+// ownTime is cpuTime without children.
+func ownTime(pid int) (time.Duration, error) { return ticksOf(pid, 2) }
+
+// ticksOf is the sum of n fields of a process from the 14th on, in hundredths of a second.
+func ticksOf(pid, n int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
@@ -121,7 +127,7 @@ func cpuTime(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("cannot read /proc/%d/stat", pid)
 	}
 	var ticks int64
-	for _, f := range fields[11:15] {
+	for _, f := range fields[11 : 11+n] {
 		n, err := strconv.ParseInt(f, 10, 64)
 		if err != nil {
 			return 0, err
@@ -219,4 +225,17 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// busyTime is how much CPU time all of this machine's processes have used.
+func busyTime() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	var user, nice, system int64
+	if _, err := fmt.Sscanf(string(text), "cpu %d %d %d", &user, &nice, &system); err != nil {
+		return 0, fmt.Errorf("cannot read /proc/stat: %w", err)
+	}
+	return time.Duration(user+nice+system) * 10 * time.Millisecond, nil
 }
