@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"backtowork/internal/journal"
@@ -158,7 +157,7 @@ func (d *Deadman) took(ctx context.Context, p posted) {
 // heard puts the manager's words into the machine.
 func (d *Deadman) heard(words []Word) (deeds []deed) {
 	for _, w := range words {
-		if slices.Contains(d.m.managers(), w.Package) { // else it comes too late
+		if d.m.watches(w.Package) { // else it comes too late
 			d.Heard(w)
 		}
 		deeds = append(deeds, d.m.said(w, d.Clock.Now())...)

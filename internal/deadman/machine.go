@@ -190,6 +190,12 @@ func (m *machine) managers() []string {
 	return names
 }
 
+// watches says whether the package is one of the managers.
+func (m *machine) watches(pkg string) bool {
+	d := m.duties[pkg]
+	return d != nil && !d.mine
+}
+
 // giveUp waits for no manager any more: the deadman stops all that runs, and lets go of the rest.
 func (m *machine) giveUp() (deeds []deed) {
 	m.manager, m.over = nobody, true
@@ -213,6 +219,9 @@ func (m *machine) take(name string) []deed {
 
 // due is what the clock asks for. It is to be called when [machine.next] says, and after each event.
 func (m *machine) due(now lease.Time) (deeds []deed) {
+	if at, ok := m.next(); !ok || at.Left(now) > 0 { // of a thousand packages most words find nothing to do
+		return nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.duties)) { // first of all, what must not wait
 		d := m.duties[name]
 		if d.Phase != Free && !d.killed && d.Kill.Left(now) <= 0 {
