@@ -28,6 +28,7 @@ type Held struct {
 	mu       sync.Mutex
 	times    lock.Times // what it lives by
 	sent     lease.Time // of the last acknowledged request
+	noted    lease.Time // of that of which the files say
 	seq      uint64     // counts renewals: for the files
 	logged   uint64     // the lock's seq in the servers' log
 	killNow  lease.Time // when it was learnt that another holds the lock; zero if it was not
@@ -168,13 +169,20 @@ func (h *Held) renewed(sent lease.Time, refused api.Code) {
 	default:
 		h.sent = lease.Later(h.sent, sent)
 		h.seq++
-		h.note()
+		if h.sent.Shortest(h.noted) >= h.times.Timeout/noteParts {
+			h.note()
+		}
 		h.log.Debug("lock renewed", "lock", h.Name, "term", h.Term, "seq", h.seq)
 	}
 }
 
+// noteParts is into how many parts the files divide a timeout: a renewal in each is written. To write all of a
+// thousand locks takes more than to renew them.
+const noteParts = 4
+
 // note writes the lock's files. The caller holds h.mu.
 func (h *Held) note() {
+	h.noted = h.sent
 	s := h.session
 	now := lock.Lock{Owner: s.Owner, Term: h.Term, Seq: h.seq, Last: s.Owner.Node}
 	s.files.Note(h.Name, now, h.from, h.end().Left(s.client.Clock.Now()))

@@ -94,9 +94,10 @@ type watchedLock struct {
 	pace    time.Duration
 	note    func(deadman.Word)
 
-	mu   sync.Mutex
-	last deadman.Word
-	free bool // nothing of the package is left, and the lock is being given back
+	mu    sync.Mutex
+	last  deadman.Word
+	noted deadman.Word // the last that was given to note
+	free  bool         // nothing of the package is left, and the lock is being given back
 }
 
 // word is how it stands with the package.
@@ -124,11 +125,26 @@ func (h *watchedLock) Turn(doing failover.PkgState) {
 	if h.free {
 		return
 	}
-	if w := h.word(doing); w != h.last {
-		h.last = w
-		h.note(w)
+	h.last = h.word(doing)
+	if isNews(h.last, h.noted) {
+		h.noted = h.last
+		h.note(h.last)
 	}
 	h.link.Say(h.last)
+}
+
+// newsParts is into how many parts the record divides a timeout: a renewal in each is written.
+const newsParts = 4
+
+// isNews says whether w is to be written where the record says noted: not if all that has changed is that the lease
+// ends a little later. Who goes on by the record then believes that it has less time than it has, never more.
+func isNews(w, noted deadman.Word) bool {
+	later := w.End.Shortest(noted.End)
+	if later < 0 || later >= w.Timeout/newsParts || w.Kill.Shortest(noted.Kill) < 0 {
+		return true
+	}
+	noted.End, noted.Kill = w.End, w.Kill
+	return w != noted
 }
 
 // Release gives the lock back. The deadman knows before that nothing of the package is left: it would

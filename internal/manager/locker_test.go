@@ -45,3 +45,36 @@ func TestFormerOf(t *testing.T) {
 		}
 	}
 }
+
+// The record is written when a renewal has moved the lease's end by a part of the timeout, and at any other change: it
+// never says that there is more time than there is.
+func TestIsNews(t *testing.T) {
+	t.Parallel()
+	at := func(seconds int) lease.Time {
+		return lease.Reading(time.Duration(seconds)*time.Second, time.Duration(seconds)*time.Second)
+	}
+	noted := deadman.Word{Package: "p", Phase: deadman.Held, Term: 7, End: at(100), Kill: at(130), Timeout: 40 * time.Second, Stop: 30 * time.Second}
+	for _, row := range []struct {
+		name   string
+		change func(w *deadman.Word)
+		want   bool
+	}{
+		{"nothing", func(*deadman.Word) {}, false},
+		{"a little later", func(w *deadman.Word) { w.End, w.Kill = at(109), at(139) }, false},
+		{"a part of the timeout later", func(w *deadman.Word) { w.End, w.Kill = at(110), at(140) }, true},
+		{"earlier", func(w *deadman.Word) { w.End, w.Kill = at(99), at(129) }, true},
+		{"the kill end is earlier", func(w *deadman.Word) { w.Kill = at(129) }, true},
+		{"another phase", func(w *deadman.Word) { w.Phase = deadman.Stopping }, true},
+		{"another term", func(w *deadman.Word) { w.Term = 8 }, true},
+		{"another state", func(w *deadman.Word) { w.Doing = "running" }, true},
+		{"a shorter timeout", func(w *deadman.Word) { w.Timeout = 30 * time.Second }, true},
+	} {
+		w := noted
+		if row.change(&w); isNews(w, noted) != row.want {
+			t.Errorf("%s: isNews = %v, want %v", row.name, !row.want, row.want)
+		}
+	}
+	if !isNews(noted, deadman.Word{}) {
+		t.Error("the first word is not written")
+	}
+}
