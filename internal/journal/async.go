@@ -24,31 +24,77 @@ type queued struct {
 // was stopped with Ctrl-S, a full pipe or a hung disk must not hold up a manager, which would lose
 // its lock over it. Lines for which there is no room are counted and left out.
 type Async struct {
-	lines chan queued
-	done  chan struct{}
+	more chan struct{} // there is a line, or no more will come
+	done chan struct{}
 
 	mu      sync.Mutex
+	lines   []queued // room for all from the beginning would be most of what a package takes of memory
 	closed  bool
 	dropped int
 }
 
 // NewAsync is an Async that writes to w.
 func NewAsync(w io.Writer) *Async {
-	a := &Async{lines: make(chan queued, asyncLines), done: make(chan struct{})}
+	a := &Async{more: make(chan struct{}, 1), done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		for q := range a.lines {
-			if q.reached != nil {
+		for {
+			q, n, ok := a.next()
+			switch {
+			case !ok:
+				return
+			case q.reached != nil:
 				close(q.reached)
 				continue
-			}
-			if n := a.takeDropped(); n > 0 {
+			case n > 0:
 				To(w).Plain(Warning, fmt.Sprintf("(%d lines could not be written)", n))
 			}
 			_, _ = w.Write(q.line) // a failure is dropped: there is nobody to tell it to
 		}
 	}()
 	return a
+}
+
+// next waits for the next of the lines, and takes it; with a line it takes how many were left out before it, too.
+// ok is false when there will be none.
+func (a *Async) next() (q queued, dropped int, ok bool) {
+	for {
+		a.mu.Lock()
+		if len(a.lines) > 0 {
+			q, a.lines[0] = a.lines[0], queued{}
+			if a.lines = a.lines[1:]; len(a.lines) == 0 {
+				a.lines = nil
+			}
+			if q.reached == nil {
+				dropped, a.dropped = a.dropped, 0
+			}
+			a.mu.Unlock()
+			return q, dropped, true
+		}
+		closed := a.closed
+		a.mu.Unlock()
+		if closed {
+			return queued{}, 0, false
+		}
+		<-a.more
+	}
+}
+
+// put adds q to the lines, if there is room. The caller holds a.mu.
+func (a *Async) put(q queued) bool {
+	if len(a.lines) >= asyncLines {
+		return false
+	}
+	a.lines = append(a.lines, q)
+	a.wake()
+	return true
+}
+
+func (a *Async) wake() {
+	select {
+	case a.more <- struct{}{}:
+	default:
+	}
 }
 
 // SameFile says whether both writers write to one file, or one terminal. If so, the order of their
@@ -64,14 +110,6 @@ func SameFile(a, b io.Writer) bool {
 	return err1 == nil && err2 == nil && os.SameFile(info1, info2)
 }
 
-func (a *Async) takeDropped() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	n := a.dropped
-	a.dropped = 0
-	return n
-}
-
 // Write takes one line.
 func (a *Async) Write(b []byte) (int, error) {
 	a.mu.Lock()
@@ -79,9 +117,7 @@ func (a *Async) Write(b []byte) (int, error) {
 	if a.closed {
 		return 0, io.ErrClosedPipe
 	}
-	select {
-	case a.lines <- queued{line: append([]byte(nil), b...)}:
-	default:
+	if !a.put(queued{line: append([]byte(nil), b...)}) {
 		a.dropped++
 	}
 	return len(b), nil
@@ -93,13 +129,9 @@ func (a *Async) Flush(limit time.Duration) {
 	a.mu.Lock()
 	if a.closed {
 		q.reached = a.done
-	} else {
-		select {
-		case a.lines <- q:
-		default: // the writer is far behind
-			a.mu.Unlock()
-			return
-		}
+	} else if !a.put(q) { // the writer is far behind
+		a.mu.Unlock()
+		return
 	}
 	a.mu.Unlock()
 	over := time.NewTimer(limit)
@@ -114,7 +146,7 @@ func (a *Async) Flush(limit time.Duration) {
 func (a *Async) Close() {
 	a.mu.Lock()
 	a.closed = true
-	close(a.lines)
+	a.wake()
 	a.mu.Unlock()
 	select {
 	case <-a.done:
