@@ -49,4 +49,9 @@ chaos:
 bench:
 	go build -o bin/bench ./cmd/bench && exec bin/bench $(BENCHFLAGS)
 
-.PHONY: build test lint man install uninstall demo simulate simulate-cluster chaos bench
+# a node with a thousand packages, as root, in a network of its own: BENCHFLAGS='-n 200 -only worker'
+bench-thousand:
+	go build -o bin/bench ./cmd/bench
+	exec unshare --net sh -c 'ip link set lo up && exec bin/bench many "$$@"' sh $(BENCHFLAGS)
+
+.PHONY: build test lint man install uninstall demo simulate simulate-cluster chaos bench bench-thousand

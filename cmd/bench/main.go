@@ -18,11 +18,16 @@ import (
 )
 
 const usage = `Usage: bench [-quick] [-dir DIRECTORY]
+       bench many [-n PACKAGES] [-window TIME] [-only TEXT] [-dir DIRECTORY]
 
 Measures three nodes on the loopback: their trees, and so the state of the lock
 servers, are made in a directory inside DIRECTORY, and are gone afterwards. In
 turns with them, etcd is measured: the one installed, or else Debian's package,
 unpacked there. -quick leaves etcd out, and is done in less than a minute.
+
+many measures a node with a thousand packages in one process, and a hundred in as
+many, by the shell and by the worker (-only worker: those of which the title has
+that text). It needs root, and port 4114: make bench-thousand.
 
 Example: go run ./cmd/bench -dir /var/tmp
 `
