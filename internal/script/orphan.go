@@ -187,8 +187,10 @@ func (c *children) orphans(zombies, ours []int) []int {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	zombies = slices.DeleteFunc(zombies, func(pid int) bool { _, started := c.pids[pid]; return started })
 	awaited := make(map[int]struct{})
 	switch {
+	case len(zombies) == 0: // as at most ends: a look at all handles is not cheap
 	case c.handles:
 		var err error
 		if awaited, err = handles(); err != nil {
