@@ -185,6 +185,29 @@ type Report struct {
 	Modules    map[string]string `json:"modules,omitempty"`     // checksums, by name
 	Params     map[string]string `json:"params,omitempty"`      // as the manager lives by them
 	Cut        bool              `json:"cut,omitempty"`         // there was too much to tell: Modules, and Params if need be, are left out
+	// Looked is how many milliseconds before it told this the node looked for what the package needs there: Lacks is
+	// what it did not find. 0 is not looked.
+	Looked int64  `json:"looked_ms,omitempty"`
+	Lacks  []Lack `json:"lacks,omitempty"` // at most [MostLacks]
+	More   int    `json:"more,omitempty"`  // so many others were not told
+	// Age is set by the server that is asked: milliseconds since it was told, at least 1. An older server sets none.
+	Age int64 `json:"age_ms,omitempty"`
+}
+
+// MostLacks and LongestLack bound what a report has of them; a reason is cut to LongestLack bytes.
+const (
+	MostLacks   = 20
+	LongestLack = 200
+)
+
+// A Lack is what a package needs and a node does not have.
+type Lack struct {
+	File   string `json:"file"`
+	Line   uint   `json:"line"`
+	Col    uint   `json:"column"`
+	Level  string `json:"level"`
+	Reason string `json:"reason"`
+	Rule   string `json:"rule"` // of service lint
 }
 
 // A Status is what a server says of itself.

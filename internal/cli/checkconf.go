@@ -99,9 +99,10 @@ func moduleSum(path string) string {
 }
 
 // report is what the manager on this node has to say about one of its packages.
-func (s *site) report(name string, p failover.Params) (api.Report, error) {
+func (s *site) report(name string, p failover.Params, seen looked) (api.Report, error) {
 	r, err := s.sums(name)
 	r.Params = p.Values()
+	seen.tell(&r)
 	return fitted(r), err
 }
 
@@ -118,24 +119,6 @@ func fitted(r api.Report) api.Report {
 		r.Params = nil
 	}
 	return r
-}
-
-// reportAll tells the servers about all packages of a manager, again and again until ctx ends: at once where parameters
-// have changed, as by USR1.
-func (s *site) reportAll(ctx context.Context, c *lockclient.Client, g *manager.Group) {
-	for {
-		for name, p := range g.Params() {
-			if r, err := s.report(name, p); err == nil { // else a file is missing: it has no sum to tell
-				c.Tell(ctx, "/v1/reports", r)
-			}
-		}
-		select {
-		case <-time.After(reportEvery):
-		case <-g.Changed():
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 const checkConfUsage = `Usage: service check-conf P
@@ -193,6 +176,7 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 	}
 	v.own.Params = p.Values()
 	if s.isIdle(name) { // else back-to-work tells what it lives by
+		s.look(ctx, name).tell(&v.own)
 		v.client.Tell(ctx, "/v1/reports", fitted(v.own))
 	}
 	same := v.showParams()
@@ -239,8 +223,11 @@ func (s *site) gather(ctx context.Context, name string) (*view, error) {
 			fmt.Fprintf(s.env.Stderr, "%s: lock server %s: %s\n", s.env.Name, server.Entry, lockclient.Reason(err))
 			continue
 		}
+		v.answered = true
 		for _, r := range reports {
-			v.nodes[r.Node] = r
+			if was, ok := v.nodes[r.Node]; !ok || was.Age == 0 || r.Age < was.Age { // the newest, if servers differ
+				v.nodes[r.Node] = r
+			}
 		}
 		var status api.Status
 		if err := c.Get(ctx, server.Entry, "/v1/server", &status); err == nil && status.Waiting != "" {
@@ -338,6 +325,8 @@ type view struct {
 	own     api.Report            // of this node, as its files are now
 	manager map[string]string     // the parameters that the manager on this node lives by, if one runs
 	nodes   map[string]api.Report // this one too
+
+	answered bool // a lock server did
 }
 
 // showSums prints a line for each node.

@@ -1,34 +1,45 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"backtowork/internal/command"
 	"backtowork/internal/failover"
 	"backtowork/internal/lint"
+	"backtowork/internal/native"
 	"backtowork/internal/script"
 	"backtowork/internal/shell"
 )
 
-const lintUsage = `Usage: service lint [-o json] P|FILE [...]
+const lintUsage = `Usage: service lint [-o json] [--lacks] P|FILE [...]
+       service lint [-o json] --all-nodes P [...]
        service lint --explain RULE
 
 Looks for what is wrong with a package, its modules and parameters, or with any script, and runs
 nothing of it but echo, for the parameters: what no shell reads, what this host lacks, what makes a
 failover go wrong though the script works by hand; why its status is not for a worker (see
-set-shell); and what shellcheck finds, if that is installed. A line for each:
+set-shell), and which commands of it cost a process; and what shellcheck finds, if that is
+installed. A line for each:
   FILE:LINE:COLUMN: error|warning|note: REASON (RULE)
+--lacks says only what this host lacks. --all-nodes says it of the other nodes too, and how old
+their word is: back-to-work on each looks every five minutes, runs the package or stands by for
+it, and tells the lock servers. A node where none runs for the package tells nothing, unless
+service lint --all-nodes P is run there: it is told for three minutes.
 --explain says what a rule is about, with an example. "# lint: ignore RULE" in a script is heeded.
 The exit status is 1 if there is an error.
 
@@ -36,19 +47,24 @@ Example: ./service lint pkg1
 `
 
 func serviceLint(ctx context.Context, env *command.Env, args []string) error {
-	opts, names, err := command.Options(args, "o:e:", map[string]byte{"explain": 'e'})
+	opts, names, err := command.Options(args, "o:e:al", map[string]byte{"explain": 'e', "all-nodes": 'a', "lacks": 'l'})
 	if err != nil {
 		return err
 	}
-	asJSON := false
+	var asJSON, everywhere, lacks bool
 	for _, o := range opts {
 		switch {
 		case o.Letter == 'e':
 			return explainRule(env, o.Value)
+		case o.Letter == 'a':
+			everywhere = true
+		case o.Letter == 'l':
+			lacks = true
 		case o.Value != "json":
 			return command.Usagef("unknown output %q: json is the only one", o.Value)
+		default:
+			asJSON = true
 		}
-		asJSON = true
 	}
 	if len(names) == 0 {
 		return errNoPackage
@@ -57,13 +73,22 @@ func serviceLint(ctx context.Context, env *command.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	found := []lint.Finding{}
+	l := linter{site: s, needs: lacks}
+	found, faults := []lint.Finding{}, []error{}
 	for _, name := range names {
-		more, err := s.lint(ctx, name)
+		more, err := l.lint(ctx, name)
+		if err == nil && everywhere {
+			var others []lint.Finding
+			others, err = s.othersLack(ctx, name, more)
+			more = append(more, others...)
+		}
 		if err != nil {
-			return err
+			faults = append(faults, err)
 		}
 		found = append(found, more...)
+	}
+	if lacks {
+		found = slices.DeleteFunc(found, func(f lint.Finding) bool { return !lint.IsNeed(f) })
 	}
 	if asJSON {
 		err = json.NewEncoder(env.Stdout).Encode(found)
@@ -72,10 +97,13 @@ func serviceLint(ctx context.Context, env *command.Env, args []string) error {
 			fmt.Fprintln(env.Stdout, f)
 		}
 	}
-	if err == nil && slices.ContainsFunc(found, func(f lint.Finding) bool { return f.Level == lint.Error }) {
-		err = command.Status(1)
+	if err = errors.Join(append(faults, err)...); err != nil {
+		return err
 	}
-	return err
+	if slices.ContainsFunc(found, func(f lint.Finding) bool { return f.Level == lint.Error }) {
+		return command.Status(1)
+	}
+	return nil
 }
 
 func explainRule(env *command.Env, name string) error {
@@ -101,33 +129,42 @@ func indented(text string) string {
 	return "   " + strings.ReplaceAll(text, "\n", "\n   ") + "\n"
 }
 
+// A linter looks at the packages and scripts of a site.
+type linter struct {
+	*site
+	needs bool // only at what is wanted of the host: nothing is run for it
+}
+
 // lint looks at a package and its modules, or at a script.
-func (s *site) lint(ctx context.Context, name string) (found []lint.Finding, err error) {
+func (s linter) lint(ctx context.Context, name string) (found []lint.Finding, err error) {
 	path := filepath.Join("packages", name)
 	if strings.Contains(name, "/") || script.Check(s.Home, name) != nil {
-		if _, err := os.Stat(name); err != nil {
+		if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) || name == "" {
 			return nil, fmt.Errorf("there is neither a package nor a file called %q", name)
 		}
-		return s.lintFile(ctx, name, name, lint.Other)
+		found, _, err := s.lintFile(ctx, name, name, lint.Other)
+		return found, err
 	}
 	functions := s.functions(name)
-	if found, err = s.lintFile(ctx, path, filepath.Join(s.Home, path), lint.Package, functions...); err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(filepath.Join(s.Home, path))
+	found, text, err := s.lintFile(ctx, path, filepath.Join(s.Home, path), lint.Package, functions...)
 	if err != nil {
 		return nil, err
 	}
 	found = append(found, s.lintParameters(ctx, name, path, text)...)
 	for _, module := range s.modulesOf(name) {
 		module = filepath.Join("packages/modules", module)
-		more, err := s.lintFile(ctx, module, filepath.Join(s.Home, module), lint.Module, functions...)
-		if err != nil {
-			continue // it is not there: that was found in the script
+		more, _, err := s.lintFile(ctx, module, filepath.Join(s.Home, module), lint.Module, functions...)
+		if err == nil { // else it is not there: that was found in the script
+			found = append(found, more...)
 		}
-		found = append(found, more...)
 	}
-	return append(found, s.lintForWorker(name, path)...), nil
+	if !s.needs {
+		found = append(found, s.lintForWorker(name, path)...)
+	}
+	for i := range found {
+		found[i].Package = name
+	}
+	return found, nil
 }
 
 // functionOf finds the functions of a script.
@@ -144,17 +181,62 @@ func (s *site) functions(name string) (names []string) {
 	return names
 }
 
-// lintFile looks at one file, which is called path to people. What it sources has functions.
-func (s *site) lintFile(ctx context.Context, path, file string, kind lint.Kind, functions ...string) ([]lint.Finding, error) {
-	text, err := os.ReadFile(file)
+// longestScript is more than any script has, in bytes.
+const longestScript = 1 << 20
+
+// readScript reads what may be anything: never a device or a pipe, which may have no end, or keep who opens it waiting.
+func readScript(path, file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot read %q: %w", path, reasonOf(err))
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%q is not a regular file", path)
+	case info.Size() == 0: // or a file of /proc, of which a read may wait for ever
+		return nil, fmt.Errorf("%q is no script: it is empty", path)
+	case info.Size() > longestScript:
+		return nil, fmt.Errorf("%q is no script: it has more than %d bytes", path, longestScript)
+	}
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot read %q: %w", path, reasonOf(err))
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, longestScript))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot read %q: %w", path, reasonOf(err))
+	case bytes.IndexByte(text, 0) >= 0:
+		return nil, fmt.Errorf("%q is no script: it has bytes that are 0", path)
+	}
+	return text, nil
+}
+
+// reasonOf is an error of a file without the file, which its message has already.
+func reasonOf(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+// lintFile looks at one file, which is called path to people. What it sources has functions.
+func (s linter) lintFile(ctx context.Context, path, file string, kind lint.Kind, functions ...string) ([]lint.Finding, []byte, error) {
+	text, err := readScript(path, file)
+	if err != nil {
+		return nil, nil, err
 	}
 	host := s.lintHost()
 	isProgram := host.HasCommand
 	host.HasCommand = func(name string) bool { return slices.Contains(functions, name) || isProgram(name) }
+	host.Native = func(name string) bool { return slices.Contains(functions, name) || native.Knows(name) }
 	found := lint.File(path, kind, text, host)
-	return append(found, shellcheck(ctx, path, file, string(text))...), nil
+	broken := slices.ContainsFunc(found, func(f lint.Finding) bool { return f.Rule == "syntax" })
+	if !s.needs && !broken { // it would say the same
+		found = append(found, shellcheck(ctx, path, file, text, kind)...)
+	}
+	return found, text, nil
 }
 
 // lintHost is what scripts find on this host.
@@ -178,7 +260,7 @@ func (s *site) lintHost() lint.Host {
 }
 
 // lintParameters looks at what a package sets, and has it say its parameters.
-func (s *site) lintParameters(ctx context.Context, name, path string, text []byte) []lint.Finding {
+func (s linter) lintParameters(ctx context.Context, name, path string, text []byte) []lint.Finding {
 	read := lint.Read{}
 	for _, p := range failover.Parameters() {
 		read.Known = append(read.Known, strings.TrimSuffix(p.Name, "0"))
@@ -189,6 +271,9 @@ func (s *site) lintParameters(ctx context.Context, name, path string, text []byt
 		}
 	}
 	found := lint.Parameters(path, text, read, s.lintHost())
+	if s.needs || slices.Contains(lint.Ignored(text), "parameter") {
+		return found
+	}
 	r, err := s.asker(name)
 	if err != nil {
 		return found
@@ -220,7 +305,15 @@ func lineOf(message string, text []byte) uint {
 func (s *site) lintForWorker(name, path string) (found []lint.Finding) {
 	glob := func(pattern string) []string { files, _ := filepath.Glob(pattern); return files }
 	_, why := shell.CheckAll(filepath.Join(s.Home, path), os.ReadFile, glob, "status")
+	ignored := map[string][]string{}
 	for _, f := range why {
+		if _, ok := ignored[f.File]; !ok {
+			text, _ := readScript(f.File, f.File) // it was read just now
+			ignored[f.File] = lint.Ignored(text)
+		}
+		if slices.Contains(ignored[f.File], f.Rule) {
+			continue
+		}
 		file, err := filepath.Rel(s.Home, f.File)
 		if err != nil {
 			file = f.File
@@ -230,12 +323,20 @@ func (s *site) lintForWorker(name, path string) (found []lint.Finding) {
 	return found
 }
 
-// shellcheck is what that program says of a script for sh, if it is installed.
-func shellcheck(ctx context.Context, path, file, text string) (found []lint.Finding) {
-	if strings.Contains(text, "lint: ignore shellcheck") {
+// notAsked are findings of shellcheck that are none here: parameters are read by others than the script that sets
+// them, and what is sourced is found when the script runs.
+const notAsked = "SC1090,SC1091,SC2034,SC2154"
+
+// shellcheck is what that program says of a script, if it is installed and knows the shell.
+func shellcheck(ctx context.Context, path, file string, text []byte, kind lint.Kind) (found []lint.Finding) {
+	dialect := lint.Dialect(text, kind)
+	ignored := lint.Ignored(text)
+	if dialect == "" || slices.Contains(ignored, "shellcheck") {
 		return nil
 	}
-	out, err := outputOf(ctx, "shellcheck", "-s", "sh", "-f", "json", file)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	out, err := outputOf(ctx, "shellcheck", "-s", dialect, "-S", "info", "-e", notAsked, "-f", "json", "--", file)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return nil
@@ -255,7 +356,10 @@ func shellcheck(ctx context.Context, path, file, text string) (found []lint.Find
 		if !ok {
 			level = lint.Note
 		}
-		found = append(found, lint.Finding{File: path, Line: c.Line, Col: c.Column, Level: level, Reason: c.Message, Rule: fmt.Sprintf("SC%d", c.Code)})
+		rule := fmt.Sprintf("SC%d", c.Code)
+		if !slices.Contains(ignored, rule) {
+			found = append(found, lint.Finding{File: path, Line: c.Line, Col: c.Column, Level: level, Reason: c.Message, Rule: rule})
+		}
 	}
 	return found
 }

@@ -9,11 +9,13 @@ package lint
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -36,6 +38,10 @@ type Finding struct {
 	Level  Level  `json:"level"`
 	Reason string `json:"reason"`
 	Rule   string `json:"rule"`
+	// Package, Node and Age are set by who looks at packages, and on several nodes.
+	Package string `json:"package,omitempty"`
+	Node    string `json:"node,omitempty"`   // "" is this one
+	Age     int64  `json:"age_ms,omitempty"` // milliseconds since that node looked
 }
 
 func (f Finding) String() string {
@@ -48,6 +54,7 @@ type Host struct {
 	Exists     func(path string) bool // a file or directory, absolute
 	IsModule   func(name string) bool // modules/name
 	System     string                 // as uname says it
+	Native     func(name string) bool // a worker does it without a process of its own; nil where nobody asks
 }
 
 // A Kind says what a script is.
@@ -90,26 +97,62 @@ func File(path string, kind Kind, text []byte, host Host) []Finding {
 			continue
 		}
 		r.find(s, func(pos syntax.Pos, reason string, args ...any) {
-			found = append(found, Finding{path, max(pos.Line(), 1), max(pos.Col(), 1), r.Level, fmt.Sprintf(reason, args...), r.Name})
+			found = append(found, Finding{
+				File: path, Line: max(pos.Line(), 1), Col: max(pos.Col(), 1),
+				Level: r.Level, Reason: fmt.Sprintf(reason, args...), Rule: r.Name,
+			})
 		})
 	}
 	slices.SortStableFunc(found, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col)) })
 	return slices.Compact(found)
 }
 
-// parse parses a script as a shell that knows more than dash: what dash does not know is for a rule to say.
+// parse parses a script as a shell that knows more than dash: what dash does not know is for a rule to say. A shell takes
+// bytes that are no UTF-8 as they come, the parser does not: it sees letters in their places.
 func parse(path string, text []byte) (*syntax.File, error) {
 	text = bytes.TrimPrefix(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), bom)
+	if !utf8.Valid(text) {
+		text = slices.Clone(text)
+		for i, c := range text {
+			if c >= utf8.RuneSelf {
+				text[i] = 'x'
+			}
+		}
+	}
+	if tooDeep(text) {
+		return nil, errors.New("it is nested too deeply to be looked at")
+	}
 	return syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(bytes.NewReader(text), path)
+}
+
+var nesting = regexp.MustCompile(`[({})]|\b(?:if|fi|case|esac|while|until|for|do|done)\b`)
+
+// tooDeep says whether so much may be nested that the parser, which calls itself for it, has no stack left.
+func tooDeep(text []byte) bool {
+	const most = 5000
+	depth := 0
+	for _, at := range nesting.FindAllIndex(text, -1) {
+		switch string(text[at[0]:at[1]]) {
+		case "(", "{", "if", "case", "while", "until", "for":
+			if depth++; depth > most {
+				return true
+			}
+		case ")", "}", "fi", "esac", "done":
+			depth = max(0, depth-1)
+		}
+	}
+	return false
 }
 
 var bom = []byte("\xef\xbb\xbf")
 
-var ignoreLine = regexp.MustCompile(`(?m)^\s*#\s*lint:\s*ignore\s+(.+)$`)
+var ignoreLine = regexp.MustCompile(`(?m)(?:^|\s)#\s*lint:\s*ignore\s+(.+)$`)
 
-// ignored is the rules that the script says are not for it.
-func (s *script) ignored() (names []string) {
-	for _, m := range ignoreLine.FindAllSubmatch(s.text, -1) {
+func (s *script) ignored() []string { return Ignored(s.text) }
+
+// Ignored is the rules that a script says are not for it.
+func Ignored(text []byte) (names []string) {
+	for _, m := range ignoreLine.FindAllSubmatch(text, -1) {
 		names = append(names, strings.FieldsFunc(string(m[1]), func(r rune) bool { return r == ' ' || r == ',' || r == '\t' || r == '\r' })...)
 	}
 	return names
@@ -138,6 +181,25 @@ func (s *script) isShell() (shell, posix bool) {
 		return true, false
 	}
 	return false, false
+}
+
+// Dialect is the shell that runs a script, as shellcheck calls it; "" where that is none that it knows.
+func Dialect(text []byte, kind Kind) string {
+	s := &script{text: text}
+	switch name := filepath.Base(strings.TrimSuffix(s.interpreter(), "\r")); name {
+	case ".": // no first line names one
+		if kind == Other {
+			return ""
+		}
+		return "sh"
+	case "sh", "bash", "dash", "ksh":
+		return name
+	case "ash":
+		return "dash"
+	case "ksh93", "mksh":
+		return "ksh"
+	}
+	return ""
 }
 
 // branch is the statements that the script runs when it is called with action; ok is false where it has none that

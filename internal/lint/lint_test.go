@@ -14,6 +14,7 @@ var aHost = Host{
 	Exists:     func(path string) bool { return !strings.Contains(path, "/nosuch") },
 	IsModule:   func(name string) bool { return name != "nosuch.Linux" },
 	System:     "Linux",
+	Native:     func(name string) bool { return name != "curl" },
 }
 
 // elsewhere are the rules that no look at the text of one script finds.
@@ -86,5 +87,21 @@ func TestNearest(t *testing.T) {
 		if got := nearest(name, names); got != want {
 			t.Errorf("%s: %q is near, want %q", name, got, want)
 		}
+	}
+}
+
+// shellcheck is told what shell it is, and is not asked about what no shell runs.
+func TestDialect(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"#!/bin/sh\n": "sh", "#!/bin/bash -e\n": "bash", "#!/usr/bin/env ksh93\n": "ksh", "#!/bin/ash\n": "dash",
+		"#!/usr/bin/perl\n": "", "true\n": "",
+	} {
+		if got := Dialect([]byte(text), Other); got != want {
+			t.Errorf("%q is for %q, want %q", text, got, want)
+		}
+	}
+	if got := Dialect([]byte("true\n"), Module); got != "sh" {
+		t.Errorf("a module is for %q", got)
 	}
 }

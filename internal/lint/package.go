@@ -23,7 +23,7 @@ func Parameters(path string, text []byte, read Read, host Host) (found []Finding
 	ignored := s.ignored()
 	add := func(rule string, level Level, pos syntax.Pos, reason string) {
 		if !slices.Contains(ignored, rule) {
-			found = append(found, Finding{path, pos.Line(), pos.Col(), level, reason, rule})
+			found = append(found, Finding{File: path, Line: pos.Line(), Col: pos.Col(), Level: level, Reason: reason, Rule: rule})
 		}
 	}
 	used := s.used()

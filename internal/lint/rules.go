@@ -63,6 +63,17 @@ var rules = []Rule{
 		Bad:     "#!/bin/sh\nnosuchcommand -q\n", Good: "#!/bin/sh\ncommand -v nosuchcommand >/dev/null && nosuchcommand -q\n", Kind: Other,
 	},
 	{
+		Name: "missing-path", Level: Warning, find: missingPaths,
+		Explain: "A file that is read or sourced by its full path, or given to a command as its configuration, is not on this host. Copy it to every node, or look for it first, with [ -e FILE ].",
+		Bad:     "#!/bin/sh\n. /etc/nosuch.conf\nmydaemon -c /etc/nosuch/d.conf\n", Good: "#!/bin/sh\n[ ! -e /etc/nosuch.conf ] || . /etc/nosuch.conf\nmydaemon -c /etc/d.conf\n", Kind: Other,
+	},
+	{
+		Name: "fork", Level: Note, find: forks,
+		Explain: "Status calls a command that the worker (see set-shell) does not do itself: each run starts a process for it, on every node, every few seconds. What it does itself: cat, grep, ip, pgrep, sed, test and the like. An option that it does not know costs a process, too; service status counts them.",
+		Bad:     "#!/bin/sh\ncase $1 in\n start) true ;;\n stop) true ;;\n status) curl -fs http://localhost ;;\nesac\n",
+		Good:    "#!/bin/sh\ncase $1 in\n start) curl -fs http://localhost ;;\n stop) true ;;\n status) grep -q up /run/state ;;\nesac\n",
+	},
+	{
 		Name: "endless-loop", Level: Warning, find: endlessLoops,
 		Explain: "A loop without an end, a limit or a sleep takes a whole processor, and the action ends only by its timeout. Count the tries, and sleep between them.",
 		Bad:     "#!/bin/sh\nwhile ! ping -c 1 db ; do : ; done\n", Good: "#!/bin/sh\nn=0\nwhile ! ping -c 1 db && [ $n -lt 10 ] ; do n=$((n + 1)) ; sleep 1 ; done\n", Kind: Other,

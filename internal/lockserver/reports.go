@@ -60,6 +60,9 @@ func sizeOf(q api.Report) int {
 			size += 50 + len(k) + len(v)
 		}
 	}
+	for _, l := range q.Lacks {
+		size += 100 + len(l.File) + len(l.Level) + len(l.Reason) + len(l.Rule)
+	}
 	return size
 }
 
@@ -92,6 +95,7 @@ func (r *reports) of(name string) []api.Report {
 			r.drop(name, node)
 			continue
 		}
+		report.Age = max(1, time.Since(report.at).Milliseconds())
 		all = append(all, report.Report)
 	}
 	return all

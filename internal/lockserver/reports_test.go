@@ -22,7 +22,7 @@ func TestReports(t *testing.T) {
 			t.Errorf("of p: %v, want those of two nodes", got)
 		}
 		time.Sleep(reportLife/2 + time.Second)
-		if got := r.of("p"); len(got) != 1 || got[0].Node != "h1" || got[0].Params["timeout"] != "30" {
+		if got := r.of("p"); len(got) != 1 || got[0].Node != "h1" || got[0].Age != (reportLife/2+time.Second).Milliseconds() || got[0].Params["timeout"] != "30" {
 			t.Errorf("of p: %v, want the last of h1 only", got)
 		}
 		if got := r.of("none"); got == nil || len(got) != 0 {
