@@ -324,8 +324,8 @@ func (s *site) lintForWorker(name, path string) (found []lint.Finding) {
 }
 
 // notAsked are findings of shellcheck that are none here: parameters are read by others than the script that sets
-// them, and what is sourced is found when the script runs.
-const notAsked = "SC1090,SC1091,SC2034,SC2154"
+// them, what is sourced is found when the script runs, and every sh that runs packages knows local.
+const notAsked = "SC1090,SC1091,SC2034,SC2154,SC3043"
 
 // shellcheck is what that program says of a script, if it is installed and knows the shell.
 func shellcheck(ctx context.Context, path, file string, text []byte, kind lint.Kind) (found []lint.Finding) {

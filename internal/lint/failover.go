@@ -115,12 +115,13 @@ func missingCommands(s *script, at finder) {
 		return
 	}
 	guarded, sources := s.guarded(), false
+	_, posix := s.isShell()
 	s.calls(func(name string, _ *syntax.CallExpr) { sources = sources || name == "." || name == "source" })
 	if sources && s.kind == Other { // what it sources may have it
 		return
 	}
 	s.calls(func(name string, call *syntax.CallExpr) {
-		known := slices.Contains(builtins, name) || s.funcs[name] != nil || slices.Contains(guarded, name)
+		known := slices.Contains(builtins, name) || !posix && slices.Contains([]string{"print", "whence"}, name) || s.funcs[name] != nil || slices.Contains(guarded, name)
 		switch {
 		case known, strings.Contains(name, "/") && !filepath.IsAbs(name):
 		case filepath.IsAbs(name) && !s.host.Exists(name):

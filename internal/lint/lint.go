@@ -81,7 +81,9 @@ type script struct {
 // File looks at one script.
 func File(path string, kind Kind, text []byte, host Host) []Finding {
 	s := &script{path: path, kind: kind, text: text, host: host, funcs: map[string]*syntax.FuncDecl{}}
-	s.file, s.fault = parse(path, text)
+	if shell, _ := s.isShell(); shell || s.interpreter() == "" || kind == Module {
+		s.file, s.fault = parse(path, text)
+	}
 	if s.file != nil {
 		syntax.Walk(s.file, func(n syntax.Node) bool {
 			if f, ok := n.(*syntax.FuncDecl); ok {

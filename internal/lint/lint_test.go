@@ -105,3 +105,28 @@ func TestDialect(t *testing.T) {
 		t.Errorf("a module is for %q", got)
 	}
 }
+
+// What an ordinary admin writes is no finding.
+func TestNoFalseAlarm(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"#!/usr/bin/perl\nmy $a = shift; if ($a eq 'status') { nosuchcommand }\n",
+		"#!/bin/sh\ni=0\nwhile [ $i -lt 10 ] ; do i=`expr $i + 1` ; sleep 1 ; done\n",
+		"#!/bin/sh\nfor a in 1 2 ; do [ $a -eq 2 ] ; done\nn=$#\n[ $n -ge 1 ]\n",
+		"#!/bin/sh\n# f\374r\ntrue\n",
+		"#!/bin/ksh\nprint up\n",
+	} {
+		host := aHost
+		host.HasCommand = func(name string) bool { return name != "nosuchcommand" && name != "my" && name != "print" }
+		if got := File("p", Other, []byte(text), host); len(got) > 0 {
+			t.Errorf("in %q it finds %v", text, got)
+		}
+	}
+	for _, text := range []string{
+		"#!/bin/sh\ni=$1\n[ $i = 1 ]\n", "#!/bin/sh\ni=0\nread -r i\n[ $i = 1 ]\n", "#!/bin/sh\nfor i in $x ; do [ $i = 1 ] ; done\n",
+	} {
+		if got := File("p", Other, []byte(text), aHost); len(got) != 1 || got[0].Rule != "unquoted-test" {
+			t.Errorf("in %q it finds %v", text, got)
+		}
+	}
+}

@@ -154,7 +154,7 @@ func unquotedTests(s *script, at finder) {
 		}
 		for _, arg := range call.Args[1:] {
 			for _, part := range arg.Parts {
-				if p, ok := part.(*syntax.ParamExp); ok && !isNumber(p) {
+				if p, ok := part.(*syntax.ParamExp); ok && !isNumber(p) && !s.isOneWord(p.Param.Value) {
 					at(p.Pos(), "$%s is not in quotes", p.Param.Value)
 				}
 			}
@@ -165,6 +165,56 @@ func unquotedTests(s *script, at finder) {
 // isNumber says whether p can only be a number: $? and $#, the length of something.
 func isNumber(p *syntax.ParamExp) bool {
 	return p.Param == nil || p.Length || strings.Contains("?#$!", p.Param.Value) && p.Param.Value != ""
+}
+
+// isOneWord says whether the script sets a variable, and only ever to what is one word without blanks: a literal, or a number.
+func (s *script) isOneWord(name string) bool {
+	set, other := false, false
+	syntax.Walk(s.file, func(n syntax.Node) bool {
+		switch x := n.(type) {
+		case *syntax.Assign:
+			if x.Name != nil && x.Name.Value == name {
+				set = true
+				other = other || x.Value == nil || !oneWord(x.Value)
+			}
+		case *syntax.WordIter:
+			if x.Name.Value == name {
+				set = true
+				other = other || slices.ContainsFunc(x.Items, func(w *syntax.Word) bool { return !oneWord(w) })
+			}
+		case *syntax.CallExpr:
+			other = other || len(x.Args) > 0 && literal(x.Args[0]) == "read" &&
+				slices.ContainsFunc(x.Args, func(w *syntax.Word) bool { return literal(w) == name })
+		}
+		return true
+	})
+	return set && !other
+}
+
+// oneWord says whether w is one word without blanks, whatever comes: never an empty one.
+func oneWord(w *syntax.Word) bool {
+	if text := literal(w); text != "" {
+		return !strings.ContainsAny(text, " \t\n*?[")
+	}
+	if len(w.Parts) != 1 {
+		return false
+	}
+	part := w.Parts[0]
+	if q, ok := part.(*syntax.DblQuoted); ok && len(q.Parts) == 1 {
+		part = q.Parts[0]
+	}
+	switch x := part.(type) {
+	case *syntax.ArithmExp:
+		return true
+	case *syntax.ParamExp:
+		return isNumber(x)
+	case *syntax.CmdSubst:
+		if len(x.Stmts) == 1 {
+			call, ok := x.Stmts[0].Cmd.(*syntax.CallExpr)
+			return ok && len(call.Args) > 0 && literal(call.Args[0]) == "expr"
+		}
+	}
+	return false
 }
 
 func uncheckedCD(s *script, at finder) {
