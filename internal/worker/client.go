@@ -60,7 +60,11 @@ func (c *Client) Run(ctx context.Context, r Request) (a Answer, ours bool, err e
 		return Answer{}, false, errEnded
 	}
 	defer p.forget(id)
-	go p.send(r) // it blocks where the worker does not read
+	sent := make(chan struct{})
+	go func() { // it blocks where the worker does not read
+		defer close(sent)
+		p.send(r)
+	}()
 	over := time.NewTimer(r.Limit)
 	defer over.Stop()
 	select {
@@ -73,7 +77,10 @@ func (c *Client) Run(ctx context.Context, r Request) (a Answer, ours bool, err e
 	case <-over.C:
 		err, ours = errNoReply, true
 	}
-	go p.send(Request{ID: id, Cancel: true})
+	go func() {
+		<-sent // a worker that hears of the end first runs it all the same, and is killed for that
+		p.send(Request{ID: id, Cancel: true})
+	}()
 	last := time.NewTimer(cancelLimit)
 	defer last.Stop()
 	select {
