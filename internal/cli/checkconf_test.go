@@ -212,7 +212,7 @@ func TestShowNumbers(t *testing.T) {
 		return out.String(), safe
 	}
 	const want = `
-at worst, where another node can run it (what status takes comes on top)
+at worst, where another node can run it (in it: start_timeout, 30 s; on top: what status takes)
 this node crashes        it runs elsewhere within 90.6 s, or 94.6 s if it leads the lock servers
 this node is cut off     nothing of it is left here after 60 s, it runs elsewhere within 90.6 s
 the lock is lost         stop has 28 s, then what is left is killed

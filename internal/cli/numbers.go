@@ -162,7 +162,7 @@ func (v *view) showNumbers(p failover.Params, status time.Duration, w resettable
 	p.Priority = v.longestPriority()
 	b := p.Bounds()
 	elsewhere := func(d time.Duration) string { return "it runs elsewhere within " + inSeconds(d) }
-	fmt.Fprintln(v.out, "\nat worst, where another node can run it (what status takes comes on top)")
+	fmt.Fprintln(v.out, "\nat worst, where another node can run it (in it: start_timeout, "+inSeconds(p.StartTimeout)+"; on top: what status takes)")
 	for _, row := range [][2]string{
 		{"this node crashes", elsewhere(b.Crash) + ", or " + inSeconds(b.LeaderCrash) + " if it leads the lock servers"},
 		{"this node is cut off", "nothing of it is left here after " + inSeconds(b.CutOff) + ", " + elsewhere(b.Crash)},

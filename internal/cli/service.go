@@ -57,8 +57,8 @@ believed of a node that the lock servers hear`,
 			Summary: "have the package's parameters read again",
 		},
 		{
-			Name: "completion", Args: "bash", Usage: completionUsage, Run: serviceCompletion, Hidden: true,
-			Summary: "what bash needs to complete all this",
+			Name: "completion", Args: "bash", Usage: completionUsage, Run: serviceCompletion,
+			Summary: "what bash needs to complete verbs, options and packages",
 		},
 	}, "./service start dummy")
 }

@@ -14,7 +14,6 @@ type Verb struct {
 	Args    string // as the usage of the command has them, behind the name
 	Summary string // and behind those; broken into lines as they are printed
 	Usage   string // what --help prints: hand-written, and of the form of a Command's
-	Hidden  bool   // the usage of the command does not list it
 	Run     func(ctx context.Context, env *Env, args []string) error
 }
 
@@ -57,9 +56,7 @@ func listOf(name, about string, verbs []Verb) string {
 	var names, rows []string
 	width := 0
 	for _, v := range verbs {
-		if !v.Hidden {
-			names, width = append(names, v.Name), max(width, len(v.Name+" "+v.Args))
-		}
+		names, width = append(names, v.Name), max(width, len(v.Name+" "+v.Args))
 	}
 	const gap = 3
 	for _, v := range verbs {
@@ -68,9 +65,7 @@ func listOf(name, about string, verbs []Verb) string {
 			if i == 0 {
 				left = v.Name + " " + v.Args
 			}
-			if !v.Hidden {
-				rows = append(rows, fmt.Sprintf("  %-*s%s\n", width+gap, left, line))
-			}
+			rows = append(rows, fmt.Sprintf("  %-*s%s\n", width+gap, left, line))
 		}
 	}
 	return fmt.Sprintf("Usage: %s { %s }\n  %s\n\n%s", name, strings.Join(names, " | "), about, strings.Join(rows, ""))

@@ -18,7 +18,6 @@ func TestVerbs(t *testing.T) {
 	}
 	verbs := []Verb{
 		{Name: "halt", Args: "P", Summary: "halts it:\nfor ever", Usage: "Usage: y halt P\n", Run: run},
-		{Name: "secret", Summary: "is not listed", Usage: "Usage: y secret\n", Run: run, Hidden: true},
 		{Name: "say", Args: "[P ...]", Summary: "says it", Usage: "Usage: y say\n", Run: run},
 	}
 	c := WithVerbs([]string{"y", "x"}, "Does something.", verbs, "x say p")
@@ -41,8 +40,8 @@ Example: x say p
 		{"say", "[]\n", "", 0},
 		{"say --help", "Usage: y say\n", "", 0},
 		{"halt -h", "Usage: y halt P\n", "", 0},
-		{"secret a", "[a]\n", "", 0},
-		{"secret a b", "", "y: too many\nUsage: y secret\n", 2}, // the verb's usage
+		{"say a", "[a]\n", "", 0},
+		{"say a b", "", "y: too many\nUsage: y say\n", 2}, // the verb's usage
 	}
 	for _, tt := range tests {
 		var out, errs strings.Builder
