@@ -367,6 +367,9 @@ func (t tcp) Listen() (net.Listener, error) {
 		host = t.self.Host
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(host, t.self.Port))
+	if host == "localhost" && errors.As(err, new(*net.DNSError)) { // a host without /etc/hosts does not know it
+		l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", t.self.Port))
+	}
 	if holder, ok := portHolderOf(t.self.Port); ok && errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("port %s is in use: %w", t.self.Port, holder)
 	}

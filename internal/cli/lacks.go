@@ -19,7 +19,10 @@ import (
 )
 
 // lookEvery is how often back-to-work has somebody look for what its packages need here.
-const lookEvery = 5 * time.Minute
+const (
+	firstLook = 5 * time.Second // after the start of what it is to look at
+	lookEvery = 30 * time.Minute
+)
 
 // looked is what was found of packages that this host lacks, and when.
 type looked struct {
@@ -59,8 +62,8 @@ func (l looked) tell(r *api.Report) {
 // a stack overflow, or hang with a disk: a manager interprets nothing, and does not wait for it.
 func (s *site) reportAll(ctx context.Context, c *lockclient.Client, g *manager.Group) {
 	var seen looked
-	var again <-chan time.Time
-	looks := s.lookAside(ctx, g.Params())
+	var looks <-chan looked
+	again := time.After(firstLook)
 	for {
 		for name, p := range g.Params() {
 			if r, err := s.report(name, p, seen); err == nil { // else a file is missing: it has no sum to tell

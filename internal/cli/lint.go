@@ -37,7 +37,7 @@ set-shell), and which commands of it cost a process; and what shellcheck finds, 
 installed. A line for each:
   FILE:LINE:COLUMN: error|warning|note: REASON (RULE)
 --lacks says only what this host lacks. --all-nodes says it of the other nodes too, and how old
-their word is: back-to-work on each looks every five minutes, runs the package or stands by for
+their word is: back-to-work on each looks twice an hour, runs the package or stands by for
 it, and tells the lock servers. A node where none runs for the package tells nothing, unless
 service lint --all-nodes P is run there: it is told for three minutes.
 --explain says what a rule is about, with an example. "# lint: ignore RULE" in a script is heeded.

@@ -14,6 +14,7 @@ import (
 	"backtowork/internal/clusterkey"
 	"backtowork/internal/command"
 	"backtowork/internal/conf"
+	"backtowork/internal/dial"
 	"backtowork/internal/lockclient"
 )
 
@@ -34,7 +35,7 @@ func ownAddr(self conf.Server) string {
 func (s *site) probe(ctx context.Context, self conf.Server) (api.Status, error) {
 	var status api.Status
 	if s.makesKey() { // there is no key yet, so whoever listens there is not our server
-		conn, err := net.Dial("tcp", ownAddr(self))
+		conn, err := dial.New().Dial(ctx, ownAddr(self), nil)
 		if err == nil {
 			err = errors.Join(errors.New("this host has no cluster key yet"), conn.Close())
 		}

@@ -38,13 +38,17 @@ func (s *site) sayStale(ctx context.Context, leader, name string) {
 	fmt.Fprintf(s.env.Stdout, "unknown now: no lock server that answers has a leader, and what is above may have changed since.%s\n", since)
 }
 
-// silence is for how long the manager of a package has heard nothing of the lock servers, if that is too long.
+// silence is for how long the manager of a package has heard nothing of the lock servers, if that is too long, or why it
+// does not ask them.
 func (s *site) silence(ctx context.Context, name string) string {
 	return silentFor(s.state(ctx, name))
 }
 
 func silentFor(is manager.Answer) string {
-	if is.Silent == 0 {
+	switch {
+	case is.Waits != "":
+		return fmt.Sprintf(" waits_for=%q;", is.Waits)
+	case is.Silent == 0:
 		return ""
 	}
 	return fmt.Sprintf(" lock_servers_silent=%ds;", is.Silent)

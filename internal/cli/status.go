@@ -26,8 +26,10 @@ name REGEX matches, if it is given:
 Where it is so, the line goes on with why the lock is blocked (blocked="..."), how often the
 package failed here in a row (failures=N; until it has run for timeout), when it is tried again
 (tries_again_in=Ns), and for how long no majority of the lock servers has answered
-(lock_servers_silent=Ns): lock_holder is that old. With -v it goes on with how the status is
-answered, by a worker or by the shell, and why (status_by="..."; see set-shell).
+(lock_servers_silent=Ns): lock_holder is that old. After dex-server-init --join or dex-server
+--force-new-cluster it says for how long the new cluster is not asked yet (waits_for="..."). With -v
+it goes on with how the status is answered, by a worker or by the shell, and why (status_by="...";
+see set-shell).
 
 Example: ./service status 'web.*'
 `

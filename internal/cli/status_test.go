@@ -87,7 +87,12 @@ func TestSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	var silent atomic.Int32
-	dir.Serve(func(manager.Request) manager.Answer { return manager.Answer{Silent: int(silent.Load())} })
+	dir.Serve(func(manager.Request) manager.Answer {
+		if silent.Load() < 0 {
+			return manager.Answer{Waits: "another cluster"}
+		}
+		return manager.Answer{Silent: int(silent.Load())}
+	})
 	var said strings.Builder
 	s := &site{Site: conf.Site{Home: string(home)}, env: &command.Env{Stdout: &said}}
 	if got := s.silence(t.Context(), "p"); got != "" {
@@ -97,6 +102,11 @@ func TestSilence(t *testing.T) {
 	if got := s.silence(t.Context(), "p"); got != " lock_servers_silent=37s;" {
 		t.Errorf("of servers that are silent it says %q", got)
 	}
+	silent.Store(-1)
+	if got := s.silence(t.Context(), "p"); got != ` waits_for="another cluster";` {
+		t.Errorf("of another cluster it says %q", got)
+	}
+	silent.Store(37)
 	s.sayStale(t.Context(), "h1", "p")
 	if s.sayStale(t.Context(), "", "p"); said.String() != "unknown now: no lock server that answers has a leader, and what is above may have changed since. lock_servers_silent=37s;\n" {
 		t.Errorf("dex-show says %q", said.String())

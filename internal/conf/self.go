@@ -21,6 +21,9 @@ func (s Site) Self(servers []Server) (self Server, ok bool, errs []error) {
 		}
 	}
 	for _, server := range servers {
+		if server.Loopback() { // by any name service, or none
+			return server, true, nil
+		}
 		local, err := localHost(server.Host)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("lock server %q: %w", server.Entry, err))

@@ -275,6 +275,20 @@ func TestNameService(t *testing.T) {
 	})
 }
 
+// A host without a name service and /etc/hosts, such as a bare root, still knows what localhost is.
+func TestLocalhostWithoutNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		ips, err := w.dialer().addresses(t.Context(), "localhost")
+		if err != nil || len(ips) != 2 || ips[0].String() != "127.0.0.1" || ips[1].String() != "::1" {
+			t.Errorf("its addresses are %v, %v", ips, err)
+		}
+		if ips, err := w.dialer().addresses(t.Context(), "h1"); err == nil {
+			t.Errorf("the addresses of h1 are %v", ips)
+		}
+	})
+}
+
 // A name service that does not answer questions for IPv6 addresses is asked for the others alone.
 func TestMuteForSix(t *testing.T) {
 	t.Parallel()

@@ -82,6 +82,7 @@ func (c *Client) meet(ctx context.Context, files *Files, id, name string, times 
 		c.Log.Warn("the lock servers are another cluster than before: waiting until nothing of the old one can run",
 			"was", known, "is", id, "seconds", int(left.Seconds()))
 	}
+	defer c.noWait(name)
 	for told := false; ; {
 		passed := c.Clock.Now().Shortest(met)
 		switch {
@@ -96,9 +97,12 @@ func (c *Client) meet(ctx context.Context, files *Files, id, name string, times 
 				c.Log.Warn("some of the lock servers still work in the old cluster: the wait begins when they do not", "was", known, "is", id)
 			}
 			told = true
+			c.noteWait(name, silence, true)
 			if met, err = files.meet(id, c.Clock.Now()); err != nil {
 				return err
 			}
+		default:
+			c.noteWait(name, silence-passed, false)
 		}
 		pause(ctx, min(max(silence-passed, time.Millisecond), time.Second))
 	}

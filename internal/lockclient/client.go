@@ -75,6 +75,7 @@ type Client struct {
 	leader string     // entry of the server that answered last, or that it named as the leader
 	heard  lease.Time // when the last question was sent that the servers answered, as a whole; or when the client was made
 	terms  map[string]uint64
+	waits  map[string]string // by lock: see Waits
 }
 
 // ErrUnreachable means that no server gave an answer that counts.

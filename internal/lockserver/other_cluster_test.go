@@ -2,6 +2,7 @@ package lockserver
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,14 +86,22 @@ func TestOtherClusterStillWorks(t *testing.T) {
 			_, err := y.Acquire(limited, wish("r"))
 			got <- err
 		}()
+		time.Sleep(time.Minute)
+		if why := y.client.Waits("r"); !strings.Contains(why, "still work in the old one") {
+			t.Errorf("while the old cluster works it says that it waits for %q", why)
+		}
 		if err := <-got; err == nil {
 			t.Error("a lock of another cluster was had while the old one works")
 		}
 		for _, entry := range []string{"b", "c"} {
 			c.stop(entry)
 		}
-		begin := time.Now()
+		begin, why := time.Now(), make(chan string, 1)
+		time.AfterFunc(10*time.Second, func() { why <- y.client.Waits("r") })
 		mustAcquire(t, y, wish("r"))
+		if during, after := <-why, y.client.Waits("r"); !strings.Contains(during, " s, when nothing of the old one can run") || after != "" {
+			t.Errorf("it says that it waits for %q, and then for %q", during, after)
+		}
 		if took := time.Since(begin); took < testTimes.Silence()-5*time.Second {
 			t.Errorf("had %v after the old cluster was last heard, want T+S+m", took)
 		}

@@ -43,6 +43,9 @@ type Answer struct {
 	// Silent is for how many seconds the lock servers have not answered, where that is longer than it should be.
 	Silent int `json:"silent,omitempty"`
 
+	// Waits says why they are not asked for the lock now, where that is for longer than usual.
+	Waits string `json:"waits,omitempty"`
+
 	// Asked says how the package's status is answered, where that is not by its script's own shell.
 	Asked string `json:"asked,omitempty"`
 
@@ -59,7 +62,7 @@ func (m *member) answer(ctx context.Context, q Request) Answer {
 	case Upgrade:
 		a.Error = m.upgrade(ctx, q.Text).Error()
 	case State:
-		a.Silent = m.silentFor()
+		a.Silent, a.Waits = m.silentFor()
 		if by, ok := m.scripts.(interface{ HowAsked() string }); ok {
 			a.Asked = by.HowAsked()
 		}
@@ -78,19 +81,22 @@ func (m *member) answer(ctx context.Context, q Request) Answer {
 	return a
 }
 
-// silentFor is [Answer.Silent]. A manager asks the servers at least every pace, but for a time that it leaves a free lock
+// silentFor is [Answer.Silent], or [Answer.Waits]: who is not asked is not silent. A manager asks the servers at least every pace, but for a time that it leaves a free lock
 // to others, and for the minute at most in which it rests.
-func (m *member) silentFor() int {
+func (m *member) silentFor() (seconds int, waits string) {
 	const usual = 10 * time.Second
 	manager := m.manager.Load()
 	if manager == nil || manager.Doing() == failover.Failed { // without a manager it has no parameters yet
-		return 0
+		return 0, ""
+	}
+	if waits := m.session.Client().Waits(m.pkg); waits != "" {
+		return 0, waits
 	}
 	p, silence := m.parameters(), m.session.Client().Silence()
 	if silence < usual+2*p.Pace+p.Priority {
-		return 0
+		return 0, ""
 	}
-	return int(silence.Seconds())
+	return int(silence.Seconds()), ""
 }
 
 // ErrNobody is why a request was not answered: there is no manager now, or it ended before it answered.

@@ -23,11 +23,11 @@ func TestSilentFor(t *testing.T) {
 		}
 		m.manager.Store(failover.New(failover.Config{}, m.lived.Params))
 		time.Sleep(20 * time.Second)
-		if got := m.silentFor(); got != 0 {
+		if got, _ := m.silentFor(); got != 0 {
 			t.Errorf("after 20 s it says %d", got)
 		}
 		time.Sleep(17 * time.Second)
-		if got := m.silentFor(); got != 37 {
+		if got, _ := m.silentFor(); got != 37 {
 			t.Errorf("after 37 s it says %d", got)
 		}
 	})

@@ -29,6 +29,8 @@ type scripted struct {
 	said  map[string]string // by an echo
 	fault error             // of an echo
 	alive string
+
+	mu    sync.Mutex // packages may share it
 	units []string
 }
 
@@ -38,7 +40,11 @@ func (s *scripted) Echo(context.Context, []string, []string) (map[string]string,
 	return s.said, "", s.fault
 }
 func (s *scripted) Alive() (string, error)  { return s.alive, nil }
-func (s *scripted) SetUnits(units []string) { s.units = units }
+func (s *scripted) SetUnits(units []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.units = units
+}
 func (s *scripted) Cgroup() string          { return "/cgroup/now" }
 func (s *scripted) Close() error            { return nil }
 func (s *scripted) Leave() error            { return nil }

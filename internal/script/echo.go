@@ -105,7 +105,7 @@ func (c *answers) renew(files string) {
 // Echo is what the script answers to `echo NAME`, without blanks around it, for each of names; and for each of
 // more, unless it is odd, and odd says why: it says something of a name that no package has, and would be asked without
 // end; or it fails there and has never said anything, so that perhaps it cannot. It is asked again only when it or a module was
-// changed (path, size, time). The exit status does not matter otherwise, as in the original (a name at which it fails without
+// changed (path, inode, size, times). The exit status does not matter otherwise, as in the original (a name at which it fails without
 // a word is not set), unless the script was not run or was killed.
 func (r *Runner) Echo(ctx context.Context, names, more []string) (said map[string]string, odd string, err error) {
 	ask := fmt.Sprintf("cannot ask package %q for its parameters: ", r.cfg.Name)
@@ -269,7 +269,7 @@ func (r *Runner) Version() (string, error) {
 	for _, path := range append([]string{script}, modules...) {
 		var is unix.Stat_t
 		if unix.Stat(path, &is) == nil {
-			fmt.Fprintf(sum, "%q %d %d %d\n", path, is.Ino, is.Size, unix.TimespecToNsec(is.Mtim))
+			fmt.Fprintln(sum, path, is.Dev, is.Ino, is.Size, is.Mtim, is.Ctim) // the last for who puts the time back
 		}
 	}
 	return string(sum.Sum(nil)), nil

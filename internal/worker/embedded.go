@@ -113,7 +113,7 @@ func versionOf(path string) string {
 	if err := unix.Stat(path, &is); err != nil {
 		return err.Error()
 	}
-	return fmt.Sprint(is.Dev, is.Ino, is.Size, is.Mtim)
+	return fmt.Sprint(is.Dev, is.Ino, is.Size, is.Mtim, is.Ctim)
 }
 
 // readFile is the text of a file, or an error where it is no script's.
