@@ -29,26 +29,26 @@ type scripted struct {
 	said  map[string]string // by an echo
 	fault error             // of an echo
 	alive string
-
-	mu    sync.Mutex // packages may share it
-	units []string
+	units []string // unitsLock guards it: packages may share it
 }
+
+var unitsLock sync.Mutex
 
 func (*scripted) Sets([]string) (file, name string) { return "", "" }
 
 func (s *scripted) Echo(context.Context, []string, []string) (map[string]string, string, error) {
 	return s.said, "", s.fault
 }
-func (s *scripted) Alive() (string, error)  { return s.alive, nil }
+func (s *scripted) Alive() (string, error) { return s.alive, nil }
 func (s *scripted) SetUnits(units []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	unitsLock.Lock()
+	defer unitsLock.Unlock()
 	s.units = units
 }
-func (s *scripted) Cgroup() string          { return "/cgroup/now" }
-func (s *scripted) Close() error            { return nil }
-func (s *scripted) Leave() error            { return nil }
-func (s *scripted) Abandon() error          { return nil }
+func (s *scripted) Cgroup() string { return "/cgroup/now" }
+func (s *scripted) Close() error   { return nil }
+func (s *scripted) Leave() error   { return nil }
+func (s *scripted) Abandon() error { return nil }
 
 // groupAt is a group at home whose only package is s. also is told the cgroups that its processes may be in.
 func groupAt(home Home, s *scripted, also *[]string) *Group {

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -74,15 +73,15 @@ func (r *run) couldNotOpen(hc interp.HandlerContext, id, path string, flag int, 
 		verb = "create"
 	}
 	var errno syscall.Errno
-	switch errors.As(err, &errno); {
+	errors.As(err, &errno)
+	why := errno.Error()
+	switch {
 	case errno == syscall.ENOENT && verb == "create":
-		err = errors.New("Directory nonexistent")
+		why = "Directory nonexistent"
 	case errno == syscall.ENOENT:
-		err = errors.New("No such file")
-	default:
-		err = errors.New(strings.ToUpper(errno.Error()[:1]) + errno.Error()[1:])
+		why = "No such file"
 	}
-	return &fs.PathError{Op: r.Args[0] + ": cannot " + verb, Path: path, Err: err} // another error ends the run
+	return &fs.PathError{Op: r.Args[0] + ": cannot " + verb, Path: path, Err: errors.New(why)} // another error ends the run
 }
 
 // hasTried is the status of a statement that ended with last.
