@@ -19,71 +19,77 @@ const (
 // Commands in the background are done as dash does them, or declined.
 func TestBackground(t *testing.T) {
 	needDash(t)
-	for script, by := range map[string]int{
-		// What is waited for at once.
-		"for x in a b c; do echo $x & done; wait; echo $?":                                 both,
-		"f() { echo in $1; }; x=$(for i in 1 2; do f $i & done; wait); echo \"$x\" | sort": both,
-		"sleep 0.05 & wait; echo $?":                                                       both,
-		"x=1; { x=2; } & wait; echo $x":                                                    both,
-		"cat & wait; echo $?":                                                              both,
-		"f() { exit 7; }; f & wait; echo $?":                                               both,
-		"if [ -n a ]; then (exit 3) & fi; wait; echo $?":                                   both,
-		"true & wait; false & echo $?; wait":                                               declined,
-		"echo a > f & wait; cat f":                                                         both,
-		"echo a > /no/such/f 2>/dev/null & wait; echo $?":                                  declined,
-		"for x in a b; do [ $x = a ] && continue; echo $x & done; wait":                    declined,
-		"g() { for x in 1 2; do echo $x & return 3; done; wait; }; g; echo $?":             declined,
-		"f() { exit; }; for x in 1 2; do f; echo $x & done; wait":                          declined,
-		"echo a & echo b": declined,
-		"sh -c 'exit 3' & wait $!; f() { for x in 1 2; do sh -c \"echo $x\" & done; wait; }; y=$(f); echo $?": declined,
-		"sh -c 'exit 3' & wait $!; y=$(for x in 1 2; do echo b & done; wait); echo $? $y":                     own,
-		"c=sleep; $c 0 & wait $!; echo $?": own,
-		"c=echo; $c 0 & wait $!":           declined,
-		"sh -c 'echo $PPID' > f; read -r x < f; [ \"$x\" = \"$$\" ] && echo same": own,
-		"grep -c /proc < /proc/self/mountinfo":                                    both,
-		// What goes on by itself, in a process of its own.
-		"sleep 0.01 & echo $?; wait $!; echo $?":                                       own,
-		"sh -c 'exit 5' & p=$!; wait $p; echo $?":                                      own,
-		"sh -c 'kill -9 $$' & wait $!; echo $?":                                        own,
-		"no-such-program 2>/dev/null & wait $!; echo $?":                               own,
-		"/etc/passwd 2>/dev/null & wait $!; echo $?":                                   own,
-		"p=; for x in 1 2; do sh -c \"exit $x\" & p=\"$p $!\"; done; wait $p; echo $?": own,
-		"A=b sh -c 'echo $A' > f & wait $!; cat f; echo ${A-none}":                     own,
-		"echo in | sh -c 'cat & wait $!'":                                              both,
-		"while read -r l; do cat > out & wait $!; echo $l; done < in; cat out":         own,
-		"sh -c 'exec sleep 30' & kill $!; wait $!; echo $?":                            own,
-		"echo \"[$!]\"; [ -z \"$!\" ] && echo none":                                    own,
-		"f() { sh -c 'exit 4' & wait $!; }; f; echo $?":                                own,
-		"sleep 0 & wait":               both,
-		"f() { echo f; }; f & wait $!": declined,
-		"echo a & wait $!":             declined,
-		"sleep 0 > /no/such/f 2>/dev/null & wait $!; echo $?":     declined,
-		"cat ${x:=y} & wait $!; echo $x":                          declined,
-		"x=$(sleep 0 & echo a); echo $x":                          declined,
-		"f() { sh -c 'sleep 0.1; echo late' & }; x=$(f); echo $x": declined,
-		"f() { sleep 0 & p=$!; }; f; wait; echo $p":               declined,
-		"sleep 0 & p=$!; wait 1; echo $?":                         declined,
-		"( sleep 0 & wait $! ); echo $?":                          declined,
+	for by, scripts := range [][]string{
+		both: {
+			"for x in a b c; do echo $x & done; wait; echo $?",
+			"f() { echo in $1; }; x=$(for i in 1 2; do f $i & done; wait); echo \"$x\" | sort",
+			"sleep 0.05 & wait; echo $?",
+			"x=1; { x=2; } & wait; echo $x",
+			"cat & wait; echo $?",
+			"f() { exit 7; }; f & wait; echo $?",
+			"if [ -n a ]; then (exit 3) & fi; wait; echo $?",
+			"echo a > f & wait; cat f",
+			"grep -c /proc < /proc/self/mountinfo",
+			"echo in | sh -c 'cat & wait $!'",
+			"sleep 0 & wait",
+		},
+		own: {
+			"sh -c 'exit 3' & wait $!; y=$(for x in 1 2; do echo b & done; wait); echo $? $y",
+			"c=sleep; $c 0 & wait $!; echo $?",
+			"sh -c 'echo $PPID' > f; read -r x < f; [ \"$x\" = \"$$\" ] && echo same",
+			"sleep 0.01 & echo $?; wait $!; echo $?",
+			"sh -c 'exit 5' & p=$!; wait $p; echo $?",
+			"sh -c 'kill -9 $$' & wait $!; echo $?",
+			"no-such-program 2>/dev/null & wait $!; echo $?",
+			"/etc/passwd 2>/dev/null & wait $!; echo $?",
+			"p=; for x in 1 2; do sh -c \"exit $x\" & p=\"$p $!\"; done; wait $p; echo $?",
+			"A=b sh -c 'echo $A' > f & wait $!; cat f; echo ${A-none}",
+			"while read -r l; do cat > out & wait $!; echo $l; done < in; cat out",
+			"sh -c 'exec sleep 30' & kill $!; wait $!; echo $?",
+			"echo \"[$!]\"; [ -z \"$!\" ] && echo none",
+			"f() { sh -c 'exit 4' & wait $!; }; f; echo $?",
+		},
+		declined: {
+			"true & wait; false & echo $?; wait",
+			"echo a > /no/such/f 2>/dev/null & wait; echo $?",
+			"for x in a b; do [ $x = a ] && continue; echo $x & done; wait",
+			"g() { for x in 1 2; do echo $x & return 3; done; wait; }; g; echo $?",
+			"f() { exit; }; for x in 1 2; do f; echo $x & done; wait",
+			"echo a & echo b",
+			"sh -c 'exit 3' & wait $!; f() { for x in 1 2; do sh -c \"echo $x\" & done; wait; }; y=$(f); echo $?",
+			"c=echo; $c 0 & wait $!",
+			"f() { echo f; }; f & wait $!",
+			"echo a & wait $!",
+			"sleep 0 > /no/such/f 2>/dev/null & wait $!; echo $?",
+			"cat ${x:=y} & wait $!; echo $x",
+			"x=$(sleep 0 & echo a); echo $x",
+			"f() { sh -c 'sleep 0.1; echo late' & }; x=$(f); echo $x",
+			"f() { sleep 0 & p=$!; }; f; wait; echo $p",
+			"sleep 0 & p=$!; wait 1; echo $?",
+			"( sleep 0 & wait $! ); echo $?",
+		},
 	} {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "in"), []byte("one\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		want := dash(t, dir, script)
-		for _, isOwn := range []bool{false, true} {
-			s, err := parse(filepath.Join(dir, "script"), []byte(script), isOwn)
-			if err != nil {
+		for _, script := range scripts {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "in"), []byte("one\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got := outcome{}
-			if f := s.Check(); len(f) > 0 {
-				got.decline = f[0].String()
-			} else {
-				got = inDir(dir, nil).interpret(t, s)
-			}
-			should := by == both || by == own && isOwn
-			if (got.decline == "") != should || should && !sortedSame(got, want) {
-				t.Errorf("%s (own: %v): %+v; dash: %+v", script, isOwn, got, want)
+			want := dash(t, dir, script)
+			for _, isOwn := range []bool{false, true} {
+				s, err := parse(filepath.Join(dir, "script"), []byte(script), isOwn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := outcome{}
+				if f := s.Check(); len(f) > 0 {
+					got.decline = f[0].String()
+				} else {
+					got = inDir(dir, nil).interpret(t, s)
+				}
+				should := by == both || by == own && isOwn
+				if (got.decline == "") != should || should && !sortedSame(got, want) {
+					t.Errorf("%s (own: %v): %+v; dash: %+v", script, isOwn, got, want)
+				}
 			}
 		}
 	}
