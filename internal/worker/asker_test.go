@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"backtowork/internal/script"
 )
@@ -70,4 +73,22 @@ func TestAsker(t *testing.T) {
 			t.Errorf("after %d failures: %q", maxFailures, off)
 		}
 	})
+}
+
+// A file that was changed where it lies is another version, even if its length and its time are put back.
+func TestVersionOf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m")
+	write := func(text string) string {
+		t.Helper()
+		when := time.Unix(1_700_000_000, 0)
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, when, when)); err != nil {
+			t.Fatal(err)
+		}
+		return versionOf(path)
+	}
+	before := write("exit 0")
+	time.Sleep(20 * time.Millisecond) // longer than a file system's clock stands still
+	if after := write("exit 1"); after == before {
+		t.Errorf("both are %s", after)
+	}
 }

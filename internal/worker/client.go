@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,6 +42,8 @@ type process struct {
 	write sync.Mutex // so that requests do not mix
 	out   *gob.Encoder
 
+	hung atomic.Bool // it is killed for another run
+
 	mu      sync.Mutex
 	waiting map[uint64]chan Answer
 	gone    bool
@@ -71,7 +74,7 @@ func (c *Client) Run(ctx context.Context, r Request) (a Answer, ours bool, err e
 	case a = <-answer:
 		return c.heard(a)
 	case <-p.ended:
-		return Answer{}, true, errEnded
+		return Answer{}, !p.hung.Load(), errEnded
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	case <-over.C:
@@ -89,6 +92,7 @@ func (c *Client) Run(ctx context.Context, r Request) (a Answer, ours bool, err e
 	case <-p.ended:
 	case <-last.C:
 		ours = true
+		p.hung.Store(true)
 		p.kill()
 		<-p.ended
 	}

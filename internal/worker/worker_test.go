@@ -4,6 +4,7 @@ package worker
 
 import (
 	"context"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"net"
@@ -361,5 +362,62 @@ func TestKill(t *testing.T) {
 		if a.Status() != 137 {
 			t.Errorf("status %d", a.Status())
 		}
+	})
+}
+
+// A run that is ended just after it begins: the worker hears first of the run, then of its end, however slowly it reads.
+func TestCancelComesAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 50 {
+			ours, theirs := net.Pipe()
+			c := NewClient(func() (Conn, error) { return pipe{ours}, nil })
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			heard := make(chan bool, 2)
+			go func() {
+				for requests := gob.NewDecoder(theirs); ; {
+					var r Request
+					if requests.Decode(&r) != nil {
+						close(heard)
+						return
+					}
+					heard <- r.Cancel
+				}
+			}()
+			if _, _, err := c.Run(ctx, Request{Limit: time.Second}); err == nil {
+				t.Error("an answer of nobody")
+			}
+			if first, second := <-heard, <-heard; first || !second {
+				t.Fatal("the end came before the run")
+			}
+			c.Close()
+		}
+	})
+}
+
+// Who runs beside one that hangs is not to blame for what the worker is killed for.
+func TestNeighbourOfOneThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrial(t, func(context.Context, Request, Files) (int, error) {
+			time.Sleep(time.Minute)
+			return 0, nil
+		})
+		blame := func(limit time.Duration) chan bool {
+			ours := make(chan bool, 1)
+			go func() {
+				_, is, err := tr.scripts.client.Run(t.Context(), Request{Limit: limit})
+				if err == nil {
+					t.Error("an answer of one that hangs")
+				}
+				ours <- is
+			}()
+			synctest.Wait()
+			return ours
+		}
+		hangs, beside := blame(time.Second), blame(10*time.Second)
+		if !<-hangs || <-beside {
+			t.Error("the wrong one is to blame")
+		}
+		time.Sleep(time.Hour)
 	})
 }
