@@ -2,10 +2,12 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"backtowork/internal/native"
 	"backtowork/internal/shell"
@@ -43,7 +45,14 @@ func Alone(argv []string) (status int, begun bool, err error) {
 	options := l.options(argv, os.Environ(), dir)
 	options.Own = true
 	options.Stdin, options.Stdout, options.Stderr = os.Stdin, os.Stdout, os.Stderr
-	Limit(os.Stderr)
-	status, err = shell.Run(context.Background(), l.main, options)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	limit(func(why string) { // its own shell has none
+		cancel(errors.New(why))
+		time.AfterFunc(endLimit, func() { os.Exit(1) })
+	})
+	status, err = shell.Run(ctx, l.main, options)
 	return status, true, err
 }
+
+// endLimit is how long a script that takes too much may take to end.
+const endLimit = 2 * time.Second

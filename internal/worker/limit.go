@@ -20,13 +20,20 @@ const (
 // Limit has this process end, with a line to say, when a script makes it take too much. (Limits of the system's, as
 // setrlimit sets them, would be inherited by the programs that scripts call.)
 func Limit(say io.Writer) {
+	limit(func(why string) {
+		fmt.Fprintf(say, "back-to-work: the worker ends: %s. another is started when one is needed.\n", why)
+		os.Exit(1)
+	})
+}
+
+// limit calls over, with the reason, while this process has too much.
+func limit(over func(why string)) {
 	debug.SetMemoryLimit(busyMemory)
 	debug.SetMaxStack(maxStack)
 	go func() {
 		for range time.Tick(limitPace) {
 			if why := tooMuch(); why != "" {
-				fmt.Fprintf(say, "back-to-work: the embedded shell ends: %s.\n", why)
-				os.Exit(1)
+				over(why)
 			}
 		}
 	}()
