@@ -229,7 +229,7 @@ func openServerSite(env *command.Env) (*site, conf.Server, error) {
 	}
 	errs = append(errs, fmt.Errorf("this host (%s) is not one of the lock servers: %s", s.Node, strings.Join(entries(s.servers), " ")))
 	return s, self, command.WithHint(errors.Join(errs...),
-		"name it in %s, or say in conf/node_name which of them it is", filepath.Join(s.LockDir, "conf/lock_servers"))
+		"if it is to be one: name it in %s, or say in conf/node_name which of them it is; %s shows those that there are", filepath.Join(s.LockDir, "conf/lock_servers"), s.dexCommand("dex-servers"))
 }
 
 // removedSelf is this host's lock server, if it was in a cluster and lock_servers does not name it

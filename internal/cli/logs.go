@@ -72,7 +72,7 @@ func staysWith(what string) string {
 
 // unprotected says that a process could not be protected, and what follows where it suffers.
 func unprotected(what, then string) string {
-	return what + " may be slow, or killed, when memory is short, and " + then + "; to be protected it needs root (in a container CAP_SYS_RESOURCE and CAP_IPC_LOCK)"
+	return what + " may be slow, or killed, when memory is short, and " + then + "; a trial needs no more, else run it as root (in a container with CAP_SYS_RESOURCE and CAP_IPC_LOCK)"
 }
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

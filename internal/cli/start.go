@@ -176,7 +176,7 @@ func (s *site) waitsFor(ctx context.Context, name, before string) (how string, s
 		return before, false
 	}
 	if why := noLeader(statuses); why != "" {
-		return "waiting for " + why, false
+		return "waiting for " + why + listed.ownIsDown(), false
 	}
 	k := state.Lock
 	switch {
@@ -192,6 +192,14 @@ func (s *site) waitsFor(ctx context.Context, name, before string) (how string, s
 		return fmt.Sprintf("standing by: %s has it, blocked: %s (service unblock %s there)", k.Node, plain(k.Blocked), name), true
 	}
 	return fmt.Sprintf("standing by: %s has it", k.Node), true
+}
+
+// ownIsDown is what to do about this host's lock server, behind why nobody leads, if it is to run and does not.
+func (s *site) ownIsDown() string {
+	if _, ok, _ := s.Self(s.servers); !ok || s.stateInUse() {
+		return ""
+	}
+	return "; this host's does not run: " + s.dexCommand("dex-server-init") + " starts it, or says why it cannot"
 }
 
 // isOtherCluster says whether the lock servers that answer are in another cluster than the one that this node knows.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"backtowork/internal/api"
+	"backtowork/internal/conf"
 )
 
 func TestNoLeader(t *testing.T) {
@@ -27,5 +28,18 @@ func TestNoLeader(t *testing.T) {
 		if got := noLeader(row.answers); got != row.want {
 			t.Errorf("noLeader is %q, want %q", got, row.want)
 		}
+	}
+}
+
+// Who waits for lock servers, and has one here that does not run, as on a copied tree, is told how to learn why.
+func TestOwnIsDown(t *testing.T) {
+	t.Parallel()
+	s := &site{Site: conf.Site{Home: t.TempDir(), LockDir: t.TempDir(), Node: "h1"}, servers: []conf.Server{{Entry: "h1", Host: "h1"}}}
+	if got := s.ownIsDown(); got != "; this host's does not run: dex-lock/dex-server-init starts it, or says why it cannot" {
+		t.Errorf("on a lock server it says %q", got)
+	}
+	s.servers = []conf.Server{{Entry: "192.0.2.1", Host: "192.0.2.1"}}
+	if got := s.ownIsDown(); got != "" {
+		t.Errorf("on a host that has none it says %q", got)
 	}
 }

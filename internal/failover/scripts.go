@@ -226,7 +226,7 @@ func (m *Manager) queueScript(ctx context.Context, action string, wait, limit ti
 }
 
 // NotKillable is said of a package that is up with nothing of it to be found (SAFETY.md rule 4).
-const NotKillable = "its status is up, and no process of it is to be found: nothing of this package can be killed here."
+const NotKillable = "its status is up, and no process of it is to be found: nothing of this package can be killed here. For a flag or an address that is as it should be; a daemon would be out of reach."
 
 // seeKillable warns where no process of the package is to be found.
 func (m *Manager) seeKillable() {
