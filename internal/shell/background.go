@@ -144,9 +144,7 @@ func (r *run) begin(hc interp.HandlerContext, args []string) ([]string, error) {
 	if !r.Own {
 		return nil, r.decline("a command in the background")
 	}
-	r.mu.Lock()
-	isFunc := r.funcs[args[0]]
-	r.mu.Unlock()
+	isFunc := r.isFunction(args[0])
 	if isFunc {
 		return nil, r.decline("the function " + args[0] + " in the background")
 	}

@@ -21,9 +21,7 @@ func (r *run) call(ctx context.Context, args []string) ([]string, error) {
 	if r.hasFailed() {
 		return nil, r.decline("")
 	}
-	r.mu.Lock()
-	isFunc := r.funcs[args[0]]
-	r.mu.Unlock()
+	isFunc := r.isFunction(args[0])
 	if isFunc || args[0] == mainName {
 		return args, r.deeper()
 	}
@@ -45,9 +43,7 @@ func (r *run) dynamic(args []string) ([]string, error) {
 	if len(args) == 0 {
 		return nil, r.decline("an expansion without words, as a command")
 	}
-	r.mu.Lock()
-	isFunc := r.funcs[args[0]]
-	r.mu.Unlock()
+	isFunc := r.isFunction(args[0])
 	if isFunc {
 		return args, r.deeper()
 	}
@@ -316,9 +312,7 @@ func (r *run) command(ctx context.Context, hc interp.HandlerContext, args []stri
 	case len(args) == 0 || strings.HasPrefix(args[0], "-") || special[args[0]] || args[0] == "command":
 		return nil, r.decline("command " + strings.Join(args, " "))
 	}
-	r.mu.Lock()
-	isFunc := r.funcs[args[0]]
-	r.mu.Unlock()
+	isFunc := r.isFunction(args[0])
 	if isFunc {
 		return append([]string{hidden + "program"}, args...), nil
 	}

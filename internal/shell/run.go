@@ -290,6 +290,12 @@ func (r *run) loadFacts(f facts) error {
 	return nil
 }
 
+func (r *run) isFunction(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.funcs[name]
+}
+
 // saw takes note of data that comes into the script.
 func (r *run) saw(data string) error {
 	if ascii(data) {

@@ -86,9 +86,7 @@ func (r *run) which(ctx context.Context, hc interp.HandlerContext, how string, a
 	}
 	status := 0
 	for _, name := range args {
-		r.mu.Lock()
-		isFunc := r.funcs[name]
-		r.mu.Unlock()
+		isFunc := r.isFunction(name)
 		if isFunc || name == "" {
 			return r.decline(how + " of a function")
 		}

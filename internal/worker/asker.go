@@ -58,19 +58,13 @@ func (q *asking) ask(ctx context.Context, name string) (ok bool) {
 	if !ok {
 		return false
 	}
-	a, ours, err := q.a.client.Run(ctx, Request{
+	a, ok, why := gate.ask(ctx, q.a.client, Request{
 		Path: q.s.Path, Files: q.files, Args: []string{"echo", name}, Dir: q.s.Dir, Env: q.s.Env, Cgroup: q.s.Cgroup, Limit: patience,
 	})
-	switch {
-	case err == nil && a.Declined == "":
-		gate.ran(a)
-	case err == nil:
-		gate.close(q.files, a.Declined)
-		return false
-	default:
-		if ours && ctx.Err() == nil && gate.failed() {
-			gate.close(q.files, err.Error())
-		}
+	if why != "" {
+		gate.close(q.files, why)
+	}
+	if !ok {
 		return false
 	}
 	q.mu.Lock()

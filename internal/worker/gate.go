@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"fmt"
 	"sync"
 )
@@ -67,6 +68,22 @@ func (g *gate) ran(a Answer) {
 	g.report.Runs++
 	g.report.Forks = a.Forks
 	g.failures = 0
+}
+
+// ask has the worker do a run, and takes note of what came of it. ok is false where there is no answer; why then says why the
+// shell is to answer from now on, "" where that is for this run alone.
+func (g *gate) ask(ctx context.Context, c *Client, r Request) (a Answer, ok bool, why string) {
+	a, ours, err := c.Run(ctx, r)
+	switch {
+	case err == nil && a.Declined == "":
+		g.ran(a)
+		return a, true, ""
+	case err == nil:
+		return a, false, a.Declined
+	case ours && ctx.Err() == nil && g.failed():
+		return a, false, err.Error()
+	}
+	return a, false, ""
 }
 
 // compared takes note of what the shell said to the same.

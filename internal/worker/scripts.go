@@ -135,21 +135,15 @@ func (a *asked) run() {
 func (s *Scripts) ask(ctx context.Context, files string, of failover.Token) (a Answer, ok bool) {
 	r := s.Request(of)
 	r.Files, r.Limit = files, patience
-	a, ours, err := s.client.Run(ctx, r)
+	a, ok, why := s.gate.ask(ctx, s.client, r)
 	switch {
-	case err == nil && a.Declined == "":
-		s.gate.ran(a)
-		return a, true
-	case err == nil:
-		s.off(files, a.Declined, false)
-	case ours && ctx.Err() == nil && s.gate.failed():
-		why := err.Error()
-		if !a.Stuck {
-			why = fmt.Sprintf("the worker failed %d times in a row: %s", maxFailures, why)
-		}
-		s.off(files, why, !a.Stuck)
+	case why == "":
+	case a.Declined != "" || a.Stuck:
+		s.off(files, why, false)
+	default:
+		s.off(files, fmt.Sprintf("the worker failed %d times in a row: %s", maxFailures, why), true)
 	}
-	return a, false
+	return a, ok
 }
 
 // off has the shell answer from now on.
