@@ -303,8 +303,7 @@ func lineOf(message string, text []byte) uint {
 
 // lintForWorker says why the status of a package is for its own shell.
 func (s *site) lintForWorker(name, path string) (found []lint.Finding) {
-	glob := func(pattern string) []string { files, _ := filepath.Glob(pattern); return files }
-	_, why := shell.CheckAll(filepath.Join(s.Home, path), os.ReadFile, glob, "status")
+	_, why := shell.CheckAll(filepath.Join(s.Home, path), os.ReadFile, shell.Glob, "status")
 	ignored := map[string][]string{}
 	for _, f := range why {
 		if _, ok := ignored[f.File]; !ok {

@@ -248,14 +248,6 @@ func dotPattern(w *syntax.Word) (string, bool) {
 	return b.String(), ok && !strings.HasPrefix(b.String(), "*") && b.Len() > 0
 }
 
-// ownDirectory: ${0%/*}.
-func ownDirectory(p *syntax.ParamExp) bool {
-	if p.Param.Value != "0" || p.Exp == nil || p.Exp.Op != syntax.RemSmallSuffix || p.Exp.Word == nil {
-		return false
-	}
-	return p.Exp.Word.Lit() == "/*"
-}
-
 // set: positional parameters, and turning off what is off.
 func (c *checker) set(ce *syntax.CallExpr, args []*syntax.Word, first string) {
 	switch {

@@ -30,6 +30,12 @@ func CheckAll(path string, open func(string) ([]byte, error), glob func(string) 
 	return checkAll(path, glob, func(file string) (*unit, error) { return readUnit(open, file, false) }, actions)
 }
 
+// Glob finds files for [CheckAll]. A pattern that is none matches nothing.
+func Glob(pattern string) []string {
+	paths, _ := filepath.Glob(pattern)
+	return paths
+}
+
 func checkAll(path string, glob func(string) []string, open func(string) (*unit, error), actions []string) ([]*Script, []Finding) {
 	dir := filepath.Dir(path)
 	w := newWalker(func(pattern string) []string {
@@ -66,6 +72,9 @@ func newUnit(s *Script) (*unit, error) {
 	c, f, err := analyse(s.Path, s.text, kindFile, s.own)
 	if err != nil {
 		return nil, err
+	}
+	if !s.own { // the quick evaluator need not parse it once more
+		s.quick.once.Do(func() { s.quick.tree = quickTreeOf(c, f, kindFile) })
 	}
 	return &unit{script: s, c: c, file: f}, nil
 }

@@ -93,6 +93,11 @@ func newQuickTree(path string, text []byte, k kind) (*quickTree, *checker) {
 	if err != nil {
 		return nil, nil
 	}
+	return quickTreeOf(c, f, k), c
+}
+
+// quickTreeOf is that of a text that was parsed, and is not rewritten.
+func quickTreeOf(c *checker, f *syntax.File, k kind) *quickTree {
 	t := &quickTree{
 		stmts: f.Stmts, findings: c.byStmt, isEval: k == kindEval,
 		patterns: map[*syntax.Word]string{}, ariths: map[*syntax.ArithmExp]*syntax.Word{},
@@ -115,7 +120,7 @@ func newQuickTree(path string, text []byte, k kind) (*quickTree, *checker) {
 		}
 		return true
 	})
-	return t, c
+	return t
 }
 
 func (t *quickTree) pattern(w *syntax.Word) {

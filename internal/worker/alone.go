@@ -20,7 +20,7 @@ func Declined(home, path string, actions ...string) string {
 	if slices.Contains(actions, "start") {
 		library.Own()
 	}
-	_, findings := library.CheckAll(filepath.Join(home, path), glob, actions...)
+	_, findings := library.CheckAll(filepath.Join(home, path), shell.Glob, actions...)
 	if len(findings) == 0 {
 		return ""
 	}

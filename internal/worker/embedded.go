@@ -84,7 +84,7 @@ func (e *embedded) load(path, action string) (*loaded, error) {
 		actions = []string{action}
 	}
 	l := &loaded{e: e, sourced: map[string]*shell.Script{}}
-	scripts, findings := e.library.CheckAll(path, glob, actions...)
+	scripts, findings := e.library.CheckAll(path, shell.Glob, actions...)
 	switch {
 	case len(findings) > 0:
 		l.declined = reason(findings)
@@ -135,11 +135,6 @@ func readFile(path string) ([]byte, error) {
 		err = fmt.Errorf("%s is longer than %d bytes", path, longestFile)
 	}
 	return text, err
-}
-
-func glob(pattern string) []string {
-	paths, _ := filepath.Glob(pattern) // a pattern that is none matches nothing
-	return paths
 }
 
 // Run runs it.
