@@ -49,7 +49,7 @@ chaos:
 bench:
 	go build -o bin/bench ./cmd/bench && exec bin/bench $(BENCHFLAGS)
 
-# a node with a thousand packages, as root, in a network of its own: BENCHFLAGS='-n 200 -only worker'
+# a node with a thousand packages, as root, in a network of its own: BENCHFLAGS='-n 200 -only auto'
 bench-thousand:
 	go build -o bin/bench ./cmd/bench
 	exec unshare --net sh -c 'ip link set lo up && exec bin/bench many "$$@"' sh $(BENCHFLAGS)
