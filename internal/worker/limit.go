@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	busyMemory = 64 << 20  // bytes of heap at which it collects garbage all the time
+	busyMemory = 160 << 20 // bytes of heap at which it collects garbage all the time: more than the files of 1,000 packages take
 	maxMemory  = 256 << 20 // bytes that it has of the system at most
 	maxStack   = 32 << 20  // bytes of one goroutine
 	maxFiles   = 2048      // open at a time
