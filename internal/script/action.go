@@ -126,9 +126,9 @@ func (r *Runner) exec(what child, attr *os.ProcAttr) (*os.Process, error) {
 	if !r.inTree() {
 		return what.start(attr)
 	}
-	proc, err := r.tree.act.exec(what, attr)
+	proc, err := r.tree.act.exec(attr, what.start)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) { // the cgroup was removed just now: enter makes it anew
-		proc, err = r.tree.act.exec(what, attr)
+		proc, err = r.tree.act.exec(attr, what.start)
 	}
 	if err == nil {
 		return proc, nil
@@ -149,15 +149,18 @@ func (r *Runner) exec(what child, attr *os.ProcAttr) (*os.Process, error) {
 	return proc, err
 }
 
-// exec starts what is to become in the cgroup c.
-func (c *cgroup) exec(what child, attr *os.ProcAttr) (*os.Process, error) {
+// starter is what starts a process.
+type starter func(*os.ProcAttr) (*os.Process, error)
+
+// exec has a process started in the cgroup c.
+func (c *cgroup) exec(attr *os.ProcAttr, start starter) (*os.Process, error) {
 	dir, err := c.enter()
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	attr.Sys = c.inside(syscall.SysProcAttr{Setpgid: true}, dir)
-	return what.start(attr)
+	attr.Sys = c.inside(*attr.Sys, dir)
+	return start(attr)
 }
 
 func (r *Runner) inTree() bool {

@@ -31,8 +31,9 @@ type cgroup struct {
 	mu      sync.Mutex
 	entries *os.Root // nil, but for a test: where entry is instead
 	entry   string   // where scripts are started: ".", or a cgroup below it
-	made    int      // how many entries were made
 }
+
+var entriesMade atomic.Int64 // by this process, in any cgroup
 
 // held are the files of a cgroup that are kept open.
 type held struct {
@@ -43,16 +44,8 @@ type held struct {
 
 // findTree makes the package's cgroups; nil where there can be none.
 func findTree(cfg Config) *tree {
-	bases := []string{cfg.Cgroup}
-	switch cfg.Cgroup {
-	case "none":
-		return nil
-	case "":
-		data, _ := os.ReadFile("/proc/self/mountinfo")
-		bases = cgroupMounts(string(data))
-	}
 	sub := filepath.Join(siteDir(cfg.Home, cfg.Node), cfg.Name)
-	for _, base := range bases {
+	for _, base := range cgroupBases(cfg.Cgroup) {
 		// Another manager that ends may remove a directory that we have just made.
 		for range 10 {
 			t, err := openTree(base, filepath.Join(base, sub))
@@ -65,6 +58,18 @@ func findTree(cfg Config) *tree {
 		}
 	}
 	return nil
+}
+
+// cgroupBases is the cgroup2 directories that a configuration names: all that are mounted for "", none for "none".
+func cgroupBases(cgroup string) []string {
+	switch cgroup {
+	case "none":
+		return nil
+	case "":
+		data, _ := os.ReadFile("/proc/self/mountinfo")
+		return cgroupMounts(string(data))
+	}
+	return []string{cgroup}
 }
 
 // cgroupMounts takes the mount points of cgroup2 out of mountinfo.
@@ -161,9 +166,10 @@ func (c *cgroup) now(toBeMade bool) *held {
 }
 
 // pids is every process in c and in the cgroups that its processes have made below it.
-func (c *cgroup) pids() ([]int, error) {
+func (c *cgroup) pids() ([]int, error) { return pidsOf(c.now(false).root) }
+
+func pidsOf(root *os.Root) ([]int, error) {
 	var pids []int
-	root := c.now(false).root
 	err := fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case exhausted(err):
@@ -175,17 +181,23 @@ func (c *cgroup) pids() ([]int, error) {
 		if exhausted(err) {
 			return err
 		}
-		for _, field := range strings.Fields(string(data)) {
-			if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
-				pids = append(pids, pid)
-			}
-		}
+		pids = append(pids, parsePIDs(data)...)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the processes of a cgroup: %w", err)
 	}
 	return pids, nil
+}
+
+// parsePIDs takes the processes out of a cgroup.procs; 0 is one of another namespace.
+func parsePIDs(procs []byte) (pids []int) {
+	for field := range strings.FieldsSeq(string(procs)) {
+		if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // pids is every process in t.
@@ -219,8 +231,7 @@ func (c *cgroup) enter() (*os.File, error) {
 		}
 	}
 	c.tidy(root)
-	c.made++
-	c.entry = fmt.Sprintf("entry-%d-%d", os.Getpid(), c.made)
+	c.entry = fmt.Sprintf("entry-%d-%d", os.Getpid(), entriesMade.Add(1))
 	c.killed.Store(false)
 	if err := root.Mkdir(c.entry, 0o755); err != nil {
 		c.killed.Store(true)

@@ -58,6 +58,9 @@ func RunChild(args []string, in Interpreter) int {
 	if len(args) < 5 {
 		return notFound
 	}
+	if args[1] == prepared {
+		return runPrepared(args)
+	}
 	fd, _ := strconv.Atoi(args[0])
 	like, _ := strconv.Atoi(args[1])
 	c := child{like: like, shell: args[2], dir: args[3], argv: args[4:]}

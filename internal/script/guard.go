@@ -3,10 +3,8 @@ package script
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -187,14 +185,5 @@ func (g *Guard) Close() {
 		return
 	}
 	g.r.tree.close()
-	var dirs []string // left by guards below this one that were killed
-	_ = filepath.WalkDir(g.r.tree.path, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			dirs = append(dirs, path)
-		}
-		return nil
-	})
-	for _, dir := range slices.Backward(dirs) {
-		_ = os.Remove(dir)
-	}
+	removeEmpty(g.r.tree.path) // left by guards below this one that were killed
 }

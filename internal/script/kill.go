@@ -276,7 +276,7 @@ func (r *Runner) sure(look func() (map[int]proc, error)) func() (map[int]proc, e
 		return look
 	}
 	return func() (map[int]proc, error) {
-		for _, wait := range []time.Duration{0, 5 * time.Millisecond, 20 * time.Millisecond} {
+		for _, wait := range looks {
 			pause(wait)
 			if left, err := look(); err != nil || len(left) > 0 {
 				return left, err
@@ -285,6 +285,9 @@ func (r *Runner) sure(look func() (map[int]proc, error)) func() (map[int]proc, e
 		return nil, nil
 	}
 }
+
+// looks are the pauses before those three looks.
+var looks = []time.Duration{0, 5 * time.Millisecond, 20 * time.Millisecond}
 
 // alone says whether no action but a is running.
 func (r *Runner) alone(a *Action) bool {

@@ -123,7 +123,7 @@ func (c *children) reapOrphans() {
 	c.reaping.Lock()
 	defer c.reaping.Unlock()
 	for range 3 { // while one is reaped, others end, and the kernel's list of children may miss some
-		if !hasZombie() {
+		if zombie() == 0 {
 			return
 		}
 		zombies := zombieChildren()

@@ -12,8 +12,8 @@ import (
 const AsideMark = "BTW_ASIDE"
 
 // Marks are the variables by which a process is known to be a package's. What runs beside packages
-// must not have them, whoever started it.
-var Marks = []string{"BTW_SESSION", "BTW_LOCK", "BTW_ACTION", "BTW_TERM", "BTW_PREVIOUS", "BTW_UNFENCED", "BTW_NODE"}
+// must not have them, whoever started it; nor those of [Commands].
+var Marks = []string{"BTW_SESSION", "BTW_LOCK", "BTW_ACTION", "BTW_TERM", "BTW_PREVIOUS", "BTW_UNFENCED", "BTW_NODE", ownerMark, keyMark}
 
 // aside says whether process pid runs beside packages. Then neither it nor its descendants belong
 // to a package, even if a package's script started it; unless it has all of marks again.

@@ -23,6 +23,7 @@ type Process struct {
 type proc struct {
 	pid, ppid, pgrp int
 	start           uint64 // ticks since boot
+	env             uint64 // where its environment is, another place after each exec; 0 if that is not shown
 	zombie          bool
 	ours            bool // its name is one that our programs may have
 }
@@ -88,9 +89,13 @@ func parseStat(pid int, data []byte) (proc, error) {
 		return n
 	}
 	start, _ := strconv.ParseUint(string(fields[19]), 10, 64)
+	var env uint64
+	if len(fields) > 47 {
+		env, _ = strconv.ParseUint(string(fields[47]), 10, 64)
+	}
 	state := fields[0][0]
 	return proc{
-		pid: pid, ppid: num(1), pgrp: num(2), start: start,
+		pid: pid, ppid: num(1), pgrp: num(2), start: start, env: env,
 		// A process whose first thread has ended looks like a zombie, but the others run on.
 		zombie: state == 'X' || state == 'Z' && num(17) <= 1,
 		ours:   slices.Contains(ourNames, commOf(data)),

@@ -84,11 +84,14 @@ func awaitEnd(pid int) int {
 	}
 }
 
-// hasZombie says whether any child has ended and was not waited for.
-func hasZombie() bool {
+// zombie is a child that has ended and was not waited for; 0 if there is none.
+func zombie() int {
 	var info siginfo
-	err := unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	return err == nil && info.child.pid != 0
+	err := unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|anyChild, nil)
+	if err != nil {
+		return 0
+	}
+	return int(info.child.pid)
 }
 
 // now is the time since boot, with the time that the host was suspended.

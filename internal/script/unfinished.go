@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -125,11 +124,7 @@ func pidsIn(dir string) (pids []int) {
 			return nil // gone
 		}
 		procs, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))
-		for _, field := range strings.Fields(string(procs)) {
-			if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
-				pids = append(pids, pid)
-			}
-		}
+		pids = append(pids, parsePIDs(procs)...)
 		return nil
 	})
 	return pids
