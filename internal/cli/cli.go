@@ -25,6 +25,8 @@ func commands() []command.Command {
 	return append([]command.Command{
 		{Names: []string{"back-to-work"}, Usage: backToWorkUsage, Run: backToWork},
 		serviceCommand(),
+		{Names: []string{"clinit"}, Usage: clinitUsage, Run: runClinit},
+		{Names: []string{"isinit"}, Usage: isinitUsage, Run: runIsinit},
 		{Names: []string{"dex-init"}, Usage: dexInitUsage, Run: dexInit},
 		{Names: []string{"dex-exec"}, Usage: dexExecUsage, Run: dexExec},
 		{Names: []string{"dex-lock"}, Usage: dexLockUsage, Run: dexLock},
@@ -101,7 +103,7 @@ var unheeding = []string{"setsid", "simulator", "sleep"}
 
 // transparent are the commands that start what their arguments say: that is the user's, and inherits
 // all.
-var transparent = []string{"dex-exec", "setsid"}
+var transparent = []string{"clinit", "dex-exec", "isinit", "setsid"}
 
 // heeded returns those of signals that are not ignored; the caller (nohup, for one) may have
 // ignored some, and that stays so.

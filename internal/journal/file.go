@@ -37,6 +37,9 @@ type File struct {
 // At is the log at path; all of open were opened there.
 func At(path string, open ...*os.File) *File { return &File{path: path, most: Most, open: open} }
 
+// AtMost has the log shortened at so many bytes, and not at [Most].
+func (f *File) AtMost(bytes int64) *File { f.most = bytes; return f }
+
 // Write looks whether the log was rotated, and writes a line to it.
 func (f *File) Write(line []byte) (int, error) {
 	f.mu.Lock()

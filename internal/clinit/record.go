@@ -1,0 +1,183 @@
+package clinit
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"backtowork/internal/journal"
+	"backtowork/internal/script"
+)
+
+// A record is what a daemon leaves to the one that takes its place, if it is killed: what its groups were told, and
+// what became of their entries. What runs is found by looking; the record says what that is.
+type record struct {
+	Boot   string        `json:"boot"`
+	Groups []groupRecord `json:"groups"`
+}
+
+type groupRecord struct {
+	Group   string         `json:"group"`
+	Level   string         `json:"level"`
+	Prev    string         `json:"previous"`
+	Target  string         `json:"target"`
+	State   GroupState     `json:"state"`
+	Members []memberRecord `json:"members"`
+}
+
+type memberRecord struct {
+	Entry   Entry     `json:"entry"`
+	Process process   `json:"process"`
+	PID     int       `json:"pid,omitempty"`
+	Since   time.Time `json:"since"`
+	Late    bool      `json:"late,omitempty"`
+}
+
+// keepSoon has the record written, at most once in keepPace.
+func (d *Daemon) keepSoon() {
+	if d.owing {
+		return
+	}
+	d.owing = true
+	d.keepAt.Reset(max(0, keepPace-time.Since(d.kept)))
+}
+
+// keep writes the record.
+func (d *Daemon) keep() {
+	r := record{Boot: d.cfg.Boot, Groups: []groupRecord{}}
+	for _, g := range d.groups {
+		if g.State == GroupConfigured {
+			continue
+		}
+		gr := groupRecord{Group: g.Name, Level: g.Level, Prev: g.Prev, Target: g.Target, State: g.State}
+		for _, m := range g.members {
+			gr.Members = append(gr.Members, memberRecord{m.entry, m.process, m.pid, m.since, m.late})
+		}
+		r.Groups = append(r.Groups, gr)
+	}
+	text, err := json.Marshal(r)
+	if err == nil {
+		err = d.cfg.Keep(string(text))
+	}
+	if err != nil {
+		d.say(journal.Error, "%v", err)
+	}
+	d.kept, d.owing = time.Now(), false
+	d.keepAt.Stop()
+}
+
+// resume goes on with what an earlier daemon has left: what runs as it should goes on; all else is stopped.
+func (d *Daemon) resume() {
+	found, err := d.cfg.Hands.Found()
+	if err != nil {
+		d.say(journal.Error, "cannot tell what an earlier daemon has left running: %v", err)
+	}
+	var r record
+	if d.cfg.Kept != "" {
+		if err := json.Unmarshal([]byte(d.cfg.Kept), &r); err != nil {
+			d.say(journal.Warning, "cannot read what an earlier daemon has noted: %v", err)
+		}
+	}
+	if r.Boot != d.cfg.Boot {
+		r = record{}
+	}
+	for key := range found {
+		if tag, isReady := strings.CutSuffix(key, readySign); isReady {
+			d.kills = append(d.kills, tag+readySign)
+			delete(found, key)
+		}
+		if strings.HasSuffix(key, logSign) { // it ends when nobody writes to it any more
+			delete(found, key)
+		}
+	}
+	for _, gr := range r.Groups {
+		d.resumeGroup(gr, found)
+	}
+	for tag, left := range found {
+		d.say(journal.Warning, "%s: an earlier daemon has left %s: stopping it", tag, script.InWords(left))
+		d.stopLeft(tag)
+	}
+}
+
+// resumeGroup takes up a group as it was, and takes what is its own out of found.
+func (d *Daemon) resumeGroup(gr groupRecord, found map[string][]script.Process) {
+	g := d.group(gr.Group)
+	if g == nil { // the file has it no more
+		g = d.newGroup(gr.Group)
+		d.groups = append(d.groups, g)
+		gr.State = GroupHalting
+	}
+	g.Level, g.Prev, g.Target, g.State = gr.Level, gr.Prev, gr.Target, gr.State
+	g.table = d.table.Of(g.Name)
+	var todo []func() []effect
+	for _, mr := range gr.Members {
+		m := &member{process: mr.Process, entry: mr.Entry, since: mr.Since, late: mr.Late}
+		g.members = append(g.members, m)
+		left := found[mr.Entry.Tag]
+		delete(found, mr.Entry.Tag)
+		if e, ok := d.takeUp(m, mr.PID, left); ok {
+			todo = append(todo, func() []effect { return m.handle(g.dialect, e) })
+		}
+	}
+	d.say(journal.Info, "%s: going on at level %s (%s)", g.Name, g.Level, g.State)
+	var effects []effect
+	for _, do := range todo {
+		effects = append(effects, do()...)
+	}
+	d.perform(g, g.advance(effects, time.Now()))
+}
+
+// takeUp makes a member what was found of it, and returns what has happened to it since.
+func (d *Daemon) takeUp(m *member, pid int, left []script.Process) (e event, ok bool) {
+	lives := pid > 0 && slices.ContainsFunc(left, func(p script.Process) bool { return p.PID == pid })
+	e.now = time.Now()
+	was := m.State
+	if m.Alive && lives {
+		adopted, err := d.cfg.Hands.Adopt(m.entry.Tag)
+		if err != nil {
+			d.say(journal.Error, "%v", err)
+		}
+		lives, m.pid = adopted != 0, adopted
+	}
+	m.Begun = m.Begun || len(left) > 0
+	switch {
+	case was == Setup && len(left) == 0: // it was not begun
+		m.process = process{State: Configured, Level: m.Level, Restarts: m.Restarts}
+		return event{kind: evStart, now: e.now}, true
+	case was == Setup: // it may have been, a moment before that could be noted
+		m.State, m.Alive = Done, false
+		return event{kind: evRestart, now: e.now}, true
+	case was == Stopping:
+		m.State, m.Alive = Done, m.Alive && lives
+		return event{kind: evStop, now: e.now}, true
+	case was == Pausing:
+		m.State, m.Alive = Done, true
+		return event{kind: evEnded, status: unknown, now: e.now}, true
+	case was == Readying && lives:
+		m.State = Setup
+		return event{kind: evBegan, now: e.now}, true
+	case m.Alive && !lives:
+		m.ended, m.status = true, unknown
+		return event{kind: evEnded, status: unknown, now: e.now}, true
+	}
+	return e, false
+}
+
+// stopLeft stops what is found of a tag of which nothing is noted, before anything else is begun of it.
+func (d *Daemon) stopLeft(tag string) {
+	name := fmt.Sprintf("(%s)", tag)
+	entry := Entry{Tag: tag, Mode: Wait}
+	for _, e := range d.table.Entries {
+		if e.Tag == tag {
+			entry = e
+		}
+	}
+	g := d.newGroup(name)
+	g.State = GroupHalting
+	d.groups = append(d.groups, g)
+	m := &member{process: process{State: Done, Begun: true}, entry: entry}
+	g.members = []*member{m}
+	d.perform(g, g.advance(nil, time.Now()))
+}
