@@ -150,10 +150,10 @@ type parser struct {
 
 func (p *parser) problem(level Level, format string, args ...any) {
 	p.told[level]++
-	text := fmt.Sprintf(format, args...)
 	if p.told[level] > mostTold {
 		return
 	}
+	text := fmt.Sprintf(format, args...)
 	if p.told[level] == mostTold {
 		text += " (others are not told: mend these first)"
 	}

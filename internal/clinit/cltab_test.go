@@ -77,6 +77,7 @@ func TestCltabBad(t *testing.T) {
 		"unknown mode":            {"\ng:t:1:bogus:x", `f:2: error: entry "t" has the unknown mode "bogus": write wait, once, respawn, test or off`},
 		"upper case mode":         {"g:t:1:WAIT:x", `f:1: error: entry "t" has the unknown mode "WAIT": write wait, once, respawn, test or off`},
 		"blank before mode":       {"g:t:1: wait:x", `f:1: error: entry "t" has the unknown mode " wait": write wait, once, respawn, test or off`},
+		"setting for isinit":      {"g:t:1:socket:/x", `f:1: error: entry "t" has the unknown mode "socket": write wait, once, respawn, test or off`},
 		"empty mode":              {"g:t:1::x", `f:1: error: entry "t" has the unknown mode "": write wait, once, respawn, test or off`},
 		"no mode column":          {"g:t:1", `f:1: error: entry "t" has no mode: write group:tag:levels:mode:command, with wait, once, respawn, test or off as the mode`},
 		"two columns":             {"g:t", `f:1: error: "g:t" is no entry: write group:tag:levels:mode:command, or # before a comment`},

@@ -69,6 +69,18 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// The ways to stop that the originals have.
+func TestDefaultOptions(t *testing.T) {
+	t.Parallel()
+	c, i := DefaultOptions(Clinit), DefaultOptions(Isinit)
+	if c.StopSignal != syscall.SIGINT || c.StopTimeout != 15*time.Second || i.StopSignal != syscall.SIGTERM || i.StopTimeout != 31*time.Second {
+		t.Errorf("clinit %+v, isinit %+v", c, i)
+	}
+	if c.Backoff != time.Minute || c.ReadyTimeout != time.Minute || c.LogMax != 20<<20 || c.Umask != nil || c.Nice != nil {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestOptionsSeveral(t *testing.T) {
 	t.Parallel()
 	table, problems := Parse("f", []byte(`g:a:1:once:x
@@ -77,11 +89,11 @@ g:b:1:once:x
 :::opt:a:env=B=2
 :::opt:a:nofile=1
 :::opt:b:nofile=2
-:::opt:a:as=3
 :::opt:a:nofile=4
+:::opt:a:as=3
 :::group:g:stop_order=reverse
 `), Clinit)
-	wantLines(t, "problems", problems, `f:8: warning: option nofile of entry "a" is on line 5 already: this line counts, take one of them out`)
+	wantLines(t, "problems", problems, `f:7: warning: option nofile of entry "a" is on line 5 already: this line counts, take one of them out`)
 	a, b := table.Entries[0].Options, table.Entries[1].Options
 	wantLines(t, "environment", a.Env, "A=1", "B=2")
 	if !slices.Equal(a.Limits, []Limit{{"as", 3, 3}, {"nofile", 4, 4}}) || !slices.Equal(b.Limits, []Limit{{"nofile", 2, 2}}) || b.Env != nil {

@@ -94,7 +94,7 @@ func decode(payload []byte) (map[string]string, error) {
 	return m, nil
 }
 
-// A storable is read from its front. The first error stays, and from then on there is nothing to read.
+// A storable is read from its front. The first error stays, and what is read after it means nothing.
 type storable struct {
 	rest []byte
 	err  error
@@ -104,7 +104,6 @@ func (s *storable) fail(format string, args ...any) {
 	if s.err == nil {
 		s.err = fmt.Errorf("%w: "+format, append([]any{errNotFrame}, args...)...)
 	}
-	s.rest = nil
 }
 
 // take is the next n bytes; none if there are not so many.
