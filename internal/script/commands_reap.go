@@ -25,11 +25,12 @@ func (c *Commands) serve(children chan os.Signal) {
 		c.mu.Lock()
 		var first Ended
 		var out chan<- Ended
-		var idle <-chan struct{}
+		var tidy <-chan struct{}
 		if len(c.queue) > 0 {
 			first, out = c.queue[0], c.ended
-		} else if len(c.empty) > 0 {
-			idle = ready
+		}
+		if len(c.empty) > 0 {
+			tidy = ready
 		}
 		if c.unnoted && note == nil {
 			note = time.After(pauseBefore)
@@ -43,7 +44,7 @@ func (c *Commands) serve(children chan os.Signal) {
 			c.mu.Lock()
 			c.queue = c.queue[1:]
 			c.mu.Unlock()
-		case <-idle:
+		case <-tidy:
 			c.removeOne()
 		case <-note:
 			c.mu.Lock()

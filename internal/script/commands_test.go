@@ -452,7 +452,7 @@ func (s *scene) prepared() {
 		return
 	}
 	who := func(l *Launch) { l.Credential = &syscall.Credential{Uid: 65534, Gid: 65533, Groups: []uint32{65532}} }
-	for name, change := range map[string]func(*Launch){"direct": func(*Launch) {}, "prepared": func(l *Launch) { l.Umask, l.Limits = &umask, []Limit{{"nofile", 77, 30000}} }} {
+	for name, change := range map[string]func(*Launch){"direct": func(*Launch) {}, "prepared": func(l *Launch) { l.Umask, l.Limits = &umask, []Limit{{"nofile", 77, 88}} }} {
 		out, err := os.Create(name)
 		s.must(err)
 		s.sh(name, "id -u; id -g; id -G", who, change, func(l *Launch) { l.Files[1] = out })
