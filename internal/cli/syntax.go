@@ -25,6 +25,16 @@ func checkLineEnds(home, name string) error {
 // syntaxLimit is how long a shell may take to read one file.
 const syntaxLimit = 10 * time.Second
 
+// A complaint is what a shell says against a file of a package.
+type complaint struct {
+	name              string
+	shell, file, said string
+}
+
+func (c complaint) Error() string {
+	return fmt.Sprintf("package %q: %s -n %s says: %s", c.name, c.shell, c.file, c.said)
+}
+
 // checkSyntax returns what the package's own shell says against its script and modules.
 func (s *site) checkSyntax(ctx context.Context, name string) (wrong []error, err error) {
 	shell, err := s.Shell()
@@ -45,7 +55,8 @@ func (s *site) checkSyntax(ctx context.Context, name string) (wrong []error, err
 			if strings.ContainsFunc(said, unicode.IsControl) {
 				said = strconv.Quote(said)
 			}
-			wrong = append(wrong, fmt.Errorf("package %q: %s says: %s", name, strings.Join(check, " "), said))
+			last := len(check) - 1
+			wrong = append(wrong, complaint{name, strings.Join(check[:last-1], " "), check[last], said})
 		}
 	}
 	return wrong, nil

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,10 +15,10 @@ type Read struct {
 	Modules []string // the texts of the modules that the package can source
 }
 
-// Parameters looks at what a package sets: whether anybody reads it, and whether it is there on this host.
-func Parameters(path string, text []byte, read Read, host Host) (found []Finding) {
-	s := &script{path: path, kind: Package, text: text, host: host}
-	if s.file, s.fault = parse(path, text); s.file == nil {
+// Parameters looks at what a package sets: whether anybody reads it.
+func Parameters(path string, text []byte, by Read) (found []Finding) {
+	s := read(path, Package, text, Host{})
+	if s.file == nil {
 		return nil
 	}
 	ignored := s.ignored()
@@ -26,33 +27,39 @@ func Parameters(path string, text []byte, read Read, host Host) (found []Finding
 			found = append(found, Finding{File: path, Line: pos.Line(), Col: pos.Col(), Level: level, Reason: reason, Rule: rule})
 		}
 	}
-	used := s.used()
-	names := read.names()
+	used, names := s.used(), by.names()
+	more := s.sourcesMore()
 	for _, a := range s.parameters() {
 		name := a.Name.Value
-		if !used[name] && !isRead(name, names) {
-			reason := name + " is read by nobody"
-			if near := nearest(name, names); near != "" {
-				reason += ": is " + near + " meant?"
-			}
-			add("parameter-unknown", Warning, a.Pos(), reason)
+		if slices.Contains(shells, name) || isRead(name, used) || isRead(name, names) {
+			continue
 		}
-		if dir := valueOf(a); strings.HasPrefix(name, "fs_dir_") && strings.HasPrefix(dir, "/") && !host.Exists(dir) {
-			add("mount-point", Error, a.Pos(), name+": there is no directory "+dir+" on this host")
+		near := nearest(name, names)
+		switch {
+		case near != "":
+			add("parameter-unknown", Warning, a.Pos(), name+" is read by nobody: is "+near+" meant?")
+		case !more:
+			add("parameter-unknown", Warning, a.Pos(), name+" is read by nobody, nor exported for a program: take it away")
 		}
 	}
 	return found
 }
 
-func valueOf(a *syntax.Assign) string {
-	if a.Value == nil {
-		return ""
-	}
-	return literal(a.Value)
+// shells are variables that the shell itself reads.
+var shells = strings.Fields("PATH IFS HOME CDPATH ENV LANG LC_ALL LC_COLLATE LC_CTYPE LC_MESSAGES LC_NUMERIC LC_TIME OPTIND OPTARG PS1 PS2 PS4 TMOUT TZ UMASK PWD USER LOGNAME SHELL TERM")
+
+// sourcesMore says whether the script sources something else than modules, which may read what is set.
+func (s *script) sourcesMore() (more bool) {
+	s.calls(func(name string, call *syntax.CallExpr) {
+		if (name == "." || name == "source") && len(call.Args) > 1 {
+			more = more || !strings.Contains(s.between(call.Args[1].Pos(), call.Args[1].End()), "modules/")
+		}
+	})
+	return more
 }
 
-// used is the variables that the script itself reads.
-func (s *script) used() map[string]bool {
+// used is the variables that the script itself reads, and the beginnings of names in what it gives to eval, sorted.
+func (s *script) used() []string {
 	names := map[string]bool{}
 	syntax.Walk(s.file, func(n syntax.Node) bool {
 		switch x := n.(type) {
@@ -76,25 +83,14 @@ func (s *script) used() map[string]bool {
 		}
 		return true
 	})
-	for _, name := range identifier.FindAllString(s.evals(), -1) {
-		names[name] = true
-	}
-	return names
-}
-
-// evals is the texts that the script gives to eval.
-func (s *script) evals() string {
-	var b strings.Builder
 	s.calls(func(name string, call *syntax.CallExpr) {
-		if name != "eval" {
-			return
-		}
-		for _, arg := range call.Args[1:] {
-			b.Write(s.text[arg.Pos().Offset():min(arg.End().Offset(), uint(len(s.text)))])
-			b.WriteByte(' ')
+		if (name == "eval" || name == "trap") && len(call.Args) > 1 {
+			for _, name := range identifier.FindAllString(s.between(call.Args[1].Pos(), call.End()), -1) {
+				names[name] = true
+			}
 		}
 	})
-	return b.String()
+	return slices.Sorted(maps.Keys(names))
 }
 
 var identifier = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)

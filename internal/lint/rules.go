@@ -43,12 +43,12 @@ var rules = []Rule{
 	},
 	{
 		Name: "bashism", Level: Error, find: bashisms,
-		Explain: "The first line says sh, and this is only known to bash or ksh. Where sh is dash it fails, or means something else, without a word perhaps. Write it as POSIX has it, or say #!/bin/bash.",
+		Explain: "The first line says sh, and this is only known to bash or ksh. Where sh is dash it fails, or means something else, without a word perhaps. Write it as POSIX has it, or say #!/bin/bash; what the sh of HP-UX has, as typeset, print and set -A, is ksh: say #!/bin/ksh.",
 		Bad:     "#!/bin/sh\nif [[ $1 == start ]] ; then echo up ; fi\n", Good: "#!/bin/sh\nif [ \"$1\" = start ] ; then echo up ; fi\n", Kind: Other,
 	},
 	{
 		Name: "no-branch", Level: Error, find: noBranch,
-		Explain: "The package has no case for start, stop or status. Without status nobody sees that it is down; without stop it cannot leave this host, and its lock is blocked.",
+		Explain: "The package does nothing of its own for start, stop or status. Without status nobody sees that it is down; without stop it cannot leave this host, and its lock is blocked.",
 		Bad:     "#!/bin/sh\ncase $1 in\n start) true ;;\n stop) true ;;\nesac\n",
 		Good:    "#!/bin/sh\ncase $1 in\n start) true ;;\n stop) true ;;\n status) true ;;\nesac\n",
 	},
@@ -129,7 +129,7 @@ var rules = []Rule{
 	},
 	{
 		Name: "parameter-gap", Level: Warning, find: parameterGaps, Kind: Package,
-		Explain: "Modules count from 0 and stop at the first number that is not set: what comes after the gap is never set up.",
+		Explain: "Modules count from 0 and stop at the first number that is not set: what comes after the gap is never set up. Give the numbers anew, without a gap.",
 		Bad:     "#!/bin/sh\nvip_ip_0=10.0.0.1\nvip_ip_2=10.0.0.2\n", Good: "#!/bin/sh\nvip_ip_0=10.0.0.1\nvip_ip_1=10.0.0.2\n",
 	},
 	{
@@ -138,9 +138,14 @@ var rules = []Rule{
 		Bad:     "#!/bin/sh\nvip_netdv_0=eth0\nvip_ip_0=10.0.0.1\n. modules/vip.Linux\n", Good: "#!/bin/sh\nvip_netdev_0=eth0\nvip_ip_0=10.0.0.1\n. modules/vip.Linux\n",
 	},
 	{
-		Name: "mount-point", Level: Error, Kind: Package,
+		Name: "mount-point", Level: Error, find: missingMountPoints, Kind: Package,
 		Explain: "The directory that a file system is to be mounted on is not there on this host: mount fails, and the start with it. Make it on every node.",
 		Bad:     "#!/bin/sh\nfs_dir_0=/nosuch/directory\n", Good: "#!/bin/sh\nfs_dir_0=/tmp\n",
+	},
+	{
+		Name: "node", Level: Note, Kind: Package,
+		Explain: "Of another node (--all-nodes) it is said that nothing is missing, or why that is not known. Run back-to-work there, or service lint --all-nodes P: its word is kept for three minutes.",
+		Bad:     "#!/bin/sh\nnosuchcommand\n", Good: "#!/bin/sh\ntrue\n",
 	},
 	{
 		Name: "shellcheck", Level: Warning, Kind: Other,
