@@ -90,13 +90,14 @@ type script struct {
 	vars    map[string]*variable
 	outside map[string]bool // variables that are set elsewhere than in functions
 	dirs    map[string]*syntax.Word
+	runners map[string]bool // functions that run what they are told
 }
 
 // read parses a script, if a shell runs it.
 func read(path string, kind Kind, text []byte, host Host) *script {
 	s := &script{
 		path: path, kind: kind, text: text, host: host,
-		funcs: map[string]*syntax.FuncDecl{}, vars: map[string]*variable{}, outside: map[string]bool{},
+		funcs: map[string]*syntax.FuncDecl{}, vars: map[string]*variable{}, outside: map[string]bool{}, runners: map[string]bool{},
 	}
 	if shell, _ := s.isShell(); shell || kind == Module {
 		s.parse()

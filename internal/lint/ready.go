@@ -22,8 +22,9 @@ func startNotReady(s *script, at finder) {
 // A readiness goes through a start.
 type readiness struct {
 	s       *script
-	pending syntax.Pos // what was begun last and not waited for
-	seen    map[*syntax.FuncDecl]bool
+	pending syntax.Pos                // what was begun last and not waited for
+	seen    map[*syntax.FuncDecl]bool // functions that we are in
+	calls   int
 }
 
 func (r *readiness) list(stmts []*syntax.Stmt) {
@@ -110,7 +111,7 @@ func (r *readiness) call(call *syntax.CallExpr) {
 		}
 	}
 	if fn := r.s.funcs[name]; fn != nil {
-		if !r.seen[fn] {
+		if r.calls++; r.calls < mostCalls && !r.seen[fn] {
 			r.seen[fn] = true
 			r.stmt(fn.Body)
 			r.seen[fn] = false
@@ -173,6 +174,10 @@ func (s *script) runs(name string) (does bool) {
 	if fn == nil {
 		return false
 	}
+	if does, known := s.runners[name]; known {
+		return does
+	}
+	defer func() { s.runners[name] = does }()
 	syntax.Walk(fn.Body, func(n syntax.Node) bool {
 		call, ok := n.(*syntax.CallExpr)
 		if ok && len(call.Args) > 1 && slices.Contains([]string{"su", "runuser", "sudo", "sh", "bash", "ksh", "ssh", "eval"}, path.Base(literal(call.Args[0]))) {

@@ -91,6 +91,13 @@ func TestParametersRead(t *testing.T) {
 // Functions that call each other with ever more arguments have an end.
 func TestManyCalls(t *testing.T) {
 	t.Parallel()
+	var deep strings.Builder
+	for i := range 60 {
+		fmt.Fprintf(&deep, "f%d() { f%d ; f%d ; }\n", i, i+1, i+1)
+	}
+	if found := File("p", Package, []byte("#!/bin/sh\n"+deep.String()+"f60() { : ; }\ncase $1 in start) f0 ;; stop) f0 ;; status) f0 ;; esac\n"), aHost); len(found) > 0 {
+		t.Errorf("it finds %v", found)
+	}
 	text := "#!/bin/sh\nf() { f a \"$@\" \"$@\" ; f b \"$@\" ; }\ncase $1 in start) f ;; stop) f ;; status) f ;; esac\n"
 	if found := File("p", Package, []byte(text), aHost); len(found) > 0 {
 		t.Errorf("it finds %v", found)
