@@ -120,9 +120,13 @@ func endlessLoops(s *script, at finder) {
 // ending are commands that end a loop, wait in it, or take something from what it goes through.
 var ending = []string{"sleep", "break", "exit", "return", "read", "wait", "shift", "getopts", "usleep", "inotifywait", "dex-wait", "exec", "expr", "let"}
 
+// mostInLoops is how many parts of loops, and of what they call, are looked at: loops may be nested, and call the same.
+const mostInLoops = 500_000
+
 // mayEnd says whether a loop counts, waits, reads or can be left.
 func (s *script) mayEnd(stmts []*syntax.Stmt) (may bool) {
-	w := s.walker("", func(n syntax.Node) bool {
+	var w *walker
+	w = s.walker("", func(n syntax.Node) bool {
 		switch x := n.(type) {
 		case *syntax.CallExpr:
 			if len(x.Args) == 0 && len(x.Assigns) > 0 { // it counts, or goes on to the next
@@ -133,6 +137,10 @@ func (s *script) mayEnd(stmts []*syntax.Stmt) (may bool) {
 		case *syntax.ArithmCmd, *syntax.LetClause, *syntax.ArithmExp:
 			may = true
 		}
+		if s.inLoops++; s.inLoops > mostInLoops { // nobody knows
+			may = true
+		}
+		w.stop = may
 		return !may
 	})
 	w.list(stmts, nil)

@@ -90,6 +90,7 @@ type script struct {
 	vars    map[string]*variable
 	outside map[string]bool // variables that are set elsewhere than in functions
 	dirs    map[string]*syntax.Word
+	inLoops int
 	runners map[string]bool // functions that run what they are told
 }
 
@@ -125,5 +126,27 @@ func File(path string, kind Kind, text []byte, host Host) []Finding {
 		})
 	}
 	slices.SortStableFunc(found, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col)) })
-	return slices.Compact(found)
+	return atMost(mostOfOne, slices.Compact(found))
+}
+
+// mostOfOne is how many findings of one rule are told of one file.
+const mostOfOne = 100
+
+// atMost is found without what is of a rule of which there are most before; the last that is told says how many.
+func atMost(most int, found []Finding) []Finding {
+	count := map[string]int{}
+	last := map[string]int{}
+	kept := found[:0]
+	for _, f := range found {
+		if count[f.Rule]++; count[f.Rule] <= most {
+			last[f.Rule] = len(kept)
+			kept = append(kept, f)
+		}
+	}
+	for rule, n := range count {
+		if n > most {
+			kept[last[rule]].Reason += fmt.Sprintf(" (and %d more like this)", n-most)
+		}
+	}
+	return kept
 }

@@ -42,7 +42,7 @@ func Parameters(path string, text []byte, by Read) (found []Finding) {
 			add("parameter-unknown", Warning, a.Pos(), name+" is read by nobody, nor exported for a program: take it away")
 		}
 	}
-	return found
+	return atMost(mostOfOne, found)
 }
 
 // shells are variables that the shell itself reads.

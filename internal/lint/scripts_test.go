@@ -98,6 +98,14 @@ func TestManyCalls(t *testing.T) {
 	if found := File("p", Package, []byte("#!/bin/sh\n"+deep.String()+"f60() { : ; }\ncase $1 in start) f0 ;; stop) f0 ;; status) f0 ;; esac\n"), aHost); len(found) > 0 {
 		t.Errorf("it finds %v", found)
 	}
+	nested := "#!/bin/sh\n" + strings.Repeat("while true ; do\n", 4900) + ":\n" + strings.Repeat("done\n", 4900)
+	if found := File("p", Other, []byte(nested), aHost); len(found) == 0 {
+		t.Error("it finds nothing in loops")
+	}
+	many := File("p", Other, []byte("#!/bin/sh\n"+strings.Repeat("[ $x = 1 ]\n", 1000)), aHost)
+	if n := len(many); n != 100 || !strings.HasSuffix(many[n-1].Reason, " (and 900 more like this)") {
+		t.Errorf("of a thousand it tells %d", n)
+	}
 	text := "#!/bin/sh\nf() { f a \"$@\" \"$@\" ; f b \"$@\" ; }\ncase $1 in start) f ;; stop) f ;; status) f ;; esac\n"
 	if found := File("p", Package, []byte(text), aHost); len(found) > 0 {
 		t.Errorf("it finds %v", found)

@@ -24,6 +24,7 @@ type walker struct {
 	top  []string        // what the script is called with
 	seen map[string]bool // functions, with their arguments
 
+	stop   bool       // nothing more is looked for
 	choice syntax.Pos // the first choice by the action
 	chosen bool       // something there is for the action
 }
@@ -64,6 +65,9 @@ func (s *script) steps(action string) []step {
 // list walks through statements where $1, $2 and so on are args.
 func (w *walker) list(stmts []*syntax.Stmt, args []string) {
 	for _, stmt := range stmts {
+		if w.stop {
+			return
+		}
 		syntax.Walk(stmt, func(n syntax.Node) bool { return w.node(n, args) })
 		if w.ends(stmt, args) {
 			return
@@ -161,6 +165,9 @@ func (w *walker) ends(stmt *syntax.Stmt, args []string) bool {
 }
 
 func (w *walker) node(n syntax.Node, args []string) bool {
+	if w.stop {
+		return false
+	}
 	switch x := n.(type) {
 	case nil:
 		return true
