@@ -149,7 +149,8 @@ func (s linter) lintFile(ctx context.Context, path, file string, kind lint.Kind,
 		return found, nil
 	}
 	if i := slices.IndexFunc(found, func(f lint.Finding) bool { return f.Rule == "syntax" }); i >= 0 { // shellcheck would say the same
-		if shell := lint.Dialect(text, kind); reads(ctx, shell, file) {
+		unclosed := strings.HasPrefix(found[i].Reason, "unclosed here-document") // which a shell reads to the end of the file
+		if shell := lint.Dialect(text, kind); !unclosed && reads(ctx, shell, file) {
 			found[i].Level, found[i].Reason = lint.Note, "not looked at, though "+shell+" can read it: "+found[i].Reason
 		}
 		return found, nil

@@ -26,10 +26,12 @@ var same = map[string][]string{
 	"bashism": {"SC30", "SC2113", "SC2039"}, "carriage-return": {"SC1017"}, "bom": {"SC1082"},
 }
 
-// mostChecked is how many bytes shellcheck is asked about, and longestCheck for how long: it is slow.
+// mostChecked is how many bytes shellcheck is asked about, deepestChecked how deep they may be nested, and longestCheck
+// for how long: it is slow.
 const (
-	mostChecked  = 100_000
-	longestCheck = 10 * time.Second
+	deepestChecked = 50
+	mostChecked    = 100_000
+	longestCheck   = 10 * time.Second
 )
 
 // shellcheck is what that program says of a script, if it is installed and knows the shell, and what own has not said.
@@ -42,10 +44,10 @@ func shellcheck(ctx context.Context, path, file string, text []byte, kind lint.K
 	if dialect == "" || slices.Contains(ignored, "shellcheck") {
 		return nil
 	}
-	if len(text) > mostChecked {
+	if len(text) > mostChecked || lint.Nested(text) > deepestChecked {
 		return []lint.Finding{{
 			File: path, Line: 1, Col: 1, Level: lint.Note, Rule: "shellcheck",
-			Reason: fmt.Sprintf("shellcheck is not asked about more than %d bytes", mostChecked),
+			Reason: "shellcheck is not asked: the file is too long, or too deeply nested",
 		}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, longestCheck)

@@ -33,7 +33,7 @@ func parsed(text []byte) []byte {
 // parse parses the script as a shell that knows more than dash: what dash does not know is for a rule to say. What only
 // dash can read, as ((a) ; b), is no fault of its script, and what only ksh can read is none of ksh's.
 func (s *script) parse() {
-	if tooDeep(s.text) {
+	if Nested(s.text) > mostNested {
 		s.fault = errors.New("it is nested too deeply to be looked at")
 		return
 	}
@@ -65,21 +65,22 @@ func cmpErr(a, b error) error {
 
 var nesting = regexp.MustCompile(`[({})]|\b(?:if|fi|case|esac|while|until|for|do|done)\b`)
 
-// tooDeep says whether so much may be nested that the parser, which calls itself for it, has no stack left.
-func tooDeep(text []byte) bool {
-	const most = 5000
+// mostNested is more than a parser that calls itself for what is nested has stack for.
+const mostNested = 5000
+
+// Nested is how deep the parts of a script are nested, at most: brackets in words are counted, too.
+func Nested(text []byte) (deepest int) {
 	depth := 0
 	for _, at := range nesting.FindAllIndex(text, -1) {
 		switch string(text[at[0]:at[1]]) {
 		case "(", "{", "if", "case", "while", "until", "for":
-			if depth++; depth > most {
-				return true
-			}
+			depth++
+			deepest = max(deepest, depth)
 		case ")", "}", "fi", "esac", "done":
 			depth = max(0, depth-1)
 		}
 	}
-	return false
+	return deepest
 }
 
 var ignoreLine = regexp.MustCompile(`(?m)(?:^|\s)#\s*lint:\s*ignore\s+(.+)$`)
