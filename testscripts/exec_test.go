@@ -107,6 +107,7 @@ func TestExecAtTerminal(t *testing.T) {
 	}
 	must(t, os.WriteFile(filepath.Join(home, "dex-lock/conf/lock_servers"), []byte("localhost:"+freePort()+"\n"), 0o644))
 	env := []string{"BTW_HOME=" + home, "WORK=" + home}
+	must(t, endsWithUs(home))
 	t.Cleanup(func() { endAll(home) })
 	start := exec.Command("dex-server-init")
 	start.Env = append(os.Environ(), env...)
@@ -145,11 +146,4 @@ func TestExecAtTerminal(t *testing.T) {
 	p.wants("status 75")
 	p.types("fg\n")
 	p.wants("woken")
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 		run[name] = func() { os.Exit(cli.Main()) }
 	}
 	run["btw"] = func() { os.Exit(cli.Main()) }
+	run[ender] = endOrphans
 	if run[filepath.Base(os.Args[0])] == nil { // this is the test binary itself, not one of the commands
 		for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
 			if signal.Ignored(s) { // under nohup: the programs started here must not ignore the signal too
@@ -60,7 +61,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second longer with -race
 			env.Setenv("GOHOME", os.Getenv("HOME"))   // where go has its cache
 			env.Defer(func() { endAll(env.WorkDir) })
-			return nil
+			return endsWithUs(env.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"home":       makeHome,

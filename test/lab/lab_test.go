@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -44,7 +45,24 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "4"); err != nil { // a default, which -test.parallel replaces: the tests here mostly wait
 		panic(err)
 	}
-	os.Exit(m.Run())
+	us, err := endsWithUs()
+	if err != nil {
+		panic(err)
+	}
+	failed := m.Run()
+	_ = us.Close()
+	os.Exit(failed)
+}
+
+// endsWithUs has the labs of these tests taken down when this process is gone, however it ends: hosts would run on.
+func endsWithUs() (us io.Closer, err error) {
+	const script = `cat ; for lab in "/tmp/$0"* ; do [ ! -d "$lab" ] || LAB_NAME=${lab##*/} ../../utils/lab down ; done`
+	end := exec.Command("sh", "-c", script, fmt.Sprintf("%s%d-", labPrefix, os.Getpid()))
+	end.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // else a Ctrl-C would end it too
+	if us, err = end.StdinPipe(); err != nil {
+		return nil, err
+	}
+	return us, end.Start()
 }
 
 // needHosts ends the test where hosts cannot be made: skipped, but failed in CI.
@@ -72,19 +90,12 @@ type tree struct {
 	off            string // rules to switch off, in a test build
 }
 
-// buildTree builds the binary, with flags, and takes away labs that a killed test has left.
+// buildTree builds the binary, with flags.
 func buildTree(t *testing.T, flags ...string) tree {
 	t.Helper()
 	repo, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
-	}
-	left, _ := filepath.Glob("/tmp/" + labPrefix + "*")
-	for _, dir := range left {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), labPrefix), "-")
-		if n, err := strconv.Atoi(pid); err == nil && syscall.Kill(n, 0) == syscall.ESRCH {
-			command(t, []string{"LAB_NAME=" + filepath.Base(dir)}, repo+"/utils/lab", "down")
-		}
 	}
 	tr := tree{repo: repo, btw: filepath.Join(t.TempDir(), "btw")}
 	build := append([]string{"build", "-trimpath", "-o", tr.btw}, flags...)
