@@ -126,10 +126,11 @@ const checkConfUsage = `Usage: service check-conf P
 Compares the package's script, its parameters, the modules and the list of lock servers on all
 nodes: what back-to-work there tells the lock servers, or, before it is started, what check-conf
 there has told them in the last three minutes. Then it says what the parameters come to: how long
-a failover takes at worst, and by how much two nodes cannot overlap. The script's own shell checks
-its syntax (sh -n), and that of the modules that it sources. The exit status is 1 if the nodes
-differ, if one of conf/cluster_nodes has told nothing, if the margin is not positive, or if the
-syntax is wrong. It asks the script for its status, and does nothing else to the package.
+a failover takes at worst, and by how much two nodes cannot overlap (not where this host is the
+only node, and the only lock server). The script's own shell checks its syntax (sh -n), and that
+of the modules that it sources. The exit status is 1 if the nodes differ, if one of
+conf/cluster_nodes has told nothing, if the margin is not positive, or if the syntax is wrong. It
+asks the script for its status, and does nothing else to the package.
 
 Example: ./service check-conf dummy
 `
@@ -180,12 +181,13 @@ func serviceCheckConf(ctx context.Context, env *command.Env, packages []string) 
 		v.client.Tell(ctx, "/v1/reports", fitted(v.own))
 	}
 	same := v.showParams()
+	v.alone = s.isAlone(v)
 	safe := v.showNumbers(p, took, s.resettable())
 	if up && !s.killable(name, p) {
 		v.showWarnings([]string{failover.NotKillable})
 	}
 	v.showWarnings(unitDoubts(ctx, p.KillUnits))
-	v.showWarnings(append(s.missingModules(name), s.moduleDoubts(ctx, name)...))
+	v.showWarnings(slices.Concat(s.missingModules(name), s.moduleDoubts(ctx, name), s.ownAddresses(ctx, name, p)))
 	return errors.Join(append(wrong, v.faults(name, same, safe)...)...)
 }
 
@@ -265,6 +267,16 @@ func (v *view) expect(known []string) {
 	}
 }
 
+// isAlone says whether no other node can ask for a lock: the only lock server is this host's, and either no other host can
+// reach it, or cluster_nodes names this one only and no other has told anything.
+func (s *site) isAlone(v *view) bool {
+	if !s.sole() || len(v.nodes) != 1 {
+		return false
+	}
+	nodes, err := s.ClusterNodes()
+	return err == nil && (s.servers[0].Loopback() || len(nodes) > 0)
+}
+
 // killable says whether anything of a package that is up on this node can be found, and so be killed.
 func (s *site) killable(name string, p failover.Params) bool {
 	runner, err := s.finder(name)
@@ -327,6 +339,7 @@ type view struct {
 	nodes   map[string]api.Report // this one too
 
 	answered bool // a lock server did
+	alone    bool // no other node can run the package
 }
 
 // showSums prints a line for each node.

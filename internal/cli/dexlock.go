@@ -128,6 +128,9 @@ func openSingle(env *command.Env, a lockArgs) (*lockclient.Single, error) {
 	if err != nil {
 		return nil, err
 	}
+	if env.Getenv("verbose") != "" { // else only dex-init says so: these are run again and again
+		s.warnUnread()
+	}
 	return lockclient.OpenSingle(c, s.Node, s.files, a.name, a.times)
 }
 

@@ -67,6 +67,7 @@ func dexServers(ctx context.Context, env *command.Env) error {
 	if err != nil {
 		return err
 	}
+	s.warnUnread()
 	answers, err := s.askServers(ctx)
 	if err != nil {
 		return err

@@ -228,6 +228,7 @@ func dexShow(ctx context.Context, env *command.Env) error {
 	if err != nil {
 		return err
 	}
+	s.warnUnread()
 	if all {
 		return s.showAll(ctx, c, asJSON)
 	}

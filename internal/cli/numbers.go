@@ -161,8 +161,27 @@ func plain(text string) string {
 func (v *view) showNumbers(p failover.Params, status time.Duration, w resettable) (safe bool) {
 	p.Priority = v.longestPriority()
 	b := p.Bounds()
+	if v.alone {
+		fmt.Fprintln(v.out, "\nno other node can run it: this host is the only one, and so is its lock server")
+	} else {
+		v.showBounds(b, p.StartTimeout)
+	}
+	safe = b.Margin > 0 || v.alone
+	if w.device != "" {
+		fmt.Fprintf(v.out, "%-24s %s\n", "hardware watchdog", w.promise(p))
+	}
+	doubts := append(p.Warnings(), p.Doubts(status)...)
+	if !v.alone {
+		doubts = append(doubts, p.Overlaps(w.resets(p))...)
+	}
+	v.showWarnings(doubts)
+	return safe
+}
+
+// showBounds prints how long each failover takes.
+func (v *view) showBounds(b failover.Bounds, start time.Duration) {
 	elsewhere := func(d time.Duration) string { return "it runs elsewhere within " + inSeconds(d) }
-	fmt.Fprintln(v.out, "\nat worst, where another node can run it (in it: start_timeout, "+inSeconds(p.StartTimeout)+"; on top: what status takes)")
+	fmt.Fprintln(v.out, "\nat worst, where another node can run it (in it: start_timeout, "+inSeconds(start)+"; on top: what status takes)")
 	for _, row := range [][2]string{
 		{"this node crashes", elsewhere(b.Crash) + ", or " + inSeconds(b.LeaderCrash) + " if it leads the lock servers"},
 		{"this node is cut off", "nothing of it is left here after " + inSeconds(b.CutOff) + ", " + elsewhere(b.Crash)},
@@ -170,16 +189,10 @@ func (v *view) showNumbers(p failover.Params, status time.Duration, w resettable
 		{"service stop", elsewhere(b.HandOver)},
 		{"it ends by itself", elsewhere(b.Ends)},
 		{"it hangs or is degraded", elsewhere(b.Hangs)},
+		{"no overlap", margin(b)},
 	} {
 		fmt.Fprintf(v.out, "%-24s %s\n", row[0], row[1])
 	}
-	safe = b.Margin > 0
-	fmt.Fprintf(v.out, "%-24s %s\n", "no overlap", margin(b))
-	if w.device != "" {
-		fmt.Fprintf(v.out, "%-24s %s\n", "hardware watchdog", w.promise(p))
-	}
-	v.showWarnings(append(p.Warnings(), p.Doubts(status, w.resets(p))...))
-	return safe
 }
 
 // margin says what the no-overlap margin is.

@@ -81,11 +81,9 @@ func (p Params) Bounds() Bounds {
 	}
 }
 
-// Doubts are what does no harm by itself, but is hardly meant so, and promises that cannot be
-// made: texts of warnings. status is how long the status script took; 0 if that is not known. watched says that a hardware
-// watchdog resets this host by the kill end.
-func (p Params) Doubts(status time.Duration, watched bool) []string {
-	var d []string
+// Doubts are what does no harm by itself, but is hardly meant so: texts of warnings. status is how long the status
+// script took; 0 if that is not known.
+func (p Params) Doubts(status time.Duration) (d []string) {
 	doubt := func(format string, args ...any) { d = append(d, fmt.Sprintf(format, args...)) }
 	if p.Pace > p.Timeout/3 && p.Pace <= p.Timeout {
 		doubt("pace (%v) is longer than a third of timeout (%v): a degraded package has few looks to recover.", p.Pace, p.Timeout)
@@ -105,11 +103,17 @@ func (p Params) Doubts(status time.Duration, watched bool) []string {
 		doubt("stop_timeout (%v) is below %v: when the lock is lost, what is killed has only %v to end.",
 			p.StopTimeout, 8*dying, p.killGrace()/2)
 	}
+	return d
+}
+
+// Overlaps are how two nodes may run the package at once all the same: texts of warnings. watched says that a hardware
+// watchdog resets this host by the kill end.
+func (p Params) Overlaps(watched bool) (d []string) {
 	if p.ReleaseAfterFailure && !p.SelfFence {
-		doubt("stop_failure=release: two nodes may run it after a stop that failed.")
+		d = append(d, "stop_failure=release: two nodes may run it after a stop that failed.")
 	}
 	if !p.SelfFence && !p.FenceRequired && !watched {
-		doubt("no overlap: not guaranteed if cut off and the stop fails (self_fence=reboot, fence_required=yes or conf/watchdog would guard it).")
+		d = append(d, "no overlap: not guaranteed if cut off and the stop fails (self_fence=reboot, fence_required=yes or conf/watchdog would guard it).")
 	}
 	return d
 }

@@ -150,13 +150,13 @@ func TestDoubts(t *testing.T) {
 		"stop 7":                     {guarded(numbers(4, 30, 30, 7, 0)), 0, []string{"stop_timeout (7s) is below 8s: when the lock is lost, what is killed has only 875ms"}},
 		"stop 8":                     {guarded(numbers(4, 30, 30, 8, 0)), 0, nil},
 	} {
-		got := row.p.Doubts(row.status, false)
+		got := slices.Concat(row.p.Doubts(row.status), row.p.Overlaps(false))
 		if !slices.EqualFunc(got, row.want, func(line, begins string) bool { return strings.HasPrefix(line, begins) }) {
 			t.Errorf("%s: Doubts() = %q, want %q", name, got, row.want)
 		}
 	}
-	if got := numbers(4, 30, 30, 30, 0).Doubts(0, true); len(got) > 0 {
-		t.Errorf("with a hardware watchdog: Doubts() = %q", got)
+	if got := numbers(4, 30, 30, 30, 0).Overlaps(true); len(got) > 0 {
+		t.Errorf("with a hardware watchdog: Overlaps() = %q", got)
 	}
 }
 

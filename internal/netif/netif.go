@@ -7,8 +7,31 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 )
+
+// An Address is one that a device of this host has.
+type Address struct {
+	*net.IPNet
+	Device string
+	Label  string // "" where the system knows none: of IPv4 on Linux it is the device's name at least
+}
+
+// Addresses is where this host has the address ip.
+func Addresses(ip net.IP) ([]Address, error) {
+	return addressesWhere(func(a *net.IPNet) bool { return a.IP.Equal(ip) })
+}
+
+// devicesWhere is the sorted names of the devices with an address that fits.
+func devicesWhere(fits func(*net.IPNet) bool) (names []string, err error) {
+	found, err := addressesWhere(fits)
+	for _, a := range found {
+		names = append(names, a.Device)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), err
+}
 
 // LocalAddress reports whether ip is an address of this host. All of 127.0.0.0/8 is, also
 // where only 127.0.0.1 is set: 127.0.1.1 is what Debian writes in /etc/hosts.

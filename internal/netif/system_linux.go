@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -39,13 +38,12 @@ func Route(ip net.IP, device string) (string, net.IP, error) {
 	return "", nil, fmt.Errorf("cannot find a source address for %v", ip)
 }
 
-// devicesWhere is the sorted names of the devices with an address that fits.
-func devicesWhere(fits func(*net.IPNet) bool) ([]string, error) {
+// addressesWhere is the addresses of this host that fit.
+func addressesWhere(fits func(*net.IPNet) bool) (found []Address, err error) {
 	addrs, err := addresses()
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the addresses of this host: %w", err)
 	}
-	var names []string
 	for _, a := range addrs {
 		if !fits(a.IPNet) {
 			continue
@@ -57,12 +55,9 @@ func devicesWhere(fits func(*net.IPNet) bool) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot look at device %d: %w", a.LinkIndex, err)
 		}
-		if name := link.Attrs().Name; !slices.Contains(names, name) {
-			names = append(names, name)
-		}
+		found = append(found, Address{a.IPNet, link.Attrs().Name, a.Label})
 	}
-	slices.Sort(names)
-	return names, nil
+	return found, nil
 }
 
 // addresses is all addresses of this host. A list that changed while it was read may lack

@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 )
 
 var errSystem = errors.New("that needs Linux")
 
-// devicesWhere is the sorted names of the devices with an address that fits.
-func devicesWhere(fits func(*net.IPNet) bool) (names []string, err error) {
+// addressesWhere is the addresses of this host that fit.
+func addressesWhere(fits func(*net.IPNet) bool) (found []Address, err error) {
 	devices, err := net.Interfaces()
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the devices of this host: %w", err)
@@ -22,12 +21,13 @@ func devicesWhere(fits func(*net.IPNet) bool) (names []string, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot list the addresses of %q: %w", device.Name, err)
 		}
-		if slices.ContainsFunc(addrs, func(a net.Addr) bool { n, ok := a.(*net.IPNet); return ok && fits(n) }) {
-			names = append(names, device.Name)
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && fits(n) {
+				found = append(found, Address{n, device.Name, ""})
+			}
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	return found, nil
 }
 
 // Route cannot tell by which device packets leave.
