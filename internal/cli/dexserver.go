@@ -106,7 +106,11 @@ func dexServer(ctx context.Context, env *command.Env) error {
 func (s *site) openServer(ctx context.Context, self conf.Server, passes, forcing bool) (*lockserver.Server, error) {
 	state := filepath.Join(s.LockDir, "state")
 	if s.stateInUse() {
-		return nil, command.WithHint(fmt.Errorf("it runs already: another process uses %s", state), "dex-server --status shows it, dex-server --stop ends it")
+		end := "--stop"
+		if forcing { // most of the others are gone: else it is not done
+			end = "--stop --force"
+		}
+		return nil, command.WithHint(fmt.Errorf("it runs already: another process uses %s", state), "dex-server --status shows it, dex-server %s ends it", end)
 	}
 	if err := checkState(ctx, state); err != nil {
 		return nil, err

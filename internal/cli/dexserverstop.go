@@ -38,6 +38,8 @@ func serverSite(env *command.Env) (*site, conf.Server, error) {
 func (s *site) showServer(ctx context.Context, self conf.Server) error {
 	status, err := s.probe(ctx, self)
 	switch {
+	case err != nil && !s.stateInUse() && !slices.Contains(entries(s.servers), self.Entry):
+		return fmt.Errorf("%w, and lock_servers does not name this host", s.notRunning(ctx, self))
 	case err != nil && !s.stateInUse():
 		return command.WithHint(s.notRunning(ctx, self), "%s starts it", s.dexCommand("dex-server-init"))
 	case err != nil:

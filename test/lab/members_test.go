@@ -109,6 +109,8 @@ func membersChange(t *testing.T, tr tree) {
 	if on := l.where("quick", seesState, "running"); !slices.Equal(on, []string{active}) {
 		t.Errorf("the package runs on %v, want still %s", on, active)
 	}
+	const left = "dex-server: the lock server h1 does not run, and lock_servers does not name this host"
+	l.await(10*time.Second, "h1 has left, and says so", func() bool { return l.dex("h1", "sh", "-c", "dex-lock/dex-server --status 2>&1 || :") == left })
 }
 
 // Three hosts on each of which the README was tried alone become one cluster.
