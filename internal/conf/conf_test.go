@@ -271,10 +271,7 @@ func TestOtherNodes(t *testing.T) {
 
 func TestSelf(t *testing.T) {
 	t.Parallel()
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+	const host = "web-9.example.invalid"
 	for name, row := range map[string]struct {
 		node, servers string
 		want          string // its entry; "" for none
@@ -284,8 +281,8 @@ func TestSelf(t *testing.T) {
 		"by node name, any letters":       {"Web-1", "web-0.invalid web-1", "web-1"},
 		"by entry":                        {"web-1:4115", "web-0:4115 web-1:4115", "web-1:4115"},
 		"the name before an address":      {"web-1", "127.0.0.1:1 web-1", "web-1"},
-		"the node name before the host's": {"web-1", host + " web-1", "web-1"},
-		"by host name":                    {"other", "web-0.invalid " + host, host},
+		"the node name before the host's": {"web-9", host + " web-9", "web-9"},
+		"by host name":                    {"web-9", "web-0.invalid " + host, host},
 		"by loopback address":             {"other", "127.0.0.1", "127.0.0.1"},
 		"by 127.0.1.1":                    {"other", "127.0.1.1", "127.0.1.1"},
 		"by IPv6 loopback":                {"other", "[::1]:5", "[::1]:5"},
@@ -301,7 +298,7 @@ func TestSelf(t *testing.T) {
 			}
 			servers = append(servers, server)
 		}
-		self, ok, errs := s.Self(servers)
+		self, ok, errs := s.self(servers, host)
 		if self.Entry != row.want || ok != (row.want != "") || errs != nil {
 			t.Errorf("%s: Self = %+v, %v, %v, want %q", name, self, ok, errs, row.want)
 		}
@@ -315,6 +312,9 @@ func TestSelfWithANameThatDoesNotResolve(t *testing.T) {
 	self, ok, errs := Site{Node: "h1"}.Self(servers)
 	if ok || len(errs) != 1 || !strings.Contains(errs[0].Error(), `"nobody.invalid"`) {
 		t.Errorf("Self = %+v, %v, %v, want one error that names it", self, ok, errs)
+	}
+	if self, ok, errs := (Site{Node: "h1"}).self(servers, "nobody.invalid"); ok || len(errs) != 1 {
+		t.Errorf("on a host that was called nobody: %+v, %v, %v, want one error", self, ok, errs)
 	}
 	servers = append(servers, Server{"127.0.0.1", "127.0.0.1", Port})
 	if self, ok, _ := (Site{Node: "h1"}).Self(servers); !ok || self.Entry != "127.0.0.1" {

@@ -13,7 +13,15 @@ import (
 // each name that does not resolve: it may be this host's all the same.
 func (s Site) Self(servers []Server) (self Server, ok bool, errs []error) {
 	host, _ := os.Hostname()
-	for _, name := range []string{s.Node, host} { // what conf/node_name says comes first
+	return s.self(servers, host)
+}
+
+func (s Site) self(servers []Server, host string) (self Server, ok bool, errs []error) {
+	names := []string{s.Node}
+	if SameHost(s.Node, host) { // else conf/node_name says that it is not so called: it may be a copy of the host that is
+		names = append(names, host)
+	}
+	for _, name := range names {
 		for _, server := range servers {
 			if strings.EqualFold(server.Entry, name) || strings.EqualFold(server.Host, name) {
 				return server, true, nil
