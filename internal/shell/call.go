@@ -65,6 +65,10 @@ func (r *run) builtin(ctx context.Context, hc interp.HandlerContext, args []stri
 		return r.dot(hc, args[1], args[2:])
 	case "return", "exit":
 		return r.leave(hc, args)
+	case hidden + "return":
+		return r.returns(hc, args)
+	case hidden + "failed":
+		return r.hasFailedCommand(hc)
 	case hidden + "shift":
 		return r.shift(args[1:])
 	case "set":
@@ -108,7 +112,7 @@ func (r *run) eval(args []string) ([]string, error) {
 	if strings.Trim(text, " \t\n") == "" {
 		return []string{"true"}, nil
 	}
-	e := r.script.evals.of(text, kindEval)
+	e := r.script.evals.of(text, kindEval, r.script.mode)
 	if e.decline != "" {
 		return nil, r.decline("eval: " + e.decline)
 	}
@@ -160,7 +164,7 @@ func (r *run) dot(hc interp.HandlerContext, file string, params []string) ([]str
 	}
 	r.script.link(s)
 	name := virtual + strconv.Itoa(len(path)) + path
-	text, err := s.rewritten()
+	text, err := s.rewritten(r.script.mode)
 	if err != nil {
 		return nil, r.decline(err.Error())
 	}
@@ -252,10 +256,10 @@ func (r *run) set(args []string) ([]string, error) {
 	case len(args) == 0:
 	case args[0] == "--":
 		return append([]string{"set"}, args...), nil
-	case args[0] == "+e" || args[0] == "+u" || args[0] == "+x":
-		if len(args) == 1 {
-			return []string{"true"}, nil
-		}
+	case args[0] == "+x" && len(args) == 1:
+		return []string{"true"}, nil
+	case len(args) == 1 && strings.HasPrefix(args[0], "-"), len(args) == 1 && strings.HasPrefix(args[0], "+"):
+		return r.setOptions(args[0])
 	case !strings.HasPrefix(args[0], "-") && !strings.HasPrefix(args[0], "+"):
 		return append([]string{"set", "--"}, args...), nil
 	}
@@ -284,6 +288,9 @@ func (r *run) trap(args []string) ([]string, error) {
 	if len(args) == 3 && args[0] == "--" {
 		args = args[1:]
 	}
+	if len(args) > 1 && defaultSignals(args) {
+		return []string{"true"}, nil
+	}
 	if len(args) != 2 || args[1] != "EXIT" && args[1] != "0" {
 		return nil, r.decline("trap " + strings.Join(args, " "))
 	}
@@ -297,7 +304,7 @@ func (r *run) trap(args []string) ([]string, error) {
 	if args[0] == "-" || args[0] == "" {
 		return []string{"true"}, nil
 	}
-	e := r.script.evals.of(args[0], kindTrap)
+	e := r.script.evals.of(args[0], kindTrap, r.script.mode)
 	if e.decline != "" {
 		return nil, r.decline("trap: " + e.decline)
 	}

@@ -24,6 +24,7 @@ type checker struct {
 	begun   map[*syntax.Stmt]bool // there is a program that it leaves running
 	waiting []*syntax.Stmt        // they wait for all of the script's programs
 	asksPid bool                  // it has $! in it
+	options switches              // that the first line turns on
 	guards  map[syntax.Node]bool  // loops with a break or continue that something of their body follows
 }
 
@@ -76,7 +77,9 @@ func (c *checker) file(f *syntax.File) {
 		switch sb := strings.TrimSpace(string(line)); sb {
 		case "/bin/sh", "/bin/dash", "/usr/bin/sh", "/usr/bin/dash":
 		default:
-			c.fileFinding("shebang", "it is a script for "+sb)
+			if !c.firstLineOptions(sb) {
+				c.fileFinding("shebang", "it is a script for "+sb)
+			}
 		}
 	}
 	if bytes.ContainsAny(c.text, "\x00\r") {
@@ -333,7 +336,7 @@ func (c *checker) setsParams(list []*syntax.Stmt) bool {
 			case *syntax.CallExpr:
 				if len(n.Args) > 0 {
 					name, _ := literal(n.Args[0])
-					found = found || name == "set" || name == "shift"
+					found = found || name == "shift" || name == "set" && !setsOptions(n)
 				}
 			}
 			return !found

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -175,7 +176,7 @@ func (c *checker) evalText(ce *syntax.CallExpr, lits []string, known []bool) {
 			return
 		}
 	}
-	if e := evaluate(strings.Join(lits, " "), kindEval); e.decline != "" {
+	if e := evaluate(strings.Join(lits, " "), kindEval, 0); e.decline != "" {
 		c.add(ce, "builtin", "eval: "+e.decline)
 	}
 }
@@ -248,30 +249,27 @@ func dotPattern(w *syntax.Word) (string, bool) {
 	return b.String(), ok && !strings.HasPrefix(b.String(), "*") && b.Len() > 0
 }
 
-// set: positional parameters, and turning off what is off.
-func (c *checker) set(ce *syntax.CallExpr, args []*syntax.Word, first string) {
-	switch {
-	case len(args) == 0:
-		c.add(ce, "set", "set, which lists all variables")
-	case first == "--" || first == "+e" || first == "+u" || first == "+x":
-	case strings.HasPrefix(first, "-") || strings.HasPrefix(first, "+"):
-		c.add(ce, "set", "set "+first)
-	}
-}
-
 func (c *checker) trap(ce *syntax.CallExpr, lits []string, known []bool, p place) {
 	if len(lits) == 3 && lits[0] == "--" {
 		lits, known = lits[1:], known[1:]
+	}
+	if len(lits) > 1 && !slices.Contains(known, false) && defaultSignals(lits) {
+		return
 	}
 	if len(lits) != 2 || p.sub || c.kind != kindFile || !known[1] || lits[1] != "EXIT" && lits[1] != "0" {
 		c.add(ce, "trap", "a trap, but not one of EXIT in the script's own shell")
 		return
 	}
 	if known[0] && lits[0] != "-" {
-		if e := evaluate(lits[0], kindTrap); e.decline != "" {
+		if e := evaluate(lits[0], kindTrap, 0); e.decline != "" {
 			c.add(ce, "trap", "its action: "+e.decline)
 		}
 	}
+}
+
+// defaultSignals: trap - TERM, where no trap of a signal can have been set.
+func defaultSignals(args []string) bool {
+	return args[0] == "-" && !slices.ContainsFunc(args[1:], func(s string) bool { n, known := signals[s]; return !known || n == 0 })
 }
 
 // variables checks the names that read and unset are given.

@@ -8,19 +8,10 @@ import (
 // Check returns what would need the real shell in this file by itself: with actions, only in what can be reached when $1 is one of
 // them. CheckAll looks at the files that it sources, too.
 func (s *Script) Check(actions ...string) []Finding {
-	c, _, err := analyse(s.Path, s.text, kindFile, s.own)
-	if err != nil {
-		return nil // it was parsed before
-	}
 	if len(actions) == 0 {
-		return c.all()
+		return s.c.all()
 	}
-	w := newWalker(func(string) []string { return nil }, nil)
-	u, err := newUnit(s)
-	if err != nil {
-		return nil
-	}
-	return w.findings(u, actions)
+	return newWalker(func(string) []string { return nil }, nil).findings(newUnit(s), actions)
 }
 
 // CheckAll reads a script and all that it can source, and returns them, the script first, with what would need the real shell
@@ -52,6 +43,7 @@ func checkAll(path string, glob func(string) []string, open func(string) (*unit,
 	scripts := w.scripts(u)
 	for _, s := range scripts[1:] {
 		u.script.link(s)
+		u.script.mode |= s.facts.mode // it has not been run yet
 	}
 	return scripts, found
 }
@@ -65,19 +57,10 @@ func readUnit(open func(string) ([]byte, error), file string, own bool) (*unit, 
 	if err != nil {
 		return nil, err
 	}
-	return newUnit(s)
+	return newUnit(s), nil
 }
 
-func newUnit(s *Script) (*unit, error) {
-	c, f, err := analyse(s.Path, s.text, kindFile, s.own)
-	if err != nil {
-		return nil, err
-	}
-	if !s.own { // the quick evaluator need not parse it once more
-		s.quick.once.Do(func() { s.quick.tree = quickTreeOf(c, f, kindFile) })
-	}
-	return &unit{script: s, c: c, file: f}, nil
-}
+func newUnit(s *Script) *unit { return &unit{script: s, c: s.c, file: s.file} }
 
 // scripts are those that were read, the given one first.
 func (w *walker) scripts(first *unit) []*Script {

@@ -19,6 +19,7 @@
 //	script.go   a parsed script            check*.go   what is declined, by the rules in rules.go
 //	reach.go    what "status" comes to     rewrite.go  the tree that is run; guard.go, case.go and status.go belong to it
 //	run.go      a run, and its bounds      call.go     each command, before it is run
-//	exec.go     commands and programs      the rest    one builtin each
+//	exec.go     commands and programs      options.go  set -e and set -u
 //	quick*.go   what most runs are done by instead
+//	the rest    one builtin each
 package shell

@@ -101,6 +101,8 @@ func (r *run) own(ctx context.Context, hc interp.HandlerContext, name string, ar
 		return r.decline(strings.Join(args, " "))
 	case "tried":
 		return result(r.hasTried(args[0], hc.LastExitStatus))
+	case "set":
+		return r.mustBeSet(hc, args)
 	case "keep":
 		return result(hc.LastExitStatus)
 	case "status":

@@ -36,6 +36,7 @@ func twins(t testing.TB, script string) (here, there outcome) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	main.mode = whole.mode
 	for range 2 {
 		s := inDir(libDir(t), args)
 		s.slow = true

@@ -46,6 +46,7 @@ func (g *grammar) script() string {
 		fmt.Fprintf(&b, "f%d() {\n%s\n}\n", g.fn, g.list(2))
 	}
 	g.fn, g.inFn = helpers, false
+	b.WriteString(g.one("", "", "set -e\n", "set -e\n", "set -u; x= y=q z='r s'\n", "set -eu; x= y=q z='r s'\n"))
 	b.WriteString(g.list(4))
 	b.WriteString("\necho \"end $? <$x> <$y> <$z> $# $*\"\ncat f g 2>/dev/null\n")
 	return b.String()
@@ -142,7 +143,7 @@ func (g *grammar) simple() string {
 		return "(exit " + g.one("3", "0", "1") + ")"
 	case 18:
 		return g.one("echo a > f", "echo \"$x\" >> g", ": > g", "cat f 2>/dev/null", "trap 'echo bye $?' EXIT", "cd ./d 2>/dev/null", "cd -- \"$PWD\"", "umask 077", "command -v cat", "[ -f f ]", "read -r x y < /dev/null", ". ./lib", "$e", "echo a | cat", "(local x=1; echo $x)", "pwd >/dev/null", "mkdir -p d && cd d", "(cd /usr && pwd; cd - >/dev/null && echo ok)", "umask", "echo \"$x\" >> 'f'", "cat < f 2>/dev/null",
-			"exec 2>/dev/null", "type cat >/dev/null", "kill -0 99999999 2>/dev/null", "command echo $x", "read -r z <<E\n$x y\nE\n", "set +e", "echo e >&2", "{ echo o; echo e >&2; } 2>&1", "export x; export -p | grep \" x\"", "if [ \"$1\" ]; then shift; fi", "wait")
+			"exec 2>/dev/null", "type cat >/dev/null", "kill -0 99999999 2>/dev/null", "command echo $x", "set -e", "set -e", "set -u", ". ./lib || echo $?", "f0 || echo $?", "read -r z <<E\n$x y\nE\n", "set +e", "echo e >&2", "{ echo o; echo e >&2; } 2>&1", "export x; export -p | grep \" x\"", "if [ \"$1\" ]; then shift; fi", "wait")
 	}
 	return g.one("true", "false", ":", "nosuch_x 2>/dev/null", "$(true)", "$(exit 3)", "x=$(exit 4)")
 }
@@ -188,7 +189,7 @@ func (g *grammar) assignment() string { return g.name() + "=" + g.value() }
 // value is a word that is not split.
 func (g *grammar) value() string {
 	return g.one("", "a", "'a b'", "5", "\"$x\"", "$y", "\"$1 $2\"", g.expansion, g.substitution, g.arithmetic, "a:b:c", "'*'", "\"  p  q \"", "/usr/lib/x.so.1", "'a\\b'", "\"(b)\"", "x\"$z\"y",
-		"a\\ b", "r\\'s", "\\$x\\\\", "\"a\\$b\\\\c\\\"\"", "'it'\\''s'", "$x\\*", "'a\n b\tc'", "\"$(echo \"q r\")\"", "$?", "$1$2", "\"$*\"", "[a]", "a*", "\"${x:-a b}\"c", "${y}d")
+		"a\\ b", "r\\'s", "\\$x\\\\", "\"a\\$b\\\\c\\\"\"", "'it'\\''s'", "$x\\*", "'a\n b\tc'", "\"$(echo \"q r\")\"", "$?", "$1$2", "\"$*\"", "[a]", "a*", "\"${x:-a b}\"c", "${y}d", "ret")
 }
 
 func (g *grammar) words(n int) string {
@@ -279,11 +280,11 @@ func (g *grammar) test() string {
 }
 
 func (g *grammar) condition() string {
-	return g.one(g.test, "true", "false", g.plain, func() string { return "! " + g.test() }, "x=$(false)", "f0 a", func() string { return "{ " + g.plain() + "; " + g.test() + "; }" })
+	return g.one(g.test, "true", "false", g.plain, func() string { return g.inShell(func() string { return "( " + g.list(2) + " )" }) }, g.pipe, func() string { return "! " + g.test() }, "x=$(false)", "f0 a", func() string { return "{ " + g.plain() + "; " + g.test() + "; }" })
 }
 
 func (g *grammar) andOr() string {
-	s := g.plain()
+	s := g.one(g.plain, g.plain, g.command, g.group)
 	for range 1 + g.choose(2) {
 		s += g.one(" && ", " || ") + g.one(g.plain, g.group, g.command)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // rewritten is the text of the tree that is run, for where mvdan.cc/sh takes only text.
-func (s *Script) rewritten() (string, error) { return printTree(s.stmts) }
+func (s *Script) rewritten(m switches) (string, error) { return printTree(s.form(m)) }
 
 // printTree prints a tree such that it is the same when it is parsed again. What mvdan.cc/sh cannot parse it leaves out, and goes on.
 func printTree(list []*syntax.Stmt) (string, error) {

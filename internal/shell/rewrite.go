@@ -19,20 +19,24 @@ import (
 //	$((a)) ${#a} ${10}            $(__sh_arith "a") $(__sh_len "$a") ${@:10:1}
 //	$command                      __sh_run $command: no builtin or function may come of it
 //	local a=$b                    __sh_whole "$b"; local a="$b"
+//	a, under set -e or -u         { __sh_set "$#" x; a; } || __sh_failed (options.go)
 //	a <f                          { a <f:__sh_try1 || __sh_tried 1; } (tries.go)
 //	shift n; . f; export -p       __sh_shift "$#" n; . f "$@"; __sh_list export
 type rewriter struct {
-	c *checker
+	c    *checker
+	mode switches
 }
 
 // surroundings are of a statement.
 type surroundings struct {
 	fn, sub bool
 	loops   []string // for each loop around, the variable of its status, or ""
+	tested  bool     // set -e ignores what fails: it is a condition, or part of one
+	stage   bool     // it is a whole stage of a pipeline
 }
 
-func rewrite(list []*syntax.Stmt, c *checker) {
-	(&rewriter{c}).stmts(list, surroundings{})
+func rewrite(list []*syntax.Stmt, c *checker, m switches) {
+	(&rewriter{c, m}).stmts(list, surroundings{})
 }
 
 func word(parts ...syntax.WordPart) *syntax.Word { return &syntax.Word{Parts: parts} }
@@ -56,8 +60,8 @@ func assigning(name string, value *syntax.Word) *syntax.Stmt {
 func (w *rewriter) stmts(list []*syntax.Stmt, p surroundings) {
 	for i, s := range list {
 		if loop, ok := s.Cmd.(*syntax.WhileClause); ok && len(w.c.byStmt[s]) == 0 && !s.Negated &&
-			i+1 < len(list) && w.ignoresStatus(list[i+1]) {
-			tries := mayFail(s)
+			i+1 < len(list) && w.ignoresStatus(list[i+1]) && (w.mode == 0 || len(s.Redirs) == 0) {
+			tries := w.tries(s)
 			w.redirects(s, p)
 			w.loop(loop, "", p)
 			if tries {
@@ -74,15 +78,27 @@ func (w *rewriter) stmt(s *syntax.Stmt, p surroundings) {
 		*s = syntax.Stmt{Position: s.Position, Cmd: calling(lit(hidden+"decline"), word(plain(f[0].String()))).Cmd}
 		return
 	}
+	needs, fails := w.mustBeSet(s), w.failureCounts(s, p)
+	p.stage = false
+	w.statement(s, p)
+	w.checkSet(s, needs)
+	if fails {
+		w.checkFailure(s)
+	}
+}
+
+func (w *rewriter) statement(s *syntax.Stmt, p surroundings) {
 	if s.Background {
 		s.Redirs = append([]*syntax.Redirect{fromNull()}, s.Redirs...)
 		if w.c.begun[s] {
 			w.begin(s, p)
 			return
 		}
-		p.sub, p.loops = true, nil
+		p.sub, p.loops, p.tested = true, nil, false
+		defer w.untestAll(s)
 	}
-	tries := mayFail(s)
+	p.tested = p.tested || s.Negated
+	tries := w.tries(s)
 	w.redirects(s, p)
 	if s.Cmd != nil {
 		w.command(s, p)
@@ -141,10 +157,11 @@ func (w *rewriter) command(s *syntax.Stmt, p surroundings) {
 		w.declare(s, cmd)
 	case *syntax.BinaryCmd:
 		if cmd.Op == syntax.AndStmt || cmd.Op == syntax.OrStmt {
-			w.stmt(cmd.X, p)
+			w.stmt(cmd.X, p.condition())
 			w.stmt(cmd.Y, p)
 			return
 		}
+		sub.stage = true
 		w.stmt(cmd.X, sub)
 		w.stmt(cmd.Y, sub)
 		last := *cmd.Y
@@ -155,7 +172,7 @@ func (w *rewriter) command(s *syntax.Stmt, p surroundings) {
 		w.stmts(cmd.Stmts, p)
 	case *syntax.IfClause:
 		for ic := cmd; ic != nil; ic = ic.Else {
-			w.stmts(ic.Cond, p)
+			w.stmts(ic.Cond, p.condition())
 			w.stmts(ic.Then, p)
 		}
 	case *syntax.WhileClause:
@@ -225,7 +242,7 @@ func (w *rewriter) caseClause(s *syntax.Stmt, cc *syntax.CaseClause, p surroundi
 // loop rewrites a while loop whose status is kept in the variable, if one is named.
 func (w *rewriter) loop(l *syntax.WhileClause, status string, p surroundings) {
 	p.loops = append(p.loops[:len(p.loops):len(p.loops)], status)
-	w.stmts(l.Cond, p)
+	w.stmts(l.Cond, p.condition())
 	l.Do = w.guard(l, l.Do)
 	w.stmts(l.Do, p)
 }
@@ -256,12 +273,15 @@ func (w *rewriter) call(s *syntax.Stmt, ce *syntax.CallExpr, p surroundings) {
 	if len(ce.Args) == 0 {
 		return
 	}
+	w.passTested(ce, p)
 	switch commandName(ce) {
 	case "":
 		ce.Args = append([]*syntax.Word{lit(hidden + "run")}, ce.Args...)
 	case "return":
 		if p.sub {
 			ce.Args[0] = lit("exit")
+		} else if w.mode&errexit != 0 && !p.tested {
+			ce.Args[0] = lit(hidden + "return")
 		}
 	case "shift":
 		ce.Args = append([]*syntax.Word{lit(hidden + "shift"), word(quoted(param("#")))}, ce.Args[1:]...)

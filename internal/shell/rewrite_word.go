@@ -62,7 +62,9 @@ func (w *rewriter) parts(ps []syntax.WordPart) {
 				ps[i] = &syntax.SglQuoted{}
 			}
 		case *syntax.CmdSubst:
+			untest := w.untest(p.Stmts)
 			w.stmts(p.Stmts, surroundings{sub: true})
+			p.Stmts = append(untest, p.Stmts...)
 		case *syntax.ArithmExp:
 			ps[i] = w.arithmetic(p)
 		case *syntax.ParamExp:
@@ -150,7 +152,7 @@ func (w *rewriter) arithmetic(a *syntax.ArithmExp) syntax.WordPart {
 		c.cur = f.Stmts[0]
 		c.word(p, inArgs)
 	}
-	rewrite(f.Stmts, c)
+	rewrite(f.Stmts, c, w.mode)
 	return &syntax.CmdSubst{Stmts: f.Stmts}
 }
 

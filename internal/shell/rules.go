@@ -55,7 +55,7 @@ var rules = []Rule{
 	{"pid", "process ids are those of another process here", `echo $$`, `echo $1`},
 	{"readonly", "assigning to a read-only variable ends dash", `readonly x=1`, `x=1`},
 	{"redirect", "a redirection that is done otherwise here", `echo x > /dev/stderr`, `echo x >&2`},
-	{"set", "options of the shell", `set -u`, `set -- a b`},
+	{"set", "options of the shell but -e and -u, or a list of all variables", `set -x`, `set -e`},
 	{"shebang", "the first line names another shell", "#!/usr/bin/perl\n:", "#!/bin/sh\n:"},
 	{"syntax", "no POSIX shell has it", `a=(1 2)`, `set -- 1 2`},
 	{"tilde", "a tilde that is expanded", `cd ~`, `cd "$HOME"`},

@@ -119,8 +119,10 @@ func Run(ctx context.Context, s *Script, o Options) (status int, err error) {
 		texts: map[string]string{}, tried: map[string]int{}, files: map[*os.File]bool{}, ahead: map[*os.File]*lookahead{},
 	}
 	defer r.closeFiles()
-	if status, err, done := r.quickRun(ctx); done {
-		return status, err
+	if s.c.options == 0 {
+		if status, err, done := r.quickRun(ctx); done {
+			return status, err
+		}
 	}
 	r.errors = &errorStream{r, o.Stderr}
 	ir, err := r.runner()
@@ -177,14 +179,14 @@ func (r *run) runner() (*interp.Runner, error) {
 		return nil, err
 	}
 	ir.Reset()
-	ir.Funcs = map[string]*syntax.Stmt{mainName: body(r.script)}
+	ir.Funcs = map[string]*syntax.Stmt{mainName: r.body(r.script)}
 	if err := r.load(r.script); err != nil {
 		return nil, err
 	}
 	r.script.links.Range(func(k, _ any) bool {
 		s := k.(*Script)
 		r.linked[s] = hidden + "file" + strconv.Itoa(len(r.linked))
-		ir.Funcs[r.linked[s]] = body(s)
+		ir.Funcs[r.linked[s]] = r.body(s)
 		return true
 	})
 	hasHome := func(kv string) bool { return strings.HasPrefix(kv, "HOME=") }
@@ -196,7 +198,9 @@ func (r *run) runner() (*interp.Runner, error) {
 	return ir, nil
 }
 
-func body(s *Script) *syntax.Stmt { return &syntax.Stmt{Cmd: &syntax.Block{Stmts: s.stmts}} }
+func (r *run) body(s *Script) *syntax.Stmt {
+	return &syntax.Stmt{Cmd: &syntax.Block{Stmts: s.form(r.script.mode)}}
+}
 
 // environment are the variables that dash takes from the environment.
 func (r *run) environment() ([]string, error) {
@@ -222,6 +226,11 @@ func (r *run) environment() ([]string, error) {
 	}
 	if r.Own {
 		env = append(env, fmt.Sprintf("%s=%d", ownPid, os.Getpid()))
+	}
+	for _, o := range shellOption {
+		if r.script.c.options&o.mode != 0 {
+			env = append(env, o.variable+"=1")
+		}
 	}
 	return env, nil
 }
@@ -273,6 +282,9 @@ func (r *run) loadFacts(f facts) error {
 	f = r.facts
 	wide := r.wide
 	r.mu.Unlock()
+	if f.mode&^r.script.mode != 0 {
+		return r.decline("a file that nobody has looked at turns options of the shell on")
+	}
 	if f.bytewise && wide {
 		return r.decline("letters beyond ASCII, and a pattern with ? or [")
 	}

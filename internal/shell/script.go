@@ -18,8 +18,11 @@ type Script struct {
 
 	text   []byte
 	own    bool
-	stmts  []*syntax.Stmt // rewritten, with traps
-	funcs  []string       // names that it declares
+	mode   switches // of its runs: what it, or a file that it sources, may turn on
+	c      *checker
+	file   *syntax.File // as it was parsed
+	forms  [allModes + 1]form
+	funcs  []string // names that it declares
 	facts  facts
 	decl   []Finding // of the file as a whole: nothing of it is run
 	evals  evalCache
@@ -38,6 +41,26 @@ func (s *Script) link(file *Script) {
 	s.links.Store(file, true)
 }
 
+// A form is the tree that mvdan.cc/sh runs, with traps.
+type form struct {
+	once  sync.Once
+	stmts []*syntax.Stmt
+}
+
+// form is that for a run in a mode. Most scripts never need one: quick evaluates them.
+func (s *Script) form(m switches) []*syntax.Stmt {
+	f := &s.forms[m]
+	f.once.Do(func() {
+		c, file, err := analyse(s.Path, s.text, kindFile, s.own)
+		if err != nil { // it was parsed before
+			panic(err)
+		}
+		rewrite(file.Stmts, c, m)
+		f.stmts = file.Stmts
+	})
+	return f.stmts
+}
+
 // facts are what a run must know of all text that it executes.
 type facts struct {
 	bytewise bool     // a pattern counts characters, which dash takes for bytes
@@ -45,6 +68,7 @@ type facts struct {
 	splits   bool     // an expansion is not quoted, and could become one
 	plain    []string // variables that mvdan.cc/sh sets without keeping them exported
 	exports  []string // variables that are exported
+	mode     switches // options of the shell that may be turned on
 }
 
 func (f *facts) add(g facts) {
@@ -53,6 +77,7 @@ func (f *facts) add(g facts) {
 	f.splits = f.splits || g.splits
 	f.plain = append(f.plain, g.plain...)
 	f.exports = append(f.exports, g.exports...)
+	f.mode |= g.mode
 }
 
 // Parse reads a script, and makes what Run executes of it. The path is for findings only. Text
@@ -63,19 +88,23 @@ func Parse(path string, text []byte) (*Script, error) { return parse(path, text,
 func ParseOwn(path string, text []byte) (*Script, error) { return parse(path, text, true) }
 
 func parse(path string, text []byte, own bool) (*Script, error) {
-	s := &Script{Path: path, text: text, own: own}
 	c, f, err := analyse(path, text, kindFile, own)
 	if err != nil {
 		return nil, err
 	}
-	s.decl = c.whole
-	s.facts = c.facts
-	s.params = c.setsParams(f.Stmts)
+	// What LangPOSIX does not take, dash does not take, but for local.
+	if len(c.whole) == 0 {
+		if _, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Parse(bytes.NewReader(text), path); err != nil {
+			c.fileFinding("syntax", "not POSIX: "+strings.TrimPrefix(err.Error(), path+":"))
+		}
+	}
+	s := &Script{Path: path, text: text, own: own, mode: c.facts.mode, c: c, file: f, decl: c.whole, facts: c.facts, params: c.setsParams(f.Stmts)}
 	for name := range c.funcs {
 		s.funcs = append(s.funcs, name)
 	}
-	rewrite(f.Stmts, c)
-	s.stmts = f.Stmts
+	if !own {
+		s.quick.once.Do(func() { s.quick.tree = quickTreeOf(c, f, kindFile) })
+	}
 	return s, nil
 }
 
@@ -99,12 +128,6 @@ func analyse(path string, text []byte, k kind, own bool) (*checker, *syntax.File
 	}
 	c := newChecker(path, text, k, own)
 	c.file(f)
-	// What LangPOSIX does not take, dash does not take, but for local.
-	if k == kindFile && len(c.whole) == 0 {
-		if _, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Parse(bytes.NewReader(text), path); err != nil {
-			c.fileFinding("syntax", "not POSIX: "+strings.TrimPrefix(err.Error(), path+":"))
-		}
-	}
 	return c, f, nil
 }
 
@@ -119,7 +142,12 @@ func loopVar() string { return fmt.Sprintf("%sloop%d", hidden, loops.Add(1)) }
 // An evalCache holds what was made of the texts that eval was given: they are few, and come again at each run.
 type evalCache struct {
 	mu   sync.Mutex
-	text map[string]evaluated
+	text map[evalKey]evaluated
+}
+
+type evalKey struct {
+	text string
+	kind kind
 }
 
 type evaluated struct {
@@ -131,24 +159,25 @@ type evaluated struct {
 
 const evalCacheSize = 500
 
-func (e *evalCache) of(text string, k kind) evaluated {
+func (e *evalCache) of(text string, k kind, m switches) evaluated {
+	key := evalKey{text, k}
 	e.mu.Lock()
-	got, ok := e.text[text]
+	got, ok := e.text[key]
 	e.mu.Unlock()
 	if ok {
 		return got
 	}
-	got = evaluate(text, k)
+	got = evaluate(text, k, m)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.text == nil || len(e.text) >= evalCacheSize {
-		e.text = map[string]evaluated{}
+		e.text = map[evalKey]evaluated{}
 	}
-	e.text[text] = got
+	e.text[key] = got
 	return got
 }
 
-func evaluate(text string, k kind) evaluated {
+func evaluate(text string, k kind, m switches) evaluated {
 	if strings.ContainsAny(text, "\x00\r") || !utf8.ValidString(text) {
 		return evaluated{decline: "a NUL, a CR, or no UTF-8"}
 	}
@@ -161,11 +190,13 @@ func evaluate(text string, k kind) evaluated {
 	case len(c.funcs) > 0 || c.setsParams(f.Stmts):
 		// Else what CheckAll says of reachable code would not hold.
 		return evaluated{decline: "functions or positional parameters are set"}
+	case c.facts.mode != 0:
+		return evaluated{decline: "options of the shell are turned on"}
 	case len(f.Stmts) == 0:
 		return evaluated{text: "true"}
 	}
 	names := called(f)
-	rewrite(f.Stmts, c)
+	rewrite(f.Stmts, c, m)
 	printed, err := printTree(f.Stmts)
 	if err != nil {
 		return evaluated{decline: err.Error()}
