@@ -219,6 +219,10 @@ func (s *site) checkPackages(names []string) error {
 	if err := script.CheckHome(s.Home); err != nil {
 		return err
 	}
+	checkEmbedded, err := s.checkEmbedded()
+	if err != nil {
+		return err
+	}
 	for _, name := range names {
 		if err := script.Check(s.Home, name); errors.As(err, new(script.TakenError)) {
 			return err
@@ -228,7 +232,7 @@ func (s *site) checkPackages(names []string) error {
 		if err := checkLineEnds(s.Home, name); err != nil {
 			return err
 		}
-		if err := s.checkEmbedded(name); err != nil {
+		if err := checkEmbedded(name); err != nil {
 			return err
 		}
 	}

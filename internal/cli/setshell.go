@@ -69,21 +69,22 @@ func tellShell(env *command.Env, shell string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot read packages: %w", err)
 	}
+	judge := worker.NewJudge(env.Home)
 	for _, e := range entries {
 		name := e.Name()
 		if script.Check(env.Home, name) != nil {
 			continue
 		}
-		fmt.Fprintf(env.Stdout, "%s: %s\n", name, meansFor(env.Home, name, shell))
+		fmt.Fprintf(env.Stdout, "%s: %s\n", name, meansFor(env.Home, name, shell, judge))
 	}
 	return nil
 }
 
 // meansFor says what runs a package.
-func meansFor(home, name, shell string) string {
+func meansFor(home, name, shell string, judge *worker.Judge) string {
 	path := "packages/" + name
 	forSh, err := script.ForSh(home, name)
-	declined := func(actions ...string) string { return worker.Declined(home, path, actions...) }
+	declined := func(actions ...string) string { return judge.Declined(path, actions...) }
 	switch {
 	case err != nil:
 		return "it cannot be read: " + err.Error()

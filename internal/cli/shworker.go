@@ -62,21 +62,24 @@ func (s *site) scripts() (func(name, mark string, also []string, beside bool) (m
 	}, nil
 }
 
-// checkEmbedded refuses a package that the embedded shell cannot start or stop, where conf/shell asks for that one.
-func (s *site) checkEmbedded(name string) error {
+// checkEmbedded returns what refuses a package that the embedded shell cannot start or stop, where conf/shell asks for that one.
+func (s *site) checkEmbedded() (func(name string) error, error) {
 	shell, err := s.Shell()
 	if err != nil || !shell.Embedded {
-		return err
+		return func(string) error { return nil }, err
 	}
-	forSh, err := script.ForSh(s.Home, name)
-	if err != nil || !forSh {
-		return err
-	}
-	why := worker.Declined(s.Home, "packages/"+name, "start", "stop")
-	if why == "" {
-		return nil
-	}
-	return command.WithHint(fmt.Errorf("the embedded shell of conf/shell cannot run package %q: %s", name, relative(s.Home, why)), "set-shell auto has it run by sh; service lint %s says more", name)
+	judge := worker.NewJudge(s.Home)
+	return func(name string) error {
+		forSh, err := script.ForSh(s.Home, name)
+		if err != nil || !forSh {
+			return err
+		}
+		why := judge.Declined("packages/"+name, "start", "stop")
+		if why == "" {
+			return nil
+		}
+		return command.WithHint(fmt.Errorf("the embedded shell of conf/shell cannot run package %q: %s", name, relative(s.Home, why)), "set-shell auto has it run by sh; service lint %s says more", name)
+	}, nil
 }
 
 // workerConn is the connection with a worker, and the process.

@@ -146,19 +146,26 @@ func plainLocale(c *Call) bool {
 }
 
 // looksAtItself reports whether the call is about the process that does it, which is not this one. What all
-// processes of a namespace see alike is not that.
+// processes of a namespace see alike is not that. A name counts wherever it stands in an argument, and however it is written.
 func (c *Call) looksAtItself() bool {
 	if strings.HasPrefix(c.Dir+"/", "/proc/") || strings.HasPrefix(c.Dir+"/", "/dev/") {
 		return true
 	}
-	return slices.ContainsFunc(c.Args, func(arg string) bool {
-		for _, own := range []string{"/proc/self", "/proc/thread-self", "/dev/fd", "/dev/std", "proc/self/fd"} {
-			if _, rest, found := strings.Cut(arg, own); found && !slices.Contains([]string{"/mounts", "/mountinfo", "/mountstats"}, rest) {
-				return true
-			}
+	return slices.ContainsFunc(c.Args[1:], func(arg string) bool {
+		if !strings.Contains(arg, "/") {
+			return false
 		}
-		return false
+		return namesOwn(arg) || namesOwn(filepath.Clean(arg)) || namesOwn(filepath.Join(c.Dir, arg))
 	})
+}
+
+func namesOwn(text string) bool {
+	for _, own := range []string{"/proc/self", "/proc/thread-self", "/dev/fd", "/dev/std", "/dev/tty", "proc/self/fd"} {
+		if _, rest, found := strings.Cut(text, own); found && !slices.Contains([]string{"/mounts", "/mountinfo", "/mountstats"}, rest) {
+			return true
+		}
+	}
+	return false
 }
 
 // path is name from the call's directory.

@@ -129,7 +129,7 @@ func TestItself(t *testing.T) {
 	}
 	for line, want := range map[string]bool{
 		"cat /proc/self/status": false, "cat /proc/thread-self/stat": false, "grep x /proc/self/limits": false, "ls /proc/self/fd": false, "test -e /dev/fd/1": false,
-		"cat /dev/stdin": false, "ls ../proc/self/fd": false, "cat /proc/self/mountinfo": true, "grep -c proc /proc/mounts": true, "cat /proc/1/comm": true,
+		"cat /dev/stdin": false, "cat /dev/./stdin": false, "cat //proc//self//status": false, "cat ../dev/fd/0": false, "cat ../../../../dev/stdin": false, "cat /dev/tty": false, "ls ../proc/self/fd": false, "cat /proc/self/mountinfo": true, "grep -c proc /proc/mounts": true, "cat /proc/1/comm": true,
 	} {
 		if _, ok := ours(t, "/", "", plainEnv, words(line)...); ok != want {
 			t.Errorf("%s: taken is %v", line, ok)

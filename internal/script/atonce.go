@@ -149,7 +149,7 @@ const longestScript = 1 << 20
 
 // readWhole reads a script that nobody has open for writing.
 func readWhole(file string) ([]byte, error) {
-	f, err := os.Open(file)
+	f, err := openText(file)
 	if err != nil {
 		return nil, err
 	}

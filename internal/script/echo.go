@@ -2,18 +2,14 @@ package script
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // unknown is a parameter that no package has. Who says something of it, or fails, may do so for any name.
@@ -114,7 +110,7 @@ func (r *Runner) Echo(ctx context.Context, names, more []string) (said map[strin
 			return nil, "", fmt.Errorf("%s%q is not a parameter's name", ask, name)
 		}
 	}
-	files, err := r.Version()
+	files, err := r.Version(askLimit)
 	if err != nil {
 		return nil, "", fmt.Errorf("%s%w", ask, err)
 	}
@@ -255,25 +251,6 @@ func (r *Runner) limit(ctx context.Context) (context.Context, context.CancelFunc
 // syntaxError is the status of a shell that cannot read its script. Any other status of an echo is
 // accepted: an old script may end with any after it has answered.
 const syntaxError = 2
-
-// Version returns a text that changes whenever the script or one of its modules does. A script that cannot be
-// run is an error.
-func (r *Runner) Version() (string, error) {
-	packages := filepath.Join(r.cfg.Home, "packages")
-	modules, _ := filepath.Glob(filepath.Join(escape.Replace(packages), "modules", "*"))
-	script := filepath.Join(packages, r.cfg.Name)
-	if err := runnable(script); err != nil {
-		return "", fmt.Errorf("cannot run %s: %w", r.path(), err)
-	}
-	sum := sha256.New()
-	for _, path := range append([]string{script}, modules...) {
-		var is unix.Stat_t
-		if unix.Stat(path, &is) == nil {
-			fmt.Fprintln(sum, path, is.Dev, is.Ino, is.Size, is.Mtim, is.Ctim) // the last for who puts the time back
-		}
-	}
-	return string(sum.Sum(nil)), nil
-}
 
 var escape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 

@@ -8,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A firstLine is what the beginning of a file says about who runs it.
@@ -21,7 +23,7 @@ type firstLine struct {
 const longestFirst = 256
 
 func readFirstLine(file string) (firstLine, error) {
-	f, err := os.Open(file)
+	f, err := openText(file)
 	if err != nil {
 		return firstLine{}, err
 	}
@@ -31,6 +33,26 @@ func readFirstLine(file string) (firstLine, error) {
 		return firstLine{}, err
 	}
 	return parseFirstLine(head), nil
+}
+
+// openText opens a file to read it. A pipe, or a device, may keep who reads it for ever, even in the open.
+func openText(file string) (*os.File, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case info.IsDir():
+		err = &os.PathError{Op: "read", Path: file, Err: unix.EISDIR}
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s is no file", file)
+	default:
+		return f, nil
+	}
+	f.Close()
+	return nil, err
 }
 
 func parseFirstLine(head []byte) (first firstLine) {

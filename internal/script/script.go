@@ -88,6 +88,9 @@ type Runner struct {
 	looking   sync.Mutex
 	following sync.Mutex
 
+	looks   chan struct{} // has one in it while somebody looks at the files, and at sources
+	sources sources
+
 	answers  answers
 	patience time.Duration // how long a run may take to answer
 }
@@ -106,7 +109,7 @@ func New(cfg Config) (*Runner, error) {
 	if err := becomeReaper(); err != nil {
 		return nil, err
 	}
-	r := &Runner{cfg: cfg, patience: askLimit, running: make(map[*Action]struct{}), seen: make(map[int]uint64)}
+	r := &Runner{cfg: cfg, patience: askLimit, looks: make(chan struct{}, 1), running: make(map[*Action]struct{}), seen: make(map[int]uint64)}
 	r.env = environment(cfg)
 	r.marks = [][]byte{mark("BTW_SESSION", cfg.Session), mark("BTW_LOCK", cfg.Lock)}
 	var err error

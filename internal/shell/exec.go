@@ -31,7 +31,7 @@ func (r *run) exec(ctx context.Context, args []string) error {
 		}
 		return r.own(ctx, hc, name, args[1:])
 	}
-	if r.Commands != nil && !namesHostFile(hc.Dir, args[1:]) {
+	if r.Commands != nil {
 		if command := r.Commands(args[0]); command != nil {
 			if err := r.settle(hc.Stdin); err != nil {
 				return r.decline(err.Error())

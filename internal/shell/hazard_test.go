@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -123,6 +124,29 @@ func TestHungOpen(t *testing.T) {
 		}
 		if f, err := os.OpenFile(dir+"/pipe", os.O_RDWR, 0); err == nil { // who waits goes on
 			f.Close()
+		}
+	}
+}
+
+// TestHungFile: what is sourced and is no file, or is no script's length, is said so; nobody waits for it.
+func TestHungFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(dir+"/pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/long", make([]byte, longestFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"pipe": "is no file", ".": "is no file", "long": "is longer than"} {
+		if err := os.WriteFile(dir+"/main", []byte(". ./"+file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, findings := CheckAll(dir+"/main", ReadFile, Glob)
+		if len(findings) != 1 || !strings.Contains(findings[0].Reason, want) {
+			t.Errorf("%s: %v", file, findings)
+		}
+		if _, err := ReadFile(filepath.Join(dir, file)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", file, err)
 		}
 	}
 }

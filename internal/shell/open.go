@@ -54,16 +54,6 @@ func hostFile(path string) bool {
 	return false
 }
 
-// namesHostFile says whether a command that is done here would look at this process instead of its own.
-func namesHostFile(dir string, args []string) bool {
-	for _, a := range args {
-		if a != "" && a[0] != '-' && hostFile(absolute(dir, a)) {
-			return true
-		}
-	}
-	return false
-}
-
 // opened takes note of a file. mvdan.cc/sh closes it, but not those of exec.
 func (r *run) opened(f *os.File) error {
 	r.mu.Lock()

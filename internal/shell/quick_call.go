@@ -283,7 +283,7 @@ func (q *quick) which(args []string) {
 
 // observe runs a command that changes nothing.
 func (q *quick) observe(assigns []*syntax.Assign, args []string) {
-	if !observers[args[0]] || namesHostFile(q.dir, args[1:]) || q.r.Commands == nil || q.isFunction(args[0]) {
+	if !observers[args[0]] || q.r.Commands == nil || q.isFunction(args[0]) {
 		q.leave("the program " + args[0])
 	}
 	command := q.r.Commands(args[0])

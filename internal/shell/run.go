@@ -45,7 +45,8 @@ type Options struct {
 	Stdin, Stdout, Stderr *os.File // nil is /dev/null
 	Own                   bool     // the process is the script's alone
 	Umask                 int      // of the script; where it is not this process's, Exec needs a shell for each program
-	// Commands returns what to run instead of a program; nil where there is nothing.
+	// Commands returns what to run instead of a program; nil where there is nothing. What a program would look at of its own
+	// process, as /dev/stdin, is for the command to notice.
 	Commands func(name string) Command
 	// Exec runs a program; nil means Exec of this package.
 	Exec func(ctx context.Context, c *Call) (int, error)

@@ -13,14 +13,26 @@ import (
 	"backtowork/internal/shell"
 )
 
-// Declined says why scripts of the package at home are not for the embedded shell when they are called with one of actions;
-// "" if they are. It goes by the text, as [Interpreter] does.
-func Declined(home, path string, actions ...string) string {
-	library := shell.NewLibrary(readFile, versionOf)
+// A Judge tells which scripts are for the embedded shell. It reads each module once.
+type Judge struct {
+	home        string
+	status, all *shell.Library
+}
+
+// NewJudge returns one for the packages at home.
+func NewJudge(home string) *Judge {
+	read := func() *shell.Library { return shell.NewLibrary(shell.ReadFile, versionOf) }
+	return &Judge{home, read(), read().Own()}
+}
+
+// Declined says why the package's script at path is not for the embedded shell when it is called with one of actions; "" if it is. It goes
+// by the text, as [Interpreter] does.
+func (j *Judge) Declined(path string, actions ...string) string {
+	library := j.status
 	if slices.Contains(actions, "start") {
-		library.Own()
+		library = j.all
 	}
-	_, findings := library.CheckAll(filepath.Join(home, path), shell.Glob, actions...)
+	_, findings := library.CheckAll(filepath.Join(j.home, path), shell.Glob, actions...)
 	if len(findings) == 0 {
 		return ""
 	}
@@ -34,7 +46,7 @@ func Alone(argv []string) (status int, begun bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
-	e := &embedded{commands: native.New(), library: shell.NewLibrary(readFile, versionOf).Own()}
+	e := &embedded{commands: native.New(), library: shell.NewLibrary(shell.ReadFile, versionOf).Own()}
 	l, err := e.load(filepath.Join(dir, argv[0]), append(argv, "")[1])
 	switch {
 	case err != nil:

@@ -3,8 +3,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -17,9 +15,6 @@ import (
 
 // umask is that of all scripts; package inheritance sets it.
 const umask = 0o022
-
-// longestFile is how much of a script is read. A longer one is for its own shell.
-const longestFile = 1 << 20
 
 // embedded interprets scripts by package shell, with the commands of package native.
 type embedded struct {
@@ -38,7 +33,7 @@ type slot struct {
 
 // Embedded returns an interpreter for Serve.
 func Embedded() Interpreter {
-	return &embedded{commands: native.New(), library: shell.NewLibrary(readFile, versionOf), loaded: map[string]*slot{}}
+	return &embedded{commands: native.New(), library: shell.NewLibrary(shell.ReadFile, versionOf), loaded: map[string]*slot{}}
 }
 
 // loaded is a script that was read, with what it sources.
@@ -114,27 +109,6 @@ func versionOf(path string) string {
 		return err.Error()
 	}
 	return fmt.Sprint(is.Dev, is.Ino, is.Size, is.Mtim, is.Ctim)
-}
-
-// readFile is the text of a file, or an error where it is no script's.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no file", path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	text, err := io.ReadAll(io.LimitReader(f, longestFile+1))
-	if err == nil && len(text) > longestFile {
-		err = fmt.Errorf("%s is longer than %d bytes", path, longestFile)
-	}
-	return text, err
 }
 
 // Run runs it.

@@ -18,7 +18,7 @@ type onRunner struct {
 func OnRunner(r *script.Runner) Shell { return onRunner{manager.OnHost(r), r} }
 
 // Version changes whenever the script or one of its modules does.
-func (o onRunner) Version() (string, error) { return o.r.Version() }
+func (o onRunner) Version() (string, error) { return o.r.Version(patience) }
 
 // Print adds what a script has printed to the package's log.
 func (o onRunner) Print(text []byte) { o.r.Print(text) }
