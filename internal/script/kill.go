@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -223,6 +224,17 @@ func (a *Action) end(grace time.Duration, cgroup bool) {
 			r.tree.act.killAll()
 		}
 	})
+}
+
+// EndRun kills what programs are left of a run that somebody else did, with env as Setting gave it.
+func (r *Runner) EndRun(env []string) {
+	const variable = "BTW_ACTION="
+	i := slices.IndexFunc(env, func(kv string) bool { return strings.HasPrefix(kv, variable) })
+	if i < 0 {
+		return
+	}
+	t := target{marks: [][]byte{mark("BTW_ACTION", strings.TrimPrefix(env[i], variable))}}
+	_, _ = sweep(nil, 0, r.sure(func() (map[int]proc, error) { return r.find(t) }), func() {})
 }
 
 // KillAll ends everything of the package, as Kill does for an action. It returns what is still

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 	"unsafe"
@@ -82,6 +83,30 @@ func awaitEnd(pid int) int {
 		}
 		return 128 + int(info.child.status)
 	}
+}
+
+// isNear says whether one comes to path without leaving the file system of home, or that of /.
+func isNear(home, path string) bool {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV}
+	if fd, err := unix.Openat2(unix.AT_FDCWD, path, &how); err == nil {
+		_ = unix.Close(fd)
+		return true
+	}
+	dir, err := unix.Open(home, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(dir)
+	from, err := filepath.Rel(home, path)
+	if err != nil {
+		return false
+	}
+	fd, err := unix.Openat2(dir, from, &how)
+	if err != nil {
+		return false
+	}
+	_ = unix.Close(fd)
+	return true
 }
 
 // zombie is a child that has ended and was not waited for; 0 if there is none.

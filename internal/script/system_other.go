@@ -5,6 +5,7 @@ package script
 import (
 	"errors"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,6 +29,8 @@ func endWithParent(attr syscall.SysProcAttr) syscall.SysProcAttr { return attr }
 func (p proc) signal(...unix.Signal) {}
 
 func awaitEnd(int) int { return 255 }
+
+func isNear(home, path string) bool { return strings.HasPrefix(path, home+"/") }
 
 func zombie() int { return 0 }
 

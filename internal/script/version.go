@@ -16,7 +16,7 @@ import (
 // sources are the files that a package's script and modules source, but for modules.
 type sources struct {
 	of       string   // version that they were found in
-	patterns []string // for Glob, absolute
+	patterns []string // of their paths, absolute
 }
 
 // Version returns a text that changes whenever the script, a module, or another file that these source does. A script that cannot be
@@ -54,11 +54,11 @@ func (r *Runner) version() (string, error) {
 		return "", fmt.Errorf("cannot run %s: %w", r.path(), err)
 	}
 	own := stamp(append([]string{script}, modules...))
-	if version := own + stamp(r.sources.files()); version == r.sources.of {
+	if version := own + stamp(r.sources.files(r.cfg.Home)); version == r.sources.of {
 		return version, nil
 	}
 	r.sources.patterns = sourcedElsewhere(r.cfg.Home, r.cfg.Name)
-	r.sources.of = own + stamp(r.sources.files())
+	r.sources.of = own + stamp(r.sources.files(r.cfg.Home))
 	return r.sources.of, nil
 }
 
@@ -74,15 +74,26 @@ func stamp(paths []string) string {
 	return string(sum.Sum(nil))
 }
 
-func (s sources) files() (paths []string) {
+// files are those that there are. Outside the home only what is on the same file system, or that of /, is looked at: while this process
+// waited for another that hangs, a script that waits for the same file could not be killed.
+func (s sources) files(home string) (paths []string) {
 	for _, pattern := range s.patterns {
+		if !strings.HasPrefix(pattern, escape.Replace(home)+"/") && (hasMeta(filepath.Dir(pattern)) || !isNear(home, filepath.Dir(pattern))) {
+			continue
+		}
 		found, _ := filepath.Glob(pattern)
-		paths = append(paths, found...)
+		for _, path := range found {
+			if isNear(home, path) {
+				paths = append(paths, path)
+			}
+		}
 	}
 	return paths
 }
 
-// sourcedElsewhere is what else the files of a package source than modules, as patterns for Glob.
+func hasMeta(path string) bool { return strings.ContainsAny(path, `*?[\\`) }
+
+// sourcedElsewhere is what else the files of a package source than modules, as patterns for files.
 func sourcedElsewhere(home, name string) (patterns []string) {
 	texts, _ := Texts(home, name)
 	for i := range texts {
@@ -94,8 +105,7 @@ func sourcedElsewhere(home, name string) (patterns []string) {
 				continue
 			}
 			patterns = append(patterns, pattern)
-			found, _ := filepath.Glob(pattern)
-			texts = append(texts, found...)
+			texts = append(texts, sources{patterns: []string{pattern}}.files(home)...)
 		}
 	}
 	return patterns

@@ -74,7 +74,7 @@ func (c *Client) Run(ctx context.Context, r Request) (a Answer, ours bool, err e
 	case a = <-answer:
 		return c.heard(a)
 	case <-p.ended:
-		return Answer{}, !p.hung.Load(), errEnded
+		return Answer{ID: id}, !p.hung.Load(), errEnded
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	case <-over.C:
@@ -96,7 +96,7 @@ func (c *Client) Run(ctx context.Context, r Request) (a Answer, ours bool, err e
 		p.kill()
 		<-p.ended
 	}
-	return Answer{}, ours, err
+	return Answer{ID: id}, ours, err
 }
 
 // heard is what came of a run that was answered.

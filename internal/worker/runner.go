@@ -29,6 +29,9 @@ func (o onRunner) Request(of failover.Token) Request {
 	return Request{Path: s.Path, Args: []string{"status"}, Dir: s.Dir, Env: s.Env, Cgroup: s.Cgroup}
 }
 
+// EndRun kills what programs a run of the worker has left.
+func (o onRunner) EndRun(r Request) { o.r.EndRun(r.Env) }
+
 // Shadow begins a status of which the output is kept.
 func (o onRunner) Shadow(of failover.Token) (Shadow, error) {
 	out, err := newBuffer()

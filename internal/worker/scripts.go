@@ -22,6 +22,7 @@ type Shell interface {
 	Version() (string, error)                 // changes whenever the script or one of its modules does
 	Request(of failover.Token) Request        // a status, as the shell would be given it
 	Shadow(of failover.Token) (Shadow, error) // begins a status of which the output is kept
+	EndRun(r Request)                         // kills what programs of a run are left
 	Print(text []byte)                        // adds what a script has printed to the package's log
 }
 
@@ -136,6 +137,9 @@ func (s *Scripts) ask(ctx context.Context, files string, of failover.Token) (a A
 	r := s.Request(of)
 	r.Files, r.Limit = files, patience
 	a, ok, why := s.gate.ask(ctx, s.client, r)
+	if begun := a.ID != 0 && a.Declined == ""; begun && !ok && (a.Failed == "" || a.Forks > 0) {
+		s.Shell.EndRun(r)
+	}
 	switch {
 	case why == "":
 	case a.Declined != "" || a.Stuck:

@@ -93,6 +93,7 @@ func (s *sh) Shadow(failover.Token) (Shadow, error)                 { return s.b
 func (s *sh) Request(failover.Token) Request {
 	return Request{Path: "packages/p", Args: []string{"status"}}
 }
+func (s *sh) EndRun(Request)    {}
 func (s *sh) Print(text []byte) { s.printed += string(text) }
 
 func (s *sh) Version() (string, error) {
