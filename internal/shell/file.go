@@ -1,9 +1,11 @@
 package shell
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 )
 
@@ -30,4 +32,37 @@ func ReadFile(path string) ([]byte, error) {
 		err = fmt.Errorf("%s is longer than %d bytes", path, longestFile)
 	}
 	return text, err
+}
+
+// Each of these may be one more level of what is within each other, and a parser that goes too deep takes its process with it: neither
+// a worker nor who starts a package is to end for a text.
+const (
+	nests    = "({[`?=*"
+	mostNest = 2_000
+	mostRun  = 400 // operators, blanks between them or not
+)
+
+var nestingWords = [][]byte{[]byte("if"), []byte("while"), []byte("until"), []byte("for"), []byte("case"), []byte("time")}
+
+// tooDeep says whether a text could be nested too deeply to be parsed.
+func tooDeep(text []byte) bool {
+	n, run := 0, 0
+	for _, b := range text {
+		switch {
+		case strings.IndexByte("-+!~", b) >= 0:
+			if run++; run > mostRun {
+				return true
+			}
+		case b == ' ' || b == '\t' || b == '\n':
+		default:
+			run = 0
+			if strings.IndexByte(nests, b) >= 0 {
+				n++
+			}
+		}
+	}
+	for _, word := range nestingWords {
+		n += bytes.Count(text, word)
+	}
+	return n > mostNest
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -147,6 +148,29 @@ func TestHungFile(t *testing.T) {
 		}
 		if _, err := ReadFile(filepath.Join(dir, file)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// TestNesting: no text, however deep, is too much for the stack that a worker has.
+func TestNesting(t *testing.T) {
+	defer debug.SetMaxStack(debug.SetMaxStack(32 << 20))
+	for _, unit := range []string{
+		"(", "{ ", "$(", "`", "((", "$((", "$((-", "- ", "${x:-", "\"$(", "if ", "while ", "for x in a; do ", "case a in a) ", "! ", "time ", "elif ", "if a; then ", "x=", "a[", "f() ", "f() {", "[[ ! ", "<(", "@(", "(a|",
+	} {
+		for _, begin := range []string{"", ": $((", "if a; then b; "} {
+			for _, n := range []int{mostRun, mostNest / len(strings.Trim(unit, "abcdefhijklmnoprstuvwxyz $-!\";|)")+"("), (longestFile - 100) / len(unit)} {
+				text := begin + strings.Repeat(unit, n)
+				if s, err := Parse("x", []byte(text)); err == nil {
+					s.form(0)
+				}
+				evaluate(text, kindEval, allModes)
+			}
+		}
+	}
+	for _, many := range []string{"x=1\n", "a ? 1 : ", "1**", "a=", "-1+", "1+-"} {
+		if s, err := Parse("x", []byte(": $(("+strings.Repeat(many, 4_000)+"1))")); err == nil {
+			s.form(allModes)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package shell
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -122,6 +123,9 @@ func parser() *syntax.Parser { return syntax.NewParser(syntax.Variant(syntax.Lan
 
 // analyse parses a text and finds what is to be declined in it.
 func analyse(path string, text []byte, k kind, own bool) (*checker, *syntax.File, error) {
+	if tooDeep(text) {
+		return nil, nil, errors.New("cannot parse: perhaps it is nested too deeply")
+	}
 	f, err := parser().Parse(bytes.NewReader(text), path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot parse: %w", err)
