@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,8 +24,9 @@ import (
 const shellsCommand = "shells"
 
 const (
-	shellRuns = 200              // of each action, by each
-	workerFD  = "BTW_DEADMAN_FD" // tells sh-worker the number of its connection
+	shellRuns   = 200              // of each action, by each,
+	shellRounds = 10               // in so many turns
+	workerFD    = "BTW_DEADMAN_FD" // tells sh-worker the number of its connection
 )
 
 // A shellFigure is what a run of an action costs, by one that runs scripts.
@@ -93,15 +95,47 @@ func beShells(ctx context.Context, home string) error {
 	}
 	var figures []shellFigure
 	for _, args := range [][]string{{"status"}, {"echo", "pace"}} {
-		for _, e := range engines {
-			f, err := e.measure(ctx, home, args)
-			if err != nil {
-				return fmt.Errorf("%s by %s: %w", args[0], e.name, err)
-			}
-			figures = append(figures, f)
+		f, err := measureShells(ctx, home, engines, args)
+		if err != nil {
+			return fmt.Errorf("%s by %w", args[0], err)
 		}
+		figures = append(figures, f...)
 	}
 	return json.NewEncoder(os.Stdout).Encode(figures)
+}
+
+// measureShells measures an action of the package by all engines, in turns, so that what else is done here meanwhile is the
+// same for all.
+func measureShells(ctx context.Context, home string, engines []engine, args []string) (figures []shellFigure, err error) {
+	runs := make([]engineRuns, len(engines))
+	for i, e := range engines {
+		if runs[i], err = e.begin(ctx, home, args); err != nil {
+			return nil, fmt.Errorf("%s: %w", e.name, err)
+		}
+		defer runs[i].end()
+	}
+	for range shellRounds {
+		for i, e := range engines {
+			if err := runs[i].round(shellRuns / shellRounds); err != nil {
+				return nil, fmt.Errorf("%s: %w", e.name, err)
+			}
+		}
+	}
+	for i, e := range engines {
+		r := runs[i]
+		slices.Sort(r.times)
+		f := shellFigure{
+			Action: args[0], By: e.name, Wall: quantile(r.times, 0.5), CPU: r.cpu / shellRuns,
+			Processes: (r.processes + shellRuns/2) / shellRuns,
+		}
+		if e.shell == nil {
+			if f.RSS, _, err = residentSet(r.pid); err != nil {
+				return nil, err
+			}
+		}
+		figures = append(figures, f)
+	}
+	return figures, nil
 }
 
 // upThere makes of this host one on which linux-test is up.
@@ -142,39 +176,49 @@ type engine struct {
 	shell []string
 }
 
-// measure measures an action of the package.
-func (e engine) measure(ctx context.Context, home string, args []string) (shellFigure, error) {
-	run, pid, end := e.byShell(ctx, home, args), os.Getpid(), func() {}
+// engineRuns are an engine's runs of an action.
+type engineRuns struct {
+	run       func() error
+	pid       int // of the worker; 0 for a shell
+	end       func()
+	times     []time.Duration
+	cpu       time.Duration
+	processes int
+}
+
+// begin does the first runs, which do not count: the worker reads the files, and the system has them in memory then.
+func (e engine) begin(ctx context.Context, home string, args []string) (r engineRuns, err error) {
+	r.run, r.end = e.byShell(ctx, home, args), func() {}
 	if e.shell == nil {
-		var err error
-		if run, pid, end, err = byWorker(ctx, home, args); err != nil {
-			return shellFigure{}, err
+		if r.run, r.pid, r.end, err = byWorker(ctx, home, args); err != nil {
+			return r, err
 		}
 	}
-	defer end()
-	for range 20 { // the worker reads the files first, and the system has them in memory then
-		if err := run(); err != nil {
-			return shellFigure{}, err
+	for range shellRuns / shellRounds {
+		if err = r.run(); err != nil {
+			r.end()
+			return r, err
 		}
 	}
+	return r, nil
+}
+
+// round is some runs.
+func (r *engineRuns) round(n int) error {
 	used := childrensTime
-	if e.shell == nil {
-		used = func() time.Duration { d, _ := cpuTime(pid); return d }
+	if r.pid != 0 {
+		used = func() time.Duration { return threadsTime(r.pid) }
 	}
 	before, first := used(), lastProcess()
-	times, err := repeat(shellRuns, func() (time.Duration, error) {
+	times, err := repeat(n, func() (time.Duration, error) {
 		began := time.Now()
-		err := run()
+		err := r.run()
 		return time.Since(began), err
 	})
-	if err != nil {
-		return shellFigure{}, err
-	}
-	f := shellFigure{Action: args[0], By: e.name, Wall: quantile(times, 0.5), CPU: (used() - before) / shellRuns, Processes: (lastProcess() - first + shellRuns/2) / shellRuns}
-	if e.shell == nil {
-		f.RSS, _, err = residentSet(pid)
-	}
-	return f, err
+	r.times = append(r.times, times...)
+	r.cpu += used() - before
+	r.processes += lastProcess() - first
+	return err
 }
 
 const atPackage = "packages/linux-test"
@@ -194,27 +238,27 @@ func scriptEnv(home string) []string {
 // byWorker starts a worker as back-to-work does.
 func byWorker(ctx context.Context, home string, args []string) (run func() error, pid int, end func(), err error) {
 	var proc *os.Process
-	client := worker.NewClient(func() (worker.Conn, error) {
+	client := worker.NewClient(func() (io.ReadWriteCloser, func(), error) {
 		fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		ours, theirs := os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
 		defer ours.Close()
 		defer theirs.Close()
 		conn, err := net.FileConn(ours)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		cmd := exec.CommandContext(ctx, filepath.Join(home, "bin/btw"))
 		cmd.Args, cmd.Dir, cmd.Stderr, cmd.ExtraFiles = []string{"sh-worker"}, home, os.Stderr, []*os.File{theirs}
 		cmd.Env = append(scriptEnv(home), workerFD+"=3")
 		if err := cmd.Start(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		proc = cmd.Process
 		go func() { _ = cmd.Wait() }()
-		return workerConn{conn, proc}, nil
+		return conn, func() { _ = cmd.Process.Kill() }, nil
 	})
 	run = func() error {
 		r := worker.Request{Path: atPackage, Args: args, Dir: home, Env: scriptEnv(home), Files: "1", Limit: 10 * time.Second}
@@ -236,18 +280,23 @@ func byWorker(ctx context.Context, home string, args []string) (run func() error
 	return run, proc.Pid, client.Close, nil
 }
 
-type workerConn struct {
-	io.ReadWriteCloser
-	process *os.Process
-}
-
-func (c workerConn) Kill() { _ = c.process.Kill() }
-
 // childrensTime is the processor time of the children that have ended.
 func childrensTime() time.Duration {
 	var use syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_CHILDREN, &use)
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
+}
+
+// threadsTime is the processor time of a process's threads: of what takes less than a tick, other times say nothing.
+func threadsTime(pid int) (sum time.Duration) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, path := range threads {
+		text, _ := os.ReadFile(path)
+		var ran time.Duration
+		_, _ = fmt.Sscan(string(text), &ran)
+		sum += ran
+	}
+	return sum
 }
 
 // lastProcess is the last number that a process, or thread, was given here.

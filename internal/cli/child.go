@@ -225,13 +225,22 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 
 // inherited returns the connection that startOther, or execGiven, has given this process; nil if there is none.
 func inherited(env *command.Env) (net.Conn, error) {
-	var fd uintptr
-	if _, err := fmt.Sscan(env.Getenv(deadmanFD), &fd); err != nil {
+	f := inheritedFile(env)
+	if f == nil {
 		return nil, nil
 	}
-	f := os.NewFile(fd, "deadman")
 	defer f.Close()
 	return net.FileConn(f)
+}
+
+// inheritedFile is that connection as a file. Who reads it waits in the system: a process that has little else to do is
+// woken sooner so than by its poller.
+func inheritedFile(env *command.Env) *os.File {
+	var fd uintptr
+	if _, err := fmt.Sscan(env.Getenv(deadmanFD), &fd); err != nil {
+		return nil
+	}
+	return os.NewFile(fd, "deadman")
 }
 
 // execGiven makes this process the program at path, as back-to-work with the packages, and lets it inherit the

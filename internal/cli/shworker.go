@@ -25,10 +25,7 @@ func shWorker(_ context.Context, env *command.Env) error {
 	if len(env.Args) > 0 {
 		return command.UsageError("sh-worker takes no arguments")
 	}
-	conn, err := inherited(env)
-	if err != nil {
-		return err
-	}
+	conn := inheritedFile(env)
 	if conn == nil {
 		return errors.New("sh-worker is for back-to-work to start")
 	}
@@ -82,20 +79,12 @@ func (s *site) checkEmbedded() (func(name string) error, error) {
 	}, nil
 }
 
-// workerConn is the connection with a worker, and the process.
-type workerConn struct {
-	io.ReadWriteCloser
-	kill func()
-}
-
-func (c workerConn) Kill() { c.kill() }
-
-func (s *site) spawnWorker() (worker.Conn, error) {
+func (s *site) spawnWorker() (conn io.ReadWriteCloser, kill func(), err error) {
 	conn, proc, err := s.startOther("sh-worker")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return workerConn{conn, func() { _ = proc.Kill() }}, nil
+	return conn, func() { _ = proc.Kill() }, nil
 }
 
 // askedBy says how the status of a package is answered, where that is not by its own shell alone.

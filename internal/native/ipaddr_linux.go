@@ -18,7 +18,7 @@ type address struct {
 	flags                 uint32
 	local, peer           netip.Addr // peer is local where there is none
 	label                 string
-	attrs                 map[uint16][]byte
+	attrs                 attributes
 }
 
 func listAddresses(family int) (all []*address, ok bool) {
@@ -35,13 +35,13 @@ func listAddresses(family int) (all []*address, ok bool) {
 			family: int(info.Family), index: int(info.Index), length: int(info.Prefixlen), scope: info.Scope,
 			flags: uint32(info.Flags),
 		}
-		if a.attrs, ok = attributeMap(m[unix.SizeofIfAddrmsg:]); !ok {
+		if a.attrs, ok = attributesOf(m[unix.SizeofIfAddrmsg:]); !ok {
 			return nil, false
 		}
-		if flags := a.attrs[unix.IFA_FLAGS]; len(flags) == 4 {
+		if flags := a.attrs.of(unix.IFA_FLAGS); len(flags) == 4 {
 			a.flags = binary.NativeEndian.Uint32(flags)
 		}
-		local, peer := a.attrs[unix.IFA_LOCAL], a.attrs[unix.IFA_ADDRESS]
+		local, peer := a.attrs.of(unix.IFA_LOCAL), a.attrs.of(unix.IFA_ADDRESS)
 		if local == nil {
 			local = peer
 		}
@@ -50,7 +50,7 @@ func listAddresses(family int) (all []*address, ok bool) {
 		}
 		a.local, _ = netip.AddrFromSlice(local)
 		a.peer, _ = netip.AddrFromSlice(peer)
-		a.label = cString(a.attrs[unix.IFA_LABEL])
+		a.label = cString(a.attrs.of(unix.IFA_LABEL))
 		all = append(all, a)
 	}
 	return all, true
@@ -92,7 +92,7 @@ func (q *ipQuery) printAddress(r *result, l *link, a *address) bool {
 		fmt.Fprintf(&r.out, " peer %s", a.peer)
 	}
 	fmt.Fprintf(&r.out, "/%d ", a.length)
-	if metric := a.attrs[unix.IFA_RT_PRIORITY]; len(metric) == 4 {
+	if metric := a.attrs.of(unix.IFA_RT_PRIORITY); len(metric) == 4 {
 		fmt.Fprintf(&r.out, "metric %d ", binary.NativeEndian.Uint32(metric))
 	}
 	if q.brief {
@@ -102,8 +102,8 @@ func (q *ipQuery) printAddress(r *result, l *link, a *address) bool {
 		word string
 		kind uint16
 	}{{"brd", unix.IFA_BROADCAST}, {"any", unix.IFA_ANYCAST}} {
-		value, has := a.attrs[other.kind]
-		if !has {
+		value := a.attrs.of(other.kind)
+		if value == nil {
 			continue
 		}
 		addr, ok := netip.AddrFromSlice(value)
@@ -136,7 +136,7 @@ func (q *ipQuery) printState(r *result, a *address) bool {
 	if flags != 0 {
 		return false
 	}
-	if origin := a.attrs[ifaProto]; len(origin) == 1 && q.origins && origin[0] != 0 {
+	if origin := a.attrs.of(ifaProto); len(origin) == 1 && q.origins && origin[0] != 0 {
 		name, known := addressOrigins[origin[0]]
 		if !known {
 			return false
@@ -144,7 +144,7 @@ func (q *ipQuery) printState(r *result, a *address) bool {
 		fmt.Fprintf(&r.out, "proto %s ", name)
 	}
 	r.out.WriteString(a.label)
-	if times := a.attrs[unix.IFA_CACHEINFO]; len(times) >= 8 {
+	if times := a.attrs.of(unix.IFA_CACHEINFO); len(times) >= 8 {
 		preferred, valid := binary.NativeEndian.Uint32(times), binary.NativeEndian.Uint32(times[4:])
 		fmt.Fprintf(&r.out, "%s       valid_lft %s preferred_lft ", q.newLine(), lifetime(valid))
 		if a.flags&unix.IFA_F_DEPRECATED != 0 && preferred != math.MaxUint32 {

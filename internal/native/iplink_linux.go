@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -18,51 +17,16 @@ type link struct {
 	kind     uint16 // of its hardware
 	flags    uint32
 	name     string
-	attrs    map[uint16][]byte
+	attrs    attributes
 	altnames []string
 }
 
 // Attributes that the packages at hand do not name.
 const (
-	iflaEvent  = 44
-	ifaProto   = 11
-	extMask    = 1 | 8 // RTEXT_FILTER_VF, which ip asks for too, and RTEXT_FILTER_SKIP_STATS
-	attrType   = 0x3fff
-	maxChances = 5 // for a list that is whole
+	iflaEvent = 44
+	ifaProto  = 11
+	extMask   = 1 | 8 // RTEXT_FILTER_VF, which ip asks for too, and RTEXT_FILTER_SKIP_STATS
 )
-
-// attributes are those of a message.
-func attributes(data []byte, each func(kind uint16, value []byte)) bool {
-	for len(data) >= unix.SizeofRtAttr {
-		length := int(binary.NativeEndian.Uint16(data))
-		if length < unix.SizeofRtAttr || length > len(data) {
-			return false
-		}
-		each(binary.NativeEndian.Uint16(data[2:])&attrType, data[unix.SizeofRtAttr:length])
-		data = data[min((length+3)&^3, len(data)):]
-	}
-	return true
-}
-
-func attributeMap(data []byte) (map[uint16][]byte, bool) {
-	all := make(map[uint16][]byte, 64)
-	return all, attributes(data, func(kind uint16, value []byte) { all[kind] = value })
-}
-
-// ask asks the kernel; a list that changed while it was read is read again.
-func ask(kind int, answer uint16, flags int, data ...nl.NetlinkRequestData) (messages [][]byte, err error) {
-	for range maxChances {
-		req := nl.NewNetlinkRequest(kind, flags)
-		for _, d := range data {
-			req.AddData(d)
-		}
-		messages, err = req.Execute(unix.NETLINK_ROUTE, answer)
-		if !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return messages, err
-		}
-	}
-	return nil, err
-}
 
 func listLinks(family int) (all []*link, ok bool) {
 	messages, err := ask(unix.RTM_GETLINK, unix.RTM_NEWLINK, unix.NLM_F_DUMP, nl.NewIfInfomsg(family),
@@ -108,10 +72,10 @@ func parseLink(m []byte) (*link, bool) {
 	info := nl.DeserializeIfInfomsg(m)
 	l := &link{index: int(info.Index), kind: info.Type, flags: info.Flags}
 	var ok bool
-	l.attrs, ok = attributeMap(m[unix.SizeofIfInfomsg:])
-	l.name = cString(l.attrs[unix.IFLA_IFNAME])
-	if list := l.attrs[unix.IFLA_PROP_LIST]; list != nil {
-		ok = ok && attributes(list, func(kind uint16, value []byte) {
+	l.attrs, ok = attributesOf(m[unix.SizeofIfInfomsg:])
+	l.name = cString(l.attrs.of(unix.IFLA_IFNAME))
+	if list := l.attrs.of(unix.IFLA_PROP_LIST); list != nil {
+		ok = ok && attributes(list).each(func(kind uint16, value []byte) {
 			if kind == unix.IFLA_ALT_IFNAME {
 				l.altnames = append(l.altnames, cString(value))
 			}
@@ -121,7 +85,7 @@ func parseLink(m []byte) (*link, bool) {
 }
 
 func (l *link) number(kind uint16) (uint32, bool) {
-	switch v := l.attrs[kind]; len(v) {
+	switch v := l.attrs.of(kind); len(v) {
 	case 1:
 		return uint32(v[0]), true
 	case 4:
@@ -178,7 +142,7 @@ var operStates = []string{"UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TE
 // lower is what follows the name: @ and the device that this one is on.
 func (q *ipQuery) lower(l *link) (text string, down, ok bool) {
 	at, has := l.number(unix.IFLA_LINK)
-	_, elsewhere := l.attrs[unix.IFLA_LINK_NETNSID]
+	elsewhere := l.attrs.of(unix.IFLA_LINK_NETNSID) != nil
 	switch {
 	case !has:
 		return "", false, true
@@ -212,7 +176,7 @@ func (q *ipQuery) printLink(r *result, l *link) bool {
 	if mtu, has := l.number(unix.IFLA_MTU); has {
 		fmt.Fprintf(&r.out, "mtu %d ", mtu)
 	}
-	if qdisc := l.attrs[unix.IFLA_QDISC]; qdisc != nil {
+	if qdisc := l.attrs.of(unix.IFLA_QDISC); qdisc != nil {
 		fmt.Fprintf(&r.out, "qdisc %s ", cString(qdisc))
 	}
 	if master, has := l.number(unix.IFLA_MASTER); has {
@@ -260,8 +224,8 @@ func (q *ipQuery) printHardware(r *result, l *link) bool {
 		if !known {
 			return false
 		}
-		fmt.Fprintf(&r.out, "%s    link/%s %s", q.newLine(), kind, hardwareAddress(l.kind, l.attrs[unix.IFLA_ADDRESS]))
-		if all := l.attrs[unix.IFLA_BROADCAST]; all != nil {
+		fmt.Fprintf(&r.out, "%s    link/%s %s", q.newLine(), kind, hardwareAddress(l.kind, l.attrs.of(unix.IFLA_ADDRESS)))
+		if all := l.attrs.of(unix.IFLA_BROADCAST); all != nil {
 			word := "brd"
 			if l.flags&unix.IFF_POINTOPOINT != 0 {
 				word = "peer"
@@ -276,7 +240,7 @@ func (q *ipQuery) printHardware(r *result, l *link) bool {
 		}
 		r.out.WriteString(" " + name)
 	}
-	if alias := l.attrs[unix.IFLA_IFALIAS]; alias != nil && q.links {
+	if alias := l.attrs.of(unix.IFLA_IFALIAS); alias != nil && q.links {
 		fmt.Fprintf(&r.out, "%s    alias %s", q.newLine(), cString(alias))
 	}
 	for _, name := range l.altnames {
@@ -294,7 +258,7 @@ func (q *ipQuery) printBrief(r *result, l *link, lower, words string, has bool, 
 	if !q.links {
 		return true
 	}
-	if address := l.attrs[unix.IFLA_ADDRESS]; address != nil {
+	if address := l.attrs.of(unix.IFLA_ADDRESS); address != nil {
 		r.out.WriteString(hardwareAddress(l.kind, address) + " ")
 	}
 	r.out.WriteString(words + " \n")
@@ -304,7 +268,7 @@ func (q *ipQuery) printBrief(r *result, l *link, lower, words string, has bool, 
 // plain reports whether a device has nothing that is printed in ways that we do not know.
 func (l *link) plain() bool {
 	attached := false
-	ok := attributes(l.attrs[unix.IFLA_XDP], func(kind uint16, value []byte) {
+	ok := attributes(l.attrs.of(unix.IFLA_XDP)).each(func(kind uint16, value []byte) {
 		attached = attached || kind == unix.IFLA_XDP_ATTACHED && (len(value) != 1 || value[0] != 0)
 	})
 	for _, kind := range []uint16{unix.IFLA_NUM_VF, unix.IFLA_PROTO_DOWN, iflaEvent} {
@@ -313,8 +277,8 @@ func (l *link) plain() bool {
 		}
 	}
 	mode, _ := l.number(unix.IFLA_LINKMODE)
-	_, moved := l.attrs[unix.IFLA_NEW_IFINDEX]
-	return ok && !attached && mode <= 1 && !moved && printable(l.attrs[unix.IFLA_IFALIAS][:max(0, len(l.attrs[unix.IFLA_IFALIAS])-1)])
+	moved := l.attrs.of(unix.IFLA_NEW_IFINDEX) != nil
+	return ok && !attached && mode <= 1 && !moved && printable(l.attrs.of(unix.IFLA_IFALIAS)[:max(0, len(l.attrs.of(unix.IFLA_IFALIAS))-1)])
 }
 
 // hardware is the words for the kinds of it.

@@ -74,12 +74,12 @@ func (q *routeQuery) show(r *result) bool {
 			return false
 		}
 		info := nl.DeserializeRtMsg(m)
-		attrs, ok := attributeMap(m[unix.SizeofRtMsg:])
+		attrs, ok := attributesOf(m[unix.SizeofRtMsg:])
 		if !ok {
 			return false
 		}
 		table := uint32(info.Table)
-		if t := attrs[unix.RTA_TABLE]; len(t) == 4 {
+		if t := attrs.of(unix.RTA_TABLE); len(t) == 4 {
 			table = binary.NativeEndian.Uint32(t)
 		}
 		if table != unix.RT_TABLE_MAIN || int(info.Family) != q.family || info.Flags&unix.RTM_F_CLONED != 0 {
@@ -116,20 +116,20 @@ var routeOrigins = map[uint8]string{
 }
 
 // print prints a route that was asked for.
-func (q *routeQuery) print(r *result, info *nl.RtMsg, attrs map[uint16][]byte) bool {
-	dst, _ := netip.AddrFromSlice(attrs[unix.RTA_DST])
-	oif, hasOif := attrs[unix.RTA_OIF], len(attrs[unix.RTA_OIF]) == 4
+func (q *routeQuery) print(r *result, info *nl.RtMsg, attrs attributes) bool {
+	dst, _ := netip.AddrFromSlice(attrs.of(unix.RTA_DST))
+	oif, hasOif := attrs.of(unix.RTA_OIF), len(attrs.of(unix.RTA_OIF)) == 4
 	if q.exact.IsValid() && (int(info.Dst_len) != q.exact.Bits() || q.exact.Bits() > 0 && dst != q.exact.Addr()) {
 		return true
 	}
 	if q.index != 0 && (!hasOif || int(binary.NativeEndian.Uint32(oif)) != q.index) {
-		if attrs[unix.RTA_MULTIPATH] != nil { // the device may be in there
+		if attrs.of(unix.RTA_MULTIPATH) != nil { // the device may be in there
 			return false
 		}
 		return true
 	}
 	for _, kind := range routeOdd {
-		if _, has := attrs[kind]; has {
+		if attrs.of(kind) != nil {
 			return false
 		}
 	}
@@ -150,7 +150,7 @@ func (q *routeQuery) print(r *result, info *nl.RtMsg, attrs map[uint16][]byte) b
 	default:
 		fmt.Fprintf(&r.out, "%s/%d ", dst, info.Dst_len)
 	}
-	if gateway, ok := netip.AddrFromSlice(attrs[unix.RTA_GATEWAY]); ok {
+	if gateway, ok := netip.AddrFromSlice(attrs.of(unix.RTA_GATEWAY)); ok {
 		fmt.Fprintf(&r.out, "via %s ", gateway)
 	}
 	if hasOif && q.index == 0 {
@@ -169,11 +169,11 @@ func (q *routeQuery) print(r *result, info *nl.RtMsg, attrs map[uint16][]byte) b
 	return q.printRest(r, info, attrs)
 }
 
-func (q *routeQuery) printRest(r *result, info *nl.RtMsg, attrs map[uint16][]byte) bool {
-	if src, ok := netip.AddrFromSlice(attrs[unix.RTA_PREFSRC]); ok {
+func (q *routeQuery) printRest(r *result, info *nl.RtMsg, attrs attributes) bool {
+	if src, ok := netip.AddrFromSlice(attrs.of(unix.RTA_PREFSRC)); ok {
 		fmt.Fprintf(&r.out, "src %s ", src)
 	}
-	if metric := attrs[unix.RTA_PRIORITY]; len(metric) == 4 {
+	if metric := attrs.of(unix.RTA_PRIORITY); len(metric) == 4 {
 		fmt.Fprintf(&r.out, "metric %d ", binary.NativeEndian.Uint32(metric))
 	}
 	flags := info.Flags
@@ -189,7 +189,7 @@ func (q *routeQuery) printRest(r *result, info *nl.RtMsg, attrs map[uint16][]byt
 	if flags != 0 {
 		return false
 	}
-	if cache := attrs[unix.RTA_CACHEINFO]; cache != nil {
+	if cache := attrs.of(unix.RTA_CACHEINFO); cache != nil {
 		// struct rta_cacheinfo: clntref, lastuse, expires, error, ...
 		if len(cache) < 16 {
 			return false
@@ -201,7 +201,7 @@ func (q *routeQuery) printRest(r *result, info *nl.RtMsg, attrs map[uint16][]byt
 			fmt.Fprintf(&r.out, "error %d ", n)
 		}
 	}
-	if pref := attrs[unix.RTA_PREF]; len(pref) == 1 {
+	if pref := attrs.of(unix.RTA_PREF); len(pref) == 1 {
 		name, known := map[byte]string{0: "medium", 1: "high", 3: "low"}[pref[0]]
 		if !known {
 			return false

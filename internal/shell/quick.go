@@ -2,7 +2,6 @@ package shell
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -29,8 +28,9 @@ type variable struct {
 type quick struct {
 	r       *run
 	ctx     context.Context
-	vars    map[string]variable
-	funcs   map[string]quickFunc
+	vars    map[string]variable        // changed by store alone
+	funcs   map[string]quickFunc       // and by define
+	outer   struct{ vars, funcs bool } // they are those of the shell around this subshell, as long as it changes none
 	params  []string
 	dir     string
 	status  int // $?
@@ -79,22 +79,33 @@ func init() {
 	}
 }
 
-// quickRun runs the script if it can. What it has not done is not begun.
-func (r *run) quickRun(ctx context.Context) (status int, err error, done bool) {
-	if r.slow || r.Own || !r.script.quick.due() {
-		return 0, nil, false
+// Quick is [Run] without mvdan.cc/sh, and without files: of o it needs no Stdout and Stderr, and Stdin only where it is not
+// /dev/null. Where done is false it could not do that, and nothing was done: then the run is for Run.
+func Quick(ctx context.Context, s *Script, o Options) (status int, stdout, stderr []byte, done bool) {
+	if s.c.options != 0 || len(s.decl) > 0 || len(o.Args) == 0 {
+		return 0, nil, nil, false
 	}
-	q := &quick{r: r, ctx: ctx, written: &written{}, subst: -1}
+	q, done := (&run{Options: o, script: s}).quick(ctx)
+	if !done {
+		return 0, nil, nil, false
+	}
+	stdout, stderr = q.written.apart()
+	return q.status & 0xff, stdout, stderr, true
+}
+
+// quick runs the script by the evaluator, if that can do it. What is not done is not begun.
+func (r *run) quick(ctx context.Context) (q *quick, done bool) {
+	if r.Own || !r.script.quick.due() {
+		return nil, false
+	}
+	q = &quick{r: r, ctx: ctx, written: &written{}, subst: -1}
 	q.out, q.err = stream{q.written, 1}, stream{q.written, 2}
 	if !q.begin() || !q.whole() {
 		r.script.quick.failed()
-		return 0, nil, false
+		return nil, false
 	}
 	r.script.quick.worked()
-	if err := q.written.to(r.Stdout, r.Stderr); err != nil {
-		return 0, fmt.Errorf("%w: cannot write: %w", ErrDeclined, err), true
-	}
-	return q.status & 0xff, nil, true
+	return q, true
 }
 
 // begin sets variables, parameters and directory.
@@ -119,7 +130,7 @@ func (q *quick) begin() bool {
 		return false
 	}
 	q.params, q.dir = q.r.Args[1:], q.r.directory()
-	if q.r.Stdin.Name() == os.DevNull {
+	if q.r.Stdin == nil || q.r.Stdin.Name() == os.DevNull {
 		q.in = &input{}
 	}
 	q.vars["PWD"] = variable{q.dir, true}
@@ -147,11 +158,29 @@ func (q *quick) leave(why string) { panic(left(why)) }
 // subshell runs f such that nothing of it stays but what it writes, and its status.
 func (q *quick) subshell(f func()) {
 	was := *q
-	q.vars, q.funcs = maps.Clone(q.vars), maps.Clone(q.funcs)
+	q.outer.vars, q.outer.funcs = true, true
 	f()
 	status, steps := q.status, q.steps
 	*q = was
 	q.status, q.steps = status, steps
+}
+
+func (q *quick) store(name string, v variable) {
+	q.ownVars()
+	q.vars[name] = v
+}
+
+func (q *quick) ownVars() {
+	if q.outer.vars {
+		q.vars, q.outer.vars = maps.Clone(q.vars), false
+	}
+}
+
+func (q *quick) define(name string, f quickFunc) {
+	if q.outer.funcs {
+		q.funcs, q.outer.funcs = maps.Clone(q.funcs), false
+	}
+	q.funcs[name] = f
 }
 
 func (q *quick) stmts(list []*syntax.Stmt) {
@@ -231,7 +260,7 @@ func (q *quick) command(cmd syntax.Command) {
 	case *syntax.DeclClause:
 		q.declare(cmd)
 	case *syntax.FuncDecl:
-		q.funcs[cmd.Name.Value] = quickFunc{cmd.Body, q.tree}
+		q.define(cmd.Name.Value, quickFunc{cmd.Body, q.tree})
 		q.status = 0
 	default:
 		q.leave("a command")
@@ -357,7 +386,7 @@ func (q *quick) set(name, value string) {
 	if !mayset(name) {
 		q.leave("the variable " + name)
 	}
-	q.vars[name] = variable{value, q.vars[name].exported}
+	q.store(name, variable{value, q.vars[name].exported})
 }
 
 // declare is export; local is not known.
@@ -376,7 +405,7 @@ func (q *quick) declare(d *syntax.DeclClause) {
 		if !has {
 			q.leave("export of what is not set")
 		}
-		q.vars[a.Name.Value] = variable{v.value, true}
+		q.store(a.Name.Value, variable{v.value, true})
 	}
 	q.status = 0
 }

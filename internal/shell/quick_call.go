@@ -238,6 +238,7 @@ func (q *quick) unset(args []string) {
 		if !mayset(a) {
 			q.leave("unset " + a)
 		}
+		q.ownVars()
 		delete(q.vars, a)
 	}
 	q.status = 0
@@ -248,11 +249,11 @@ func (q *quick) cd(args []string) {
 		q.leave("cd")
 	}
 	path := filepath.Clean(absolute(q.dir, args[0]))
-	var st unix.Stat_t
-	if hostFile(path) || unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) != nil {
+	if hostFile(path) || unix.Faccessat(unix.AT_FDCWD, path+"/.", unix.X_OK, unix.AT_EACCESS) != nil { // only a directory has a .
 		q.leave("cannot cd")
 	}
-	q.vars["OLDPWD"], q.vars["PWD"] = variable{q.dir, true}, variable{path, true}
+	q.store("OLDPWD", variable{q.dir, true})
+	q.store("PWD", variable{path, true})
 	q.dir, q.status = path, 0
 }
 
@@ -296,7 +297,7 @@ func (q *quick) observe(assigns []*syntax.Assign, args []string) {
 		q.subshell(func() {
 			q.assign(assigns)
 			for _, a := range assigns {
-				q.vars[a.Name.Value] = variable{q.vars[a.Name.Value].value, true}
+				q.store(a.Name.Value, variable{q.vars[a.Name.Value].value, true})
 			}
 			vars = q.vars
 		})

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	"mvdan.cc/sh/v3/syntax"
@@ -49,6 +50,18 @@ func (w *written) to(out, err io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// apart is what went to stdout, and to stderr.
+func (w *written) apart() (out, err []byte) {
+	for _, c := range w.chunks {
+		if c.fd == 2 {
+			err = append(err, c.text...)
+		} else {
+			out = append(out, c.text...)
+		}
+	}
+	return out, err
 }
 
 // caughtOutput is what $( ) or a pipeline has caught.
@@ -196,15 +209,41 @@ func (q *quick) from(n, path string) {
 		q.in = &input{fresh: true}
 		return
 	}
-	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > quickOutput {
-		q.leave("no file to read")
-	}
-	text, err := os.ReadFile(path)
-	if err != nil || len(text) > quickOutput {
+	text, ok := readAll(path)
+	if !ok {
 		q.leave("no file to read")
 	}
 	q.in = &input{text: text, fresh: true}
+}
+
+var readBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// readAll reads a plain file, by system calls alone: package os has five more for each. It is not opened before it is known to be
+// one: a pipe, or a device, may do something then.
+func readAll(path string) (text []byte, ok bool) {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > quickOutput {
+		return nil, false
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, false
+	}
+	defer unix.Close(fd)
+	buf := readBuffers.Get().(*[64 << 10]byte)
+	defer readBuffers.Put(buf)
+	for {
+		n, err := unix.Read(fd, buf[:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil || len(text)+max(n, 0) > quickOutput:
+			return nil, false
+		case n <= 0:
+			return text, true
+		default:
+			text = append(text, buf[:n]...)
+		}
+	}
 }
 
 func (q *quick) hereDocument(r *syntax.Redirect, n string) {

@@ -53,7 +53,7 @@ type Options struct {
 	// Source returns a file that is sourced, by the path that the script names, made absolute.
 	Source func(path string) (*Script, error)
 
-	slow bool // by mvdan.cc/sh alone
+	Slow bool // without the evaluator of Quick
 }
 
 // A run is one execution of a script. Its pipelines are goroutines, so what changes has a lock.
@@ -120,9 +120,12 @@ func Run(ctx context.Context, s *Script, o Options) (status int, err error) {
 		texts: map[string]string{}, tried: map[string]int{}, files: map[*os.File]bool{}, ahead: map[*os.File]*lookahead{},
 	}
 	defer r.closeFiles()
-	if s.c.options == 0 {
-		if status, err, done := r.quickRun(ctx); done {
-			return status, err
+	if s.c.options == 0 && !o.Slow {
+		if q, done := r.quick(ctx); done {
+			if err := q.written.to(r.Stdout, r.Stderr); err != nil {
+				return 0, fmt.Errorf("%w: cannot write: %w", ErrDeclined, err)
+			}
+			return q.status & 0xff, nil
 		}
 	}
 	r.errors = &errorStream{r, o.Stderr}

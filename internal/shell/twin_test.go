@@ -90,7 +90,7 @@ func (s setting) interpret(t testing.TB, script *Script) outcome {
 	defer cancel()
 	status, err := Run(ctx, script, Options{
 		Args: s.args, Env: s.env, Dir: s.dir, Stdin: null, Stdout: w, Stderr: null, Umask: 0o022,
-		Source: s.source, Own: script.own, slow: s.slow, Commands: s.commands(),
+		Source: s.source, Own: script.own, Slow: s.slow, Commands: s.commands(),
 	})
 	w.Close()
 	o := outcome{out: <-out, status: status}

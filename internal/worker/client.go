@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"encoding/gob"
 	"errors"
 	"io"
 	"sync"
@@ -16,15 +15,9 @@ const (
 	longPause   = time.Minute            // the longest of them
 )
 
-// A Conn is the connection with a worker process.
-type Conn interface {
-	io.ReadWriteCloser
-	Kill() // the process; it returns at once
-}
-
 // A Client is a manager's end of its worker.
 type Client struct {
-	spawn func() (Conn, error)
+	spawn Spawn
 
 	mu    sync.Mutex
 	now   *process
@@ -33,14 +26,17 @@ type Client struct {
 	last  uint64    // ID given
 }
 
+// Spawn starts a worker process, and returns the connection with it. kill kills the process, and returns at once.
+type Spawn func() (conn io.ReadWriteCloser, kill func(), err error)
+
 // NewClient returns a client of workers that spawn starts.
-func NewClient(spawn func() (Conn, error)) *Client { return &Client{spawn: spawn} }
+func NewClient(spawn Spawn) *Client { return &Client{spawn: spawn} }
 
 // A process is one worker process.
 type process struct {
-	conn  Conn
-	write sync.Mutex // so that requests do not mix
-	out   *gob.Encoder
+	conn io.ReadWriteCloser
+	end  func()
+	out  *sender
 
 	hung atomic.Bool // it is killed for another run
 
@@ -63,11 +59,7 @@ func (c *Client) Run(ctx context.Context, r Request) (a Answer, ours bool, err e
 		return Answer{}, false, errEnded
 	}
 	defer p.forget(id)
-	sent := make(chan struct{})
-	go func() { // it blocks where the worker does not read
-		defer close(sent)
-		p.send(r)
-	}()
+	p.out.send(r.frame())
 	over := time.NewTimer(r.Limit)
 	defer over.Stop()
 	select {
@@ -80,10 +72,7 @@ func (c *Client) Run(ctx context.Context, r Request) (a Answer, ours bool, err e
 	case <-over.C:
 		err, ours = errNoReply, true
 	}
-	go func() {
-		<-sent // a worker that hears of the end first runs it all the same, and is killed for that
-		p.send(Request{ID: id, Cancel: true})
-	}()
+	p.out.send((&Request{ID: id, Cancel: true}).frame())
 	last := time.NewTimer(cancelLimit)
 	defer last.Stop()
 	select {
@@ -129,11 +118,11 @@ func (c *Client) process() (*process, uint64, error) {
 	if c.ends > 1 {
 		c.after = time.Now().Add(min(firstPause<<min(c.ends-2, 10), longPause))
 	}
-	conn, err := c.spawn()
+	conn, kill, err := c.spawn()
 	if err != nil {
 		return nil, 0, err
 	}
-	c.now = &process{conn: conn, out: gob.NewEncoder(conn), waiting: map[uint64]chan Answer{}, ended: make(chan struct{})}
+	c.now = &process{conn: conn, end: kill, out: newSender(conn), waiting: map[uint64]chan Answer{}, ended: make(chan struct{})}
 	go c.now.listen()
 	return c.now, c.last, nil
 }
@@ -148,18 +137,12 @@ func (c *Client) Close() {
 	}
 }
 
-func (p *process) send(r Request) {
-	p.write.Lock()
-	defer p.write.Unlock()
-	_ = p.out.Encode(r) // a worker that is gone is noticed by listen
-}
-
 // listen takes answers until the worker has ended.
 func (p *process) listen() {
-	answers := gob.NewDecoder(p.conn)
+	answers := newReader(p.conn)
 	for {
-		var a Answer
-		if err := answers.Decode(&a); err != nil {
+		a, err := answers.answer()
+		if err != nil {
 			break
 		}
 		p.mu.Lock()
@@ -173,12 +156,13 @@ func (p *process) listen() {
 	p.gone = true
 	p.mu.Unlock()
 	p.kill() // it may live, and speak no sense
+	p.out.close()
 	close(p.ended)
 }
 
 // kill kills the process, and ends listen.
 func (p *process) kill() {
-	p.conn.Kill()
+	p.end()
 	_ = p.conn.Close()
 }
 

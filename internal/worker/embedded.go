@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -111,23 +112,31 @@ func versionOf(path string) string {
 	return fmt.Sprint(is.Dev, is.Ino, is.Size, is.Mtim, is.Ctim)
 }
 
-// Run runs it.
-func (l *loaded) Run(ctx context.Context, r Request, files Files) (status, forks int, err error) {
-	attr, done, err := childrenIn(r.Cgroup)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer done()
-	var count atomic.Int64
+// Run runs it: in files, and beside the package's other processes, only where it needs more than the evaluator.
+func (l *loaded) Run(ctx context.Context, r Request, a *Answer) error {
 	o := l.options(append([]string{r.Path}, r.Args...), r.Env, r.Dir)
-	o.Stdin, o.Stdout, o.Stderr = files.Stdin, files.Stdout, files.Stderr
+	var done bool
+	if a.Status, a.Stdout, a.Stderr, done = shell.Quick(ctx, l.main, o); done {
+		return errors.Join(tooLong(a.Stdout), tooLong(a.Stderr))
+	}
+	attr, begun, err := childrenIn(r.Cgroup)
+	if err != nil {
+		return err
+	}
+	defer begun()
+	var count atomic.Int64
+	o.Slow = true
 	o.Exec = func(ctx context.Context, c *shell.Call) (int, error) {
 		count.Add(1)
 		its := attr
 		return shell.ExecWith(ctx, c, &its)
 	}
-	status, err = shell.Run(ctx, l.main, o)
-	return status, int(count.Load()), err
+	err = inFiles(a, func(f Files) (int, error) {
+		o.Stdin, o.Stdout, o.Stderr = f.Stdin, f.Stdout, f.Stderr
+		return shell.Run(ctx, l.main, o)
+	})
+	a.Forks = int(count.Load())
+	return err
 }
 
 // options are those of any run.

@@ -2,63 +2,105 @@ package worker
 
 import (
 	"context"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	"backtowork/internal/shell"
 )
 
-// Files are what a run reads and writes.
-type Files struct{ Stdin, Stdout, Stderr *os.File }
+// mostFree is how many goroutines wait for requests. A run leaves its goroutine a stack that is large enough for the next.
+const mostFree = 8
 
 // Serve runs what it is asked for over conn, each request in a goroutine, until conn ends.
 func Serve(conn io.ReadWriter, in Interpreter) error {
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	s := server{in: in, null: null, out: gob.NewEncoder(conn), cancels: map[uint64]context.CancelFunc{}}
-	requests := gob.NewDecoder(conn)
-	for {
-		var r Request
-		if err := requests.Decode(&r); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if r.Cancel {
-			s.cancel(r.ID)
-			continue
-		}
-		ctx := s.begin(r)
-		go func() {
-			a := s.run(ctx, r)
-			s.cancel(r.ID)
-			s.answer(a)
-		}()
-	}
+	s := newServer(conn, in)
+	s.turn <- struct{}{}
+	go s.serve()
+	return <-s.ended
 }
 
 // A server is what all requests have in common.
 type server struct {
-	in   Interpreter
-	null *os.File
+	in       Interpreter
+	requests *reader       // of who has the turn
+	turn     chan struct{} // to read the next request; closed at the end of the connection
+	ended    chan error    // why it has ended; nil where the manager has closed it
 
-	mu      sync.Mutex // of all below
-	out     *gob.Encoder
+	write sync.Mutex // so that answers do not mix
+	conn  io.Writer
+
+	mu      sync.Mutex
+	free    int                           // how many goroutines read, or wait for their turn
 	cancels map[uint64]context.CancelFunc // of the runs that go on
 }
 
+func newServer(conn io.ReadWriter, in Interpreter) *server {
+	return &server{
+		in: in, requests: newReader(conn), conn: conn, turn: make(chan struct{}, 1), ended: make(chan error, 1), free: 1,
+		cancels: map[uint64]context.CancelFunc{},
+	}
+}
+
+// serve reads requests, in turns with others, and runs them: who has read one runs it, so nobody needs to be woken for that.
+func (s *server) serve() {
+	for {
+		if _, open := <-s.turn; !open {
+			return
+		}
+		r, err := s.next()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			s.ended <- err
+			close(s.turn)
+			return
+		}
+		ctx := s.begin(r)
+		s.turn <- struct{}{}
+		a := s.run(ctx, r)
+		s.cancel(r.ID)
+		s.answer(a)
+		if !s.waits() {
+			return
+		}
+	}
+}
+
+// next is the next request to run.
+func (s *server) next() (Request, error) {
+	for {
+		r, err := s.requests.request()
+		if err != nil || !r.Cancel {
+			return r, err
+		}
+		s.cancel(r.ID)
+	}
+}
+
+// waits says whether one more goroutine may wait.
+func (s *server) waits() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.free >= mostFree {
+		return false
+	}
+	s.free++
+	return true
+}
+
+// begin has another goroutine read on, and the run end in time.
 func (s *server) begin(r Request) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), r.Limit)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cancels[r.ID] = cancel
+	if s.free--; s.free == 0 {
+		s.free++
+		go s.serve()
+	}
 	return ctx
 }
 
@@ -72,9 +114,10 @@ func (s *server) cancel(id uint64) {
 }
 
 func (s *server) answer(a Answer) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_ = s.out.Encode(a) // where the manager is gone, Serve ends
+	frame := a.frame()
+	s.write.Lock()
+	defer s.write.Unlock()
+	_, _ = s.conn.Write(frame) // where the manager is gone, Serve ends
 }
 
 // run runs one request.
@@ -90,27 +133,12 @@ func (s *server) run(ctx context.Context, r Request) (a Answer) {
 		a.Declined, a.Failed = declined, inWords(err)
 		return a
 	}
-	stdout, err := newBuffer()
-	if err != nil {
-		a.Failed = err.Error()
-		return a
-	}
-	defer stdout.Close()
-	stderr, err := newBuffer()
-	if err != nil {
-		a.Failed = err.Error()
-		return a
-	}
-	defer stderr.Close()
-	a.Status, a.Forks, err = program.Run(ctx, r, Files{Stdin: s.null, Stdout: stdout, Stderr: stderr})
+	err = program.Run(ctx, r, &a)
 	a.Stuck = errors.Is(err, shell.ErrDeclined)
 	if err == nil {
 		err = ctx.Err() // what ended too late has perhaps not ended by itself
 	}
-	var err1, err2 error
-	a.Stdout, err1 = contents(stdout)
-	a.Stderr, err2 = contents(stderr)
-	a.Failed = inWords(errors.Join(err, err1, err2))
+	a.Failed = inWords(err)
 	return a
 }
 
@@ -119,13 +147,4 @@ func inWords(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-// contents is what is in f, from its begin.
-func contents(f *os.File) ([]byte, error) {
-	text, err := io.ReadAll(io.NewSectionReader(f, 0, longestOutput+1))
-	if err == nil && len(text) > longestOutput {
-		err = fmt.Errorf("it prints more than %d bytes", longestOutput)
-	}
-	return text, err
 }

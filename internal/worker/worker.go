@@ -50,8 +50,9 @@ type Interpreter interface {
 
 // A Program is a script that was read. Several runs of it may go on at a time.
 type Program interface {
-	// Run runs it. The error says that the interpreter could not go on, or that ctx has ended.
-	Run(ctx context.Context, r Request, files Files) (status, forks int, err error)
+	// Run runs it, and puts into a how it has ended, what it has printed, and how many programs it has started. The error says
+	// that the interpreter could not go on, or that ctx has ended.
+	Run(ctx context.Context, r Request, a *Answer) error
 }
 
 // longestOutput is how many bytes a run may print. One that prints more has failed.

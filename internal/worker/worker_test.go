@@ -4,9 +4,9 @@ package worker
 
 import (
 	"context"
-	"encoding/gob"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -29,26 +29,26 @@ type stub struct {
 
 func (s *stub) Load(Request) (Program, string, error) { return s, s.declined, nil }
 
-func (s *stub) Run(ctx context.Context, r Request, f Files) (int, int, error) {
-	status, err := s.run(ctx, r, f)
-	return status, 1, err
+func (s *stub) Run(ctx context.Context, r Request, a *Answer) error {
+	a.Forks = 1
+	return inFiles(a, func(f Files) (int, error) { return s.run(ctx, r, f) })
 }
 
-// pipe is a worker process: Serve in a goroutine.
-type pipe struct{ net.Conn }
+// piped is the connection with a worker that is killed by its end.
+func piped(ours net.Conn) (io.ReadWriteCloser, func(), error) {
+	return ours, func() { _ = ours.Close() }, nil
+}
 
-func (p pipe) Kill() { _ = p.Close() }
-
-// spawner starts workers, and counts them.
-func spawner(in Interpreter, count *atomic.Int64) func() (Conn, error) {
-	return func() (Conn, error) {
+// spawner starts workers, each Serve in a goroutine, and counts them.
+func spawner(in Interpreter, count *atomic.Int64) Spawn {
+	return func() (io.ReadWriteCloser, func(), error) {
 		count.Add(1)
 		ours, theirs := net.Pipe()
 		go func() {
 			_ = Serve(theirs, in)
 			_ = theirs.Close()
 		}()
-		return pipe{ours}, nil
+		return piped(ours)
 	}
 }
 
@@ -290,11 +290,11 @@ func flood(f Files) error {
 func TestBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var count atomic.Int64
-		c := NewClient(func() (Conn, error) {
+		c := NewClient(func() (io.ReadWriteCloser, func(), error) {
 			count.Add(1)
 			ours, theirs := net.Pipe()
 			_ = theirs.Close()
-			return pipe{ours}, nil
+			return piped(ours)
 		})
 		defer c.Close()
 		for range 600 {
@@ -371,14 +371,14 @@ func TestCancelComesAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 50 {
 			ours, theirs := net.Pipe()
-			c := NewClient(func() (Conn, error) { return pipe{ours}, nil })
+			c := NewClient(func() (io.ReadWriteCloser, func(), error) { return piped(ours) })
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			heard := make(chan bool, 2)
 			go func() {
-				for requests := gob.NewDecoder(theirs); ; {
-					var r Request
-					if requests.Decode(&r) != nil {
+				for requests := newReader(theirs); ; {
+					r, err := requests.request()
+					if err != nil {
 						close(heard)
 						return
 					}
