@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,10 +22,12 @@ import (
 const shellsCommand = "shells"
 
 const (
-	shellRuns   = 200              // of each action, by each,
-	shellRounds = 10               // in so many turns
-	workerFD    = "BTW_DEADMAN_FD" // tells sh-worker the number of its connection
+	shellRuns   = 200 // of each action, by each,
+	shellRounds = 10  // in so many turns
 )
+
+// workerFDs tell sh-worker the numbers of its pipes.
+var workerFDs = []string{"BTW_REQUESTS_FD=3", "BTW_ANSWERS_FD=4"}
 
 // A shellFigure is what a run of an action costs, by one that runs scripts.
 type shellFigure struct {
@@ -237,28 +237,17 @@ func scriptEnv(home string) []string {
 
 // byWorker starts a worker as back-to-work does.
 func byWorker(ctx context.Context, home string, args []string) (run func() error, pid int, end func(), err error) {
-	var proc *os.Process
-	client := worker.NewClient(func() (io.ReadWriteCloser, func(), error) {
-		fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return nil, nil, err
-		}
-		ours, theirs := os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
-		defer ours.Close()
-		defer theirs.Close()
-		conn, err := net.FileConn(ours)
-		if err != nil {
-			return nil, nil, err
-		}
-		cmd := exec.CommandContext(ctx, filepath.Join(home, "bin/btw"))
-		cmd.Args, cmd.Dir, cmd.Stderr, cmd.ExtraFiles = []string{"sh-worker"}, home, os.Stderr, []*os.File{theirs}
-		cmd.Env = append(scriptEnv(home), workerFD+"=3")
-		if err := cmd.Start(); err != nil {
-			return nil, nil, err
-		}
-		proc = cmd.Process
-		go func() { _ = cmd.Wait() }()
-		return conn, func() { _ = cmd.Process.Kill() }, nil
+	client := worker.NewClient(func() (worker.Conn, error) {
+		return worker.Start(func(requests, answers *os.File) (*exec.Cmd, error) {
+			cmd := exec.CommandContext(ctx, filepath.Join(home, "bin/btw"))
+			cmd.Args, cmd.Dir, cmd.Stderr, cmd.ExtraFiles = []string{"sh-worker"}, home, os.Stderr, []*os.File{requests, answers}
+			cmd.Env = append(scriptEnv(home), workerFDs...)
+			err := cmd.Start()
+			if err == nil {
+				pid = cmd.Process.Pid
+			}
+			return cmd, err
+		})
 	})
 	run = func() error {
 		r := worker.Request{Path: atPackage, Args: args, Dir: home, Env: scriptEnv(home), Files: "1", Limit: 10 * time.Second}
@@ -277,7 +266,7 @@ func byWorker(ctx context.Context, home string, args []string) (run func() error
 		client.Close()
 		return nil, 0, nil, err
 	}
-	return run, proc.Pid, client.Close, nil
+	return run, pid, client.Close, nil
 }
 
 // childrensTime is the processor time of the children that have ended.

@@ -225,7 +225,7 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 
 // inherited returns the connection that startOther, or execGiven, has given this process; nil if there is none.
 func inherited(env *command.Env) (net.Conn, error) {
-	f := inheritedFile(env)
+	f := given(env, deadmanFD)
 	if f == nil {
 		return nil, nil
 	}
@@ -233,14 +233,14 @@ func inherited(env *command.Env) (net.Conn, error) {
 	return net.FileConn(f)
 }
 
-// inheritedFile is that connection as a file. Who reads it waits in the system: a process that has little else to do is
-// woken sooner so than by its poller.
-func inheritedFile(env *command.Env) *os.File {
+// given is the file that give has given this process by that variable; nil where there is none.
+func given(env *command.Env, variable string) *os.File {
 	var fd uintptr
-	if _, err := fmt.Sscan(env.Getenv(deadmanFD), &fd); err != nil {
+	if _, err := fmt.Sscan(env.Getenv(variable), &fd); err != nil {
 		return nil
 	}
-	return os.NewFile(fd, "deadman")
+	unix.CloseOnExec(int(fd))
+	return os.NewFile(fd, variable)
 }
 
 // execGiven makes this process the program at path, as back-to-work with the packages, and lets it inherit the

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"os"
+	"os/exec"
 
 	"backtowork/internal/command"
 	"backtowork/internal/manager"
@@ -25,14 +26,21 @@ func shWorker(_ context.Context, env *command.Env) error {
 	if len(env.Args) > 0 {
 		return command.UsageError("sh-worker takes no arguments")
 	}
-	conn := inheritedFile(env)
-	if conn == nil {
+	requests, answers := given(env, requestsFD), given(env, answersFD)
+	if requests == nil || answers == nil {
 		return errors.New("sh-worker is for back-to-work to start")
 	}
-	defer conn.Close()
+	defer requests.Close()
+	defer answers.Close()
 	worker.Limit(env.Stderr)
-	return worker.Serve(conn, worker.Embedded())
+	return worker.Serve(requests, answers, worker.Embedded())
 }
+
+// These are the environment variables that tell a worker the numbers of the pipes to its manager.
+const (
+	requestsFD = "BTW_REQUESTS_FD"
+	answersFD  = "BTW_ANSWERS_FD"
+)
 
 // scripts returns what runs the packages of a manager: with a worker, unless conf/shell asks for a shell. Who acts beside a
 // manager has none.
@@ -79,12 +87,13 @@ func (s *site) checkEmbedded() (func(name string) error, error) {
 	}, nil
 }
 
-func (s *site) spawnWorker() (conn io.ReadWriteCloser, kill func(), err error) {
-	conn, proc, err := s.startOther("sh-worker")
-	if err != nil {
-		return nil, nil, err
-	}
-	return conn, func() { _ = proc.Kill() }, nil
+func (s *site) spawnWorker() (worker.Conn, error) {
+	return worker.Start(func(requests, answers *os.File) (*exec.Cmd, error) {
+		cmd := s.self("sh-worker")
+		give(cmd, requests, requestsFD)
+		give(cmd, answers, answersFD)
+		return cmd, cmd.Start()
+	})
 }
 
 // askedBy says how the status of a package is answered, where that is not by its own shell alone.

@@ -22,6 +22,7 @@ type left string
 type variable struct {
 	value    string
 	exported bool
+	mayset   bool // it was set by the script, so it may be
 }
 
 // quick is a run by the evaluator.
@@ -44,6 +45,8 @@ type quick struct {
 	err     io.Writer
 	written *written
 	tree    *quickTree // of the text that is run
+	memory  *quickMemory
+	text    []byte // what words are put together of
 }
 
 // A quickFunc is a function of the script.
@@ -94,13 +97,17 @@ func Quick(ctx context.Context, s *Script, o Options) (status int, stdout, stder
 }
 
 // quick runs the script by the evaluator, if that can do it. What is not done is not begun.
-func (r *run) quick(ctx context.Context) (q *quick, done bool) {
+func (r *run) quick(ctx context.Context) (*quick, bool) {
 	if r.Own || !r.script.quick.due() {
 		return nil, false
 	}
-	q = &quick{r: r, ctx: ctx, written: &written{}, subst: -1}
+	q := &quick{r: r, ctx: ctx, written: &written{}, subst: -1, memory: quickMemories.Get().(*quickMemory)}
+	q.vars, q.funcs, q.text = q.memory.vars, q.memory.funcs, q.memory.text
 	q.out, q.err = stream{q.written, 1}, stream{q.written, 2}
-	if !q.begin() || !q.whole() {
+	done := q.begin() && q.whole()
+	q.memory.text = q.text[:0]
+	q.memory.forget()
+	if !done {
 		r.script.quick.failed()
 		return nil, false
 	}
@@ -110,7 +117,6 @@ func (r *run) quick(ctx context.Context) (q *quick, done bool) {
 
 // begin sets variables, parameters and directory.
 func (q *quick) begin() bool {
-	q.vars, q.funcs = make(map[string]variable, 96), map[string]quickFunc{}
 	for _, kv := range q.r.Env {
 		name, value, ok := strings.Cut(kv, "=")
 		if !ok || !syntax.ValidName(name) {
@@ -119,7 +125,7 @@ func (q *quick) begin() bool {
 		if q.r.oddName(name) || !ascii(value) {
 			return false
 		}
-		q.vars[name] = variable{value, true}
+		q.vars[name] = variable{value: value, exported: true}
 	}
 	for _, a := range q.r.Args {
 		if !ascii(a) {
@@ -133,7 +139,7 @@ func (q *quick) begin() bool {
 	if q.r.Stdin == nil || q.r.Stdin.Name() == os.DevNull {
 		q.in = &input{}
 	}
-	q.vars["PWD"] = variable{q.dir, true}
+	q.vars["PWD"] = variable{value: q.dir, exported: true}
 	return q.dir != ""
 }
 
@@ -284,7 +290,7 @@ func (q *quick) binary(b *syntax.BinaryCmd) {
 		})
 		q.status = before
 		q.subshell(func() {
-			q.in = &input{text: pipe.Bytes(), fresh: true}
+			q.in = &input{text: pipe.String(), fresh: true}
 			q.stmt(b.Y)
 		})
 	default:
@@ -383,10 +389,11 @@ func (q *quick) forClause(f *syntax.ForClause) {
 }
 
 func (q *quick) set(name, value string) {
-	if !mayset(name) {
+	was := q.vars[name]
+	if !was.mayset && !mayset(name) {
 		q.leave("the variable " + name)
 	}
-	q.store(name, variable{value, q.vars[name].exported})
+	q.store(name, variable{value, was.exported, true})
 }
 
 // declare is export; local is not known.
@@ -405,7 +412,7 @@ func (q *quick) declare(d *syntax.DeclClause) {
 		if !has {
 			q.leave("export of what is not set")
 		}
-		q.store(a.Name.Value, variable{v.value, true})
+		q.store(a.Name.Value, variable{v.value, true, true})
 	}
 	q.status = 0
 }

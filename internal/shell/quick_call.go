@@ -21,7 +21,7 @@ func (q *quick) call(ce *syntax.CallExpr, args []string) {
 		return
 	}
 	name := args[0]
-	if commandName(ce) == "" && (q.isFunction(name) || isBuiltin(name) || name == "" || strings.HasPrefix(name, hidden)) {
+	if !isLiteral(ce.Args[0]) && commandName(ce) == "" && (q.isFunction(name) || isBuiltin(name) || name == "" || strings.HasPrefix(name, hidden)) {
 		q.leave("the command " + name + ", from an expansion")
 	}
 	switch {
@@ -36,6 +36,12 @@ func (q *quick) call(ce *syntax.CallExpr, args []string) {
 	default:
 		q.builtin(name, args[1:])
 	}
+}
+
+// isLiteral: a word that is what it says.
+func isLiteral(w *syntax.Word) bool {
+	l, ok := w.Parts[0].(*syntax.Lit)
+	return ok && len(w.Parts) == 1 && (l.Value == "[" || !strings.ContainsAny(l.Value, `\*?[~{`))
 }
 
 func (q *quick) isFunction(name string) bool {
@@ -142,6 +148,10 @@ func (q *quick) test(name string, args []string) {
 			q.leave("missing ]")
 		}
 		args = args[:len(args)-1]
+	}
+	if len(args) == 2 && (args[0] == "-n" || args[0] == "-z") { // most are of this kind
+		q.status = number01((args[1] == "") == (args[0] == "-n"))
+		return
 	}
 	t := &tester{hc: interp.HandlerContext{Dir: q.dir}}
 	is, err := t.all(args)
@@ -252,8 +262,8 @@ func (q *quick) cd(args []string) {
 	if hostFile(path) || unix.Faccessat(unix.AT_FDCWD, path+"/.", unix.X_OK, unix.AT_EACCESS) != nil { // only a directory has a .
 		q.leave("cannot cd")
 	}
-	q.store("OLDPWD", variable{q.dir, true})
-	q.store("PWD", variable{path, true})
+	q.store("OLDPWD", variable{value: q.dir, exported: true})
+	q.store("PWD", variable{value: path, exported: true})
 	q.dir, q.status = path, 0
 }
 
@@ -297,7 +307,7 @@ func (q *quick) observe(assigns []*syntax.Assign, args []string) {
 		q.subshell(func() {
 			q.assign(assigns)
 			for _, a := range assigns {
-				q.store(a.Name.Value, variable{q.vars[a.Name.Value].value, true})
+				q.store(a.Name.Value, variable{q.vars[a.Name.Value].value, true, true})
 			}
 			vars = q.vars
 		})

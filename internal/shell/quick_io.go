@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -83,7 +84,7 @@ func (q *quick) print(text string) {
 
 // An input is what is read instead of a file or pipe: all of it is there.
 type input struct {
-	text  []byte
+	text  string
 	fresh bool // nothing was read, and nothing but one command will
 }
 
@@ -121,11 +122,34 @@ func (q *quick) read(assigns []*syntax.Assign, args []string) {
 		q.leave("read")
 	}
 	q.in.fresh = false
-	line, quoted, whole := q.line(raw)
-	for i, value := range split(line, quoted, ifs, len(args)) {
+	values, whole := q.fieldsOfLine(raw, ifs, len(args))
+	for i, value := range values {
 		q.set(args[i], value)
 	}
 	q.status = number01(!whole)
+}
+
+// fieldsOfLine takes a line of the input, and divides it.
+func (q *quick) fieldsOfLine(raw bool, ifs string, n int) (values []string, whole bool) {
+	line, rest, whole := strings.Cut(q.in.text, "\n")
+	if ifs == " \t\n" && (raw || strings.IndexByte(line, '\\') < 0) && usual(line) {
+		q.in.text = rest
+		values = q.memory.list(n)[:n]
+		plainSplit(values, line)
+		return values, whole
+	}
+	letters, quoted, whole := q.line(raw)
+	return split(letters, quoted, ifs, n), whole
+}
+
+// usual: there is nothing in the line that is left to others.
+func usual(line string) bool {
+	for i := range len(line) {
+		if c := line[i]; c >= 0x80 || c == 0 || c == '\r' {
+			return false
+		}
+	}
+	return true
 }
 
 // line takes a line of the input; whole is false at its end.
@@ -153,7 +177,7 @@ func (q *quick) line(raw bool) (line []byte, quoted []bool, whole bool) {
 		}
 		line, quoted = append(line, c), append(quoted, false)
 	}
-	q.in.text = nil
+	q.in.text = ""
 	return line, quoted, false
 }
 
@@ -213,7 +237,7 @@ func (q *quick) from(n, path string) {
 	if !ok {
 		q.leave("no file to read")
 	}
-	q.in = &input{text: text, fresh: true}
+	q.in = &input{text: string(text), fresh: true}
 }
 
 var readBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
@@ -260,9 +284,9 @@ func (q *quick) hereDocument(r *syntax.Redirect, n string) {
 			if !ok || !ascii(l.Value) {
 				q.leave("a here-document")
 			}
-			q.in.text = append(q.in.text, l.Value...)
+			q.in.text += l.Value
 		}
 		return
 	}
-	q.in.text = []byte(q.quoted(r.Hdoc.Parts, "$`\\"))
+	q.in.text = q.quoted(r.Hdoc.Parts, "$`\\")
 }

@@ -19,8 +19,7 @@ type quickTree struct {
 
 // quickState is what a script keeps from run to run of the quick evaluator.
 type quickState struct {
-	once sync.Once
-	tree *quickTree
+	tree *quickTree // nil of a script with a process of its own
 
 	mu     sync.Mutex
 	evals  map[string]*quickTree // nil where it is not for it
@@ -58,11 +57,8 @@ func (s *quickState) worked() {
 
 // quickTree is the script's tree.
 func (s *Script) quickTree() *quickTree {
-	s.quick.once.Do(func() {
-		s.quick.tree, _ = newQuickTree(s.Path, s.text, kindFile)
-	})
 	if s.quick.tree == nil {
-		panic(left("it cannot be parsed"))
+		panic(left("it has a process of its own"))
 	}
 	return s.quick.tree
 }

@@ -15,11 +15,18 @@ func (q *quick) value(w *syntax.Word) string {
 	if len(w.Parts) == 1 {
 		return q.part(w.Parts[0])
 	}
-	var b strings.Builder
+	start := len(q.text)
 	for _, p := range w.Parts {
-		b.WriteString(q.part(p))
+		q.text = append(q.text, q.part(p)...)
 	}
-	return b.String()
+	return q.cut(start)
+}
+
+// cut takes off what was put into q.text.
+func (q *quick) cut(start int) string {
+	text := string(q.text[start:])
+	q.text = q.text[:start]
+	return text
 }
 
 // part is a part of a word, whole.
@@ -65,15 +72,18 @@ func (q *quick) quoted(parts []syntax.WordPart, escapes string) string {
 	case 1:
 		return one(parts[0])
 	}
-	var b strings.Builder
+	start := len(q.text)
 	for _, p := range parts {
-		b.WriteString(one(p))
+		q.text = append(q.text, one(p)...)
 	}
-	return b.String()
+	return q.cut(start)
 }
 
 // plainText is text without the backslashes that quote: all, or those before the letters given.
 func (q *quick) plainText(s, before string) string {
+	if asIs(s) {
+		return s
+	}
 	if !ascii(s) {
 		q.leave("letters beyond ASCII")
 	}
@@ -95,9 +105,27 @@ func (q *quick) plainText(s, before string) string {
 	return b.String()
 }
 
+// odd are bytes that a word may not just be taken over with.
+var odd = func() (is [256]bool) {
+	for c := range is {
+		is[c] = c >= 0x80 || strings.ContainsRune("*?[\\", rune(c))
+	}
+	return is
+}()
+
+// asIs: a word of it is that text, and no pattern.
+func asIs(s string) bool {
+	for i := range len(s) {
+		if odd[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
 // fields are the words of a command.
 func (q *quick) fields(words []*syntax.Word) []string {
-	out := make([]string, 0, len(words)+1)
+	out := q.memory.list(len(words) + 1)
 	for _, w := range words {
 		out = q.field(out, w)
 	}
@@ -123,45 +151,46 @@ func (q *quick) field(out []string, w *syntax.Word) []string {
 			return append(out, q.name(p))
 		}
 	}
-	var b strings.Builder
-	has := false
+	start, has := len(q.text), false
 	for _, p := range w.Parts {
 		switch p := p.(type) {
 		case *syntax.Lit:
-			b.WriteString(q.name(p))
+			q.text = append(q.text, q.name(p)...)
 			has = true
 			continue
 		case *syntax.SglQuoted, *syntax.DblQuoted:
-			b.WriteString(q.part(p))
+			q.text = append(q.text, q.part(p)...)
 			has = true
 			continue
 		}
 		value := q.part(p)
-		if strings.ContainsAny(value, `*?[\`) {
+		if !asIs(value) && strings.ContainsAny(value, `*?[\`) {
 			q.leave("a pattern of file names")
 		}
 		for i := range len(value) {
-			if strings.IndexByte(" \t\n", value[i]) < 0 {
-				b.WriteByte(value[i])
+			if value[i] != ' ' && value[i] != '\t' && value[i] != '\n' {
+				q.text = append(q.text, value[i])
 				has = true
 				continue
 			}
 			if has {
-				out = append(out, b.String())
-				b.Reset()
+				out = append(out, q.cut(start))
 				has = false
 			}
 		}
 	}
 	if has {
-		out = append(out, b.String())
+		out = append(out, q.cut(start))
 	}
 	return out
 }
 
 // name is text that could be a pattern of file names.
 func (q *quick) name(l *syntax.Lit) string {
-	if strings.ContainsAny(l.Value, "*?[") && l.Value != "[" {
+	if asIs(l.Value) || l.Value == "[" {
+		return l.Value
+	}
+	if strings.ContainsAny(l.Value, "*?[") {
 		q.leave("a pattern of file names")
 	}
 	return q.plainText(l.Value, "")
@@ -177,17 +206,17 @@ func (q *quick) get(name string) (value string, set bool) {
 	case "0":
 		return q.r.Args[0], true
 	}
-	if number(name) {
+	if name[0] <= '9' && number(name) {
 		n, _ := strconv.Atoi(name)
 		if n < 1 || n > len(q.params) {
 			return "", false
 		}
 		return q.params[n-1], true
 	}
-	if !syntax.ValidName(name) || foreign[name] || name == "PPID" || name == "PWD" || name == "OLDPWD" {
+	v, set := q.vars[name]
+	if !v.mayset && (!syntax.ValidName(name) || foreign[name] || name == "PPID" || name == "PWD" || name == "OLDPWD") {
 		q.leave("the parameter " + name)
 	}
-	v, set := q.vars[name]
 	return v.value, set
 }
 

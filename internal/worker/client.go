@@ -15,9 +15,15 @@ const (
 	longPause   = time.Minute            // the longest of them
 )
 
+// A Conn is the connection with a worker process.
+type Conn interface {
+	io.ReadWriteCloser
+	Kill() // the process; it returns at once
+}
+
 // A Client is a manager's end of its worker.
 type Client struct {
-	spawn Spawn
+	spawn func() (Conn, error)
 
 	mu    sync.Mutex
 	now   *process
@@ -26,16 +32,12 @@ type Client struct {
 	last  uint64    // ID given
 }
 
-// Spawn starts a worker process, and returns the connection with it. kill kills the process, and returns at once.
-type Spawn func() (conn io.ReadWriteCloser, kill func(), err error)
-
-// NewClient returns a client of workers that spawn starts.
-func NewClient(spawn Spawn) *Client { return &Client{spawn: spawn} }
+// NewClient returns a client of workers that spawn starts, as by [Start].
+func NewClient(spawn func() (Conn, error)) *Client { return &Client{spawn: spawn} }
 
 // A process is one worker process.
 type process struct {
-	conn io.ReadWriteCloser
-	end  func()
+	conn Conn
 	out  *sender
 
 	hung atomic.Bool // it is killed for another run
@@ -118,11 +120,11 @@ func (c *Client) process() (*process, uint64, error) {
 	if c.ends > 1 {
 		c.after = time.Now().Add(min(firstPause<<min(c.ends-2, 10), longPause))
 	}
-	conn, kill, err := c.spawn()
+	conn, err := c.spawn()
 	if err != nil {
 		return nil, 0, err
 	}
-	c.now = &process{conn: conn, end: kill, out: newSender(conn), waiting: map[uint64]chan Answer{}, ended: make(chan struct{})}
+	c.now = &process{conn: conn, out: newSender(conn), waiting: map[uint64]chan Answer{}, ended: make(chan struct{})}
 	go c.now.listen()
 	return c.now, c.last, nil
 }
@@ -162,7 +164,7 @@ func (p *process) listen() {
 
 // kill kills the process, and ends listen.
 func (p *process) kill() {
-	p.end()
+	p.conn.Kill()
 	_ = p.conn.Close()
 }
 

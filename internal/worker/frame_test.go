@@ -9,7 +9,6 @@ import (
 	"os"
 	"reflect"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -59,27 +58,19 @@ func FuzzFrame(f *testing.F) {
 
 // Who sends is not kept waiting by a worker that does not read, and nothing is lost, or comes in another order.
 func TestSendDoesNotWait(t *testing.T) {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	theirs, ours, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ends [2]net.Conn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "end")
-		if ends[i], err = net.FileConn(f); err != nil {
-			t.Fatal(err)
-		}
-		_ = f.Close()
-	}
-	s := newSender(ends[0])
+	s := newSender(ours)
 	if s.raw == nil {
 		t.Fatal("it cannot send without waiting")
 	}
-	const n = 1000 // more than the socket holds
+	const n = 1000 // more than the pipe holds
 	for id := range uint64(n) {
 		s.send((&Request{ID: id, Dir: strings.Repeat("d", 4000)}).frame())
 	}
-	r := newReader(ends[1])
+	r := newReader(theirs)
 	for id := range uint64(n) {
 		if q, err := r.request(); err != nil || q.ID != id {
 			t.Fatalf("%d: %d, %v", id, q.ID, err)
@@ -90,7 +81,7 @@ func TestSendDoesNotWait(t *testing.T) {
 	}
 	done := make(chan struct{})
 	go func() {
-		_ = ends[0].Close()
+		_ = ours.Close()
 		s.close()
 		close(done)
 	}()

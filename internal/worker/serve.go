@@ -13,9 +13,9 @@ import (
 // mostFree is how many goroutines wait for requests. A run leaves its goroutine a stack that is large enough for the next.
 const mostFree = 8
 
-// Serve runs what it is asked for over conn, each request in a goroutine, until conn ends.
-func Serve(conn io.ReadWriter, in Interpreter) error {
-	s := newServer(conn, in)
+// Serve runs what requests ask for, each in a goroutine, until they end, and writes answers.
+func Serve(requests io.Reader, answers io.Writer, in Interpreter) error {
+	s := newServer(requests, answers, in)
 	s.turn <- struct{}{}
 	go s.serve()
 	return <-s.ended
@@ -25,20 +25,20 @@ func Serve(conn io.ReadWriter, in Interpreter) error {
 type server struct {
 	in       Interpreter
 	requests *reader       // of who has the turn
-	turn     chan struct{} // to read the next request; closed at the end of the connection
-	ended    chan error    // why it has ended; nil where the manager has closed it
+	turn     chan struct{} // to read the next request; closed at their end
+	ended    chan error    // why they have ended; nil where the manager has closed them
 
-	write sync.Mutex // so that answers do not mix
-	conn  io.Writer
+	write   sync.Mutex // so that answers do not mix
+	answers io.Writer
 
 	mu      sync.Mutex
 	free    int                           // how many goroutines read, or wait for their turn
 	cancels map[uint64]context.CancelFunc // of the runs that go on
 }
 
-func newServer(conn io.ReadWriter, in Interpreter) *server {
+func newServer(requests io.Reader, answers io.Writer, in Interpreter) *server {
 	return &server{
-		in: in, requests: newReader(conn), conn: conn, turn: make(chan struct{}, 1), ended: make(chan error, 1), free: 1,
+		in: in, requests: newReader(requests), answers: answers, turn: make(chan struct{}, 1), ended: make(chan error, 1), free: 1,
 		cancels: map[uint64]context.CancelFunc{},
 	}
 }
@@ -117,7 +117,7 @@ func (s *server) answer(a Answer) {
 	frame := a.frame()
 	s.write.Lock()
 	defer s.write.Unlock()
-	_, _ = s.conn.Write(frame) // where the manager is gone, Serve ends
+	_, _ = s.answers.Write(frame) // where the manager is gone, Serve ends
 }
 
 // run runs one request.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"sync"
@@ -34,21 +33,21 @@ func (s *stub) Run(ctx context.Context, r Request, a *Answer) error {
 	return inFiles(a, func(f Files) (int, error) { return s.run(ctx, r, f) })
 }
 
-// piped is the connection with a worker that is killed by its end.
-func piped(ours net.Conn) (io.ReadWriteCloser, func(), error) {
-	return ours, func() { _ = ours.Close() }, nil
-}
+// pipe is a worker process: Serve in a goroutine.
+type pipe struct{ net.Conn }
 
-// spawner starts workers, each Serve in a goroutine, and counts them.
-func spawner(in Interpreter, count *atomic.Int64) Spawn {
-	return func() (io.ReadWriteCloser, func(), error) {
+func (p pipe) Kill() { _ = p.Close() }
+
+// spawner starts workers, and counts them.
+func spawner(in Interpreter, count *atomic.Int64) func() (Conn, error) {
+	return func() (Conn, error) {
 		count.Add(1)
 		ours, theirs := net.Pipe()
 		go func() {
-			_ = Serve(theirs, in)
+			_ = Serve(theirs, theirs, in)
 			_ = theirs.Close()
 		}()
-		return piped(ours)
+		return pipe{ours}, nil
 	}
 }
 
@@ -290,11 +289,11 @@ func flood(f Files) error {
 func TestBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var count atomic.Int64
-		c := NewClient(func() (io.ReadWriteCloser, func(), error) {
+		c := NewClient(func() (Conn, error) {
 			count.Add(1)
 			ours, theirs := net.Pipe()
 			_ = theirs.Close()
-			return piped(ours)
+			return pipe{ours}, nil
 		})
 		defer c.Close()
 		for range 600 {
@@ -371,7 +370,7 @@ func TestCancelComesAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 50 {
 			ours, theirs := net.Pipe()
-			c := NewClient(func() (io.ReadWriteCloser, func(), error) { return piped(ours) })
+			c := NewClient(func() (Conn, error) { return pipe{ours}, nil })
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			heard := make(chan bool, 2)
