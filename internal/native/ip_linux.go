@@ -32,7 +32,7 @@ type ipQuery struct {
 
 // ip shows addresses, links and routes as iproute2 does.
 func ip(ctx context.Context, c *Call) (int, bool) {
-	style := styleOf(ctx, turnOf(ctx).path)
+	style := styleOf(ctx, turnOf(ctx).file)
 	if !style.known {
 		return 0, false
 	}

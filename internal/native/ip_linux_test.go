@@ -239,6 +239,11 @@ const ipForms = `
 	- ip
 `
 
+func stampAt(path string) stamp {
+	file, _, _ := stampOf(path)
+	return file
+}
+
 // TestIP has ip print a network with many kinds of devices.
 func TestIP(t *testing.T) {
 	aNetwork(t, devices)
@@ -349,7 +354,7 @@ func TestIPStyle(t *testing.T) {
 		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if got := styleOf(t.Context(), path); got.known != want {
+		if got := styleOf(t.Context(), stampAt(path)); got.known != want {
 			t.Errorf("%s: known is %v", text, got.known)
 		}
 	}
@@ -358,7 +363,7 @@ func TestIPStyle(t *testing.T) {
 		t.Fatal(err)
 	}
 	has := strings.Contains(theirs(t, "/", "", plainEnv, "ip", "addr").stdout, "inet6 ::1")
-	if got := styleOf(t.Context(), dir+"/origins"); has && !got.origins && got.known {
+	if got := styleOf(t.Context(), stampAt(dir+"/origins")); has && !got.origins && got.known {
 		t.Errorf("origins: %+v", got)
 	}
 }

@@ -38,10 +38,9 @@ var ipProbes = [][]string{
 	{"-6", "route"},
 }
 
-// styleOf is the style of the program at path. The first time it is run, and must write what we would write.
-func styleOf(ctx context.Context, path string) ipStyle {
-	file, _, err := stampOf(path)
-	if err != nil {
+// styleOf is the style of the program in the file, as it was just now. The first time it is run, and must write what we would write.
+func styleOf(ctx context.Context, file stamp) ipStyle {
+	if file.path == "" {
 		return ipStyle{}
 	}
 	ipStyles.Lock() // while it is found out the others wait for it
@@ -51,7 +50,7 @@ func styleOf(ctx context.Context, path string) ipStyle {
 		return style
 	}
 	for _, try := range []ipStyle{{known: true}, {known: true, origins: true}} {
-		if try.fits(ctx, path) {
+		if try.fits(ctx, file.path) {
 			style = try
 			break
 		}

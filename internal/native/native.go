@@ -41,8 +41,8 @@ type Count struct{ Taken, Left, Handed int }
 
 // A turn is one call on its way, in its context.
 type turn struct {
-	path   string // of the program that the call means
-	handed bool   // it was run after all
+	file   stamp // of the program that the call means
+	handed bool  // it was run after all
 }
 
 type turnKey struct{}
@@ -83,7 +83,7 @@ func (s *Set) Run(ctx context.Context, c *Call) (status int, ok bool) {
 		return 0, false
 	}
 	this := &turn{}
-	if this.path, ok = s.fits(ctx, c, name, e); ok {
+	if this.file, ok = s.fits(ctx, c, name, e); ok {
 		status, ok = e.run(context.WithValue(ctx, turnKey{}, this), c)
 	}
 	s.mu.Lock()
@@ -101,21 +101,21 @@ func (s *Set) Run(ctx context.Context, c *Call) (status int, ok bool) {
 	return status, ok
 }
 
-// fits reports whether the call would run the usual program, which is at path, in an environment in which it
+// fits reports whether the call would run the usual program, which is that file, in an environment in which it
 // says what we say.
-func (s *Set) fits(ctx context.Context, c *Call, name string, e entry) (path string, ok bool) {
+func (s *Set) fits(ctx context.Context, c *Call, name string, e entry) (file stamp, ok bool) {
 	for _, odd := range [][]string{oddVariables, e.env} {
 		for _, v := range odd {
 			if _, set := c.Env(v); set {
-				return "", false
+				return file, false
 			}
 		}
 	}
 	if !e.anyLocale && !plainLocale(c) {
-		return "", false
+		return file, false
 	}
-	file, ok := s.finder.program(c, name)
-	return file.path, ok && s.finder.isKind(ctx, file, e.is)
+	file, ok = s.finder.program(c, name)
+	return file, ok && s.finder.isKind(ctx, file, e.is)
 }
 
 // oddVariables change what any program does.

@@ -280,7 +280,7 @@ func (c *Call) handOver(ctx context.Context, read []byte) (int, bool) {
 	this.handed = true
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	cmd := exec.CommandContext(ctx, this.path, c.Args[1:]...)
+	cmd := exec.CommandContext(ctx, this.file.path, c.Args[1:]...)
 	cmd.Args[0] = c.Args[0]
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = c.Environ(), c.Dir, c.Stdout, c.Stderr
 	cmd.WaitDelay = time.Second

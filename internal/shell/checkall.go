@@ -21,6 +21,16 @@ func CheckAll(path string, open func(string) ([]byte, error), glob func(string) 
 	return checkAll(path, glob, func(file string) (*unit, error) { return readUnit(open, file, false) }, actions)
 }
 
+// Again is CheckAll for other actions, of a script that was read: as it was then.
+func (l *Library) Again(s *Script, glob func(string) []string, actions ...string) ([]*Script, []Finding) {
+	return checkAll(s.Path, glob, func(file string) (*unit, error) {
+		if file == s.Path {
+			return newUnit(s), nil
+		}
+		return l.read(file)
+	}, actions)
+}
+
 // Glob finds files for [CheckAll]. A pattern that is none matches nothing.
 func Glob(pattern string) []string {
 	paths, _ := filepath.Glob(pattern)

@@ -109,19 +109,6 @@ func parse(path string, text []byte, own bool) (*Script, error) {
 	return s, nil
 }
 
-// tree is what mvdan.cc/sh runs of it. Most scripts never need it: it is as large as the one that was read.
-func (s *Script) tree() []*syntax.Stmt {
-	s.once.Do(func() {
-		c, f, err := analyse(s.Path, s.text, kindFile, s.own)
-		if err != nil {
-			panic(err) // it was parsed before
-		}
-		rewrite(f.Stmts, c)
-		s.stmts = f.Stmts
-	})
-	return s.stmts
-}
-
 // kind says what a text is: return, local and break depend on it.
 type kind int
 

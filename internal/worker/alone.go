@@ -47,7 +47,7 @@ func Alone(argv []string) (status int, begun bool, err error) {
 		return 0, false, err
 	}
 	e := &embedded{commands: native.New(), library: shell.NewLibrary(shell.ReadFile, versionOf).Own()}
-	l, err := e.load(filepath.Join(dir, argv[0]), append(argv, "")[1])
+	l, err := e.load(filepath.Join(dir, argv[0]), append(argv, "")[1], nil)
 	switch {
 	case err != nil:
 		return 0, false, err

@@ -23,13 +23,14 @@ type embedded struct {
 	library  *shell.Library
 
 	mu     sync.Mutex
-	loaded map[string]*slot // by path and action
+	loaded map[string]*slot // by path
 }
 
-// A slot is for one action of a script. Who loads it has it locked.
+// A slot is for one script. Who loads it has it locked.
 type slot struct {
-	mu  sync.Mutex
-	has *loaded
+	mu    sync.Mutex
+	files string
+	has   map[string]*loaded // by action
 }
 
 // Embedded returns an interpreter for Serve.
@@ -40,9 +41,8 @@ func Embedded() Interpreter {
 // loaded is a script that was read, with what it sources.
 type loaded struct {
 	e        *embedded
-	files    string
 	declined string
-	main     *shell.Script
+	main     *shell.Script            // nil of one that cannot be read
 	sourced  map[string]*shell.Script // by path
 }
 
@@ -52,35 +52,53 @@ func (e *embedded) Load(r Request) (Program, string, error) {
 	if len(r.Args) > 0 {
 		action = r.Args[0]
 	}
-	key := path + "\x00" + action
 	e.mu.Lock()
-	s := e.loaded[key]
+	s := e.loaded[path]
 	if s == nil {
 		s = &slot{}
-		e.loaded[key] = s
+		e.loaded[path] = s
 	}
 	e.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.has == nil || s.has.files != r.Files {
-		l, err := e.load(path, action)
-		if err != nil {
+	if s.has == nil || s.files != r.Files {
+		s.has, s.files = map[string]*loaded{}, r.Files
+	}
+	l := s.has[action]
+	if l == nil {
+		var err error
+		if l, err = e.load(path, action, s.script()); err != nil {
 			return nil, "", err
 		}
-		l.files = r.Files
-		s.has = l
+		s.has[action] = l
 	}
-	return s.has, s.has.declined, nil
+	return l, l.declined, nil
 }
 
-// load reads a script for an action; for all that it can do where that is "".
-func (e *embedded) load(path, action string) (*loaded, error) {
+// script is the script itself, if it was read for another action: they all run the same tree.
+func (s *slot) script() *shell.Script {
+	for _, l := range s.has {
+		if l.main != nil {
+			return l.main
+		}
+	}
+	return nil
+}
+
+// load reads a script, unless it is given, for an action; for all that it can do where that is "".
+func (e *embedded) load(path, action string, read *shell.Script) (*loaded, error) {
 	var actions []string
 	if action != "" {
 		actions = []string{action}
 	}
+	var scripts []*shell.Script
+	var findings []shell.Finding
+	if read != nil {
+		scripts, findings = e.library.Again(read, shell.Glob, actions...)
+	} else {
+		scripts, findings = e.library.CheckAll(path, shell.Glob, actions...)
+	}
 	l := &loaded{e: e, sourced: map[string]*shell.Script{}}
-	scripts, findings := e.library.CheckAll(path, shell.Glob, actions...)
 	switch {
 	case len(findings) > 0:
 		l.declined = reason(findings)

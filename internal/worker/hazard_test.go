@@ -5,7 +5,6 @@ package worker
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,12 +25,8 @@ const asWorker, asChild = "WORKER_TEST_SERVES", "run-script"
 func init() {
 	switch {
 	case os.Getenv(asWorker) != "":
-		conn, err := net.FileConn(os.NewFile(3, "manager"))
-		if err == nil {
-			Limit(os.Stderr)
-			err = Serve(conn, Embedded())
-		}
-		if err != nil {
+		Limit(os.Stderr)
+		if err := Serve(os.NewFile(3, "requests"), os.NewFile(4, "answers"), Embedded()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 		os.Exit(1)
@@ -40,21 +35,12 @@ func init() {
 	}
 }
 
-// proc is a worker process and the connection with it.
-type proc struct {
-	net.Conn
-	*exec.Cmd
-}
-
-func (p proc) Kill() { _ = p.Process.Kill() }
-
 // A host is a home with packages, and a worker that is a process.
 type host struct {
 	t       *testing.T
 	home    string
 	client  *Client
 	workers atomic.Int64
-	last    atomic.Pointer[proc]
 }
 
 func newHost(t *testing.T) *host {
@@ -69,28 +55,16 @@ func newHost(t *testing.T) *host {
 }
 
 func (h *host) spawn() (Conn, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
-	defer ours.Close()
-	defer theirs.Close()
-	conn, err := net.FileConn(ours)
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Dir, cmd.Env, cmd.ExtraFiles = h.home, append(os.Environ(), asWorker+"=yes"), []*os.File{theirs}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() { _ = cmd.Wait() }() // it is killed
-	h.workers.Add(1)
-	p := &proc{conn, cmd}
-	h.last.Store(p)
-	return p, nil
+	return Start(func(requests, answers *os.File) (*exec.Cmd, error) {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Dir, cmd.Env, cmd.ExtraFiles = h.home, append(os.Environ(), asWorker+"=yes"), []*os.File{requests, answers}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		err := cmd.Start()
+		if err == nil {
+			h.workers.Add(1)
+		}
+		return cmd, err
+	})
 }
 
 // put writes a file of the home.
