@@ -63,6 +63,9 @@ func realDir(dir string) string {
 // functionOf finds the functions of a script.
 var functionOf = regexp.MustCompile(`(?m)^[ \t]*(?:function[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*\(\)`)
 
+// sourcedFile finds the files that a script sources by their full path.
+var sourcedFile = regexp.MustCompile(`(?m)(?:^|[;&|]|\b(?:then|else|do))[ \t]*(?:\.|source)[ \t]+(/[A-Za-z0-9_./-]+)`)
+
 // functions is the names of those that modules have.
 func (s *site) functions(modules []string) (names []string) {
 	for _, text := range s.moduleTexts(modules) {
@@ -142,6 +145,13 @@ func (s linter) lintFile(ctx context.Context, path, file string, kind lint.Kind,
 	}
 	host := s.lintHost()
 	isProgram := host.HasCommand
+	for _, m := range sourcedFile.FindAllSubmatch(text, -1) {
+		if library, err := readScript(string(m[1]), string(m[1])); err == nil {
+			for _, f := range functionOf.FindAllSubmatch(library, -1) {
+				functions = append(functions, string(f[1]))
+			}
+		}
+	}
 	host.HasCommand = func(name string) bool { return slices.Contains(functions, name) || isProgram(name) }
 	host.Native = func(name string) bool { return slices.Contains(functions, name) || native.Knows(name) }
 	found := lint.File(path, kind, text, host)

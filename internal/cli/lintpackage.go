@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -33,9 +34,10 @@ func (s linter) lintPackage(ctx context.Context, name string) ([]lint.Finding, e
 	for _, module := range s.modulesOf(name) {
 		module = filepath.Join("packages/modules", module)
 		more, err := s.lintFile(ctx, module, filepath.Join(s.Home, module), lint.Module, functions...)
-		if err == nil { // else it is not there: that was found in the script
-			found = append(found, more...)
+		if _, missing := os.Stat(filepath.Join(s.Home, module)); err != nil && missing == nil { // else that was found in the script
+			more = []lint.Finding{{File: module, Line: 1, Col: 1, Level: lint.Error, Reason: err.Error(), Rule: "missing-module"}}
 		}
+		found = append(found, more...)
 	}
 	if !s.needs {
 		found = s.lintRun(ctx, name, path, text, found)
@@ -49,7 +51,8 @@ func (s linter) lintPackage(ctx context.Context, name string) ([]lint.Finding, e
 // lintRun has the package say its parameters, where its shell can read it, and adds why its status is not for a worker.
 func (s linter) lintRun(ctx context.Context, name, path string, text []byte, found []lint.Finding) []lint.Finding {
 	unreadable := slices.ContainsFunc(found, func(f lint.Finding) bool {
-		return f.Level == lint.Error && slices.Contains([]string{"syntax", "interpreter", "carriage-return", "bom"}, f.Rule)
+		return f.Level == lint.Error && slices.Contains([]string{"syntax", "interpreter", "carriage-return", "bom"}, f.Rule) ||
+			f.Rule == "missing-module" && f.File != path // it is there, and no file: sh -n would wait for it
 	})
 	if unreadable {
 		return found

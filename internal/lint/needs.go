@@ -67,12 +67,8 @@ func missingCommands(s *script, at finder) {
 	if s.file == nil {
 		return
 	}
-	guarded, sources := s.guarded(), false
+	guarded, sources := s.guarded(), s.sourcesUnknown()
 	_, posix := s.isShell()
-	s.calls(func(name string, _ *syntax.CallExpr) { sources = sources || name == "." || name == "source" })
-	if sources && s.kind == Other { // what it sources may have it
-		return
-	}
 	missing := func(w *syntax.Word) {
 		name := s.value(w)
 		switch {
@@ -82,7 +78,7 @@ func missingCommands(s *script, at finder) {
 			if isSystems(name) && !s.host.Exists(name) && !s.below(name) {
 				at(w.Pos(), "%s is not on this host: install it", name)
 			}
-		case !strings.Contains(name, "/") && !s.host.HasCommand(name):
+		case !sources && !strings.Contains(name, "/") && !s.host.HasCommand(name):
 			at(w.Pos(), "the command %s is not on this host: install it, or say its full path", name)
 		}
 	}
@@ -98,6 +94,16 @@ func missingCommands(s *script, at finder) {
 		}
 		return true
 	})
+}
+
+// sourcesUnknown says whether the script sources what only its shell finds, and which may have functions.
+func (s *script) sourcesUnknown() (unknown bool) {
+	s.calls(func(name string, call *syntax.CallExpr) {
+		if (name == "." || name == "source") && len(call.Args) > 1 && !strings.HasPrefix(literal(call.Args[1]), "/") {
+			unknown = unknown || !strings.Contains(s.between(call.Args[1].Pos(), call.Args[1].End()), "modules/")
+		}
+	})
+	return unknown
 }
 
 // isSystems says whether a path is one of the system's, and not of data that may be there only where the package runs.

@@ -34,6 +34,7 @@ func TestAdmins(t *testing.T) {
 		{"a start by start-stop-daemon", start("start-stop-daemon --start --background --exec /srv/run\nreturn 0"), "3:1 start-not-ready"},
 		{"a start that waits", start("/srv/run &\nuntil /srv/ping ; do sleep 1 ; done\narping -U 10.0.0.1 &"), ""},
 		{"commands by way of others", "#!/bin/sh\nnohup nosuchcommand &\ntimeout -k 5 10 nosuchcommand\nLC_ALL=C nice -n 5 nosuchcommand\ncommand -p ls\n", "2:7 missing-command, 3:17 missing-command, 4:20 missing-command"},
+		{"functions of others", "#!/bin/sh\n. ./lib.sh\nnosuchcommand\n", ""},
 		{"a command in a variable", "#!/bin/sh\nD=/usr/nosuch\n$D/bin/d\nE=/usr/nosuch/e\n[ -x $E ] && $E\n", "3:1 missing-command"},
 		{"a file in a variable", "#!/bin/sh\nN=d\nC=/etc/nosuch/$N.conf\nd -c $C\ncat >/etc/nosuch/e\nd -c /etc/nosuch/e\n", "4:6 missing-path"},
 		{"a file where the package is", "#!/bin/sh\nfs_dir_0=/opt/p\n/opt/p/nosuch -c /opt/p/nosuch.conf\n", ""},
