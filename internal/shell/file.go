@@ -10,7 +10,7 @@ import (
 )
 
 // longestFile is how much of a script is read. A longer one is for its own shell.
-const longestFile = 1 << 20
+const longestFile = 256 << 10
 
 // ReadFile is the text of a file for [CheckAll], or an error where it is no script's: a pipe, or a device, may keep who reads it for
 // ever, even in the open.

@@ -21,6 +21,7 @@ const umask = 0o022
 type embedded struct {
 	commands *native.Set
 	library  *shell.Library
+	faults   atomic.Int64 // files that could not be read for what was so at that moment
 
 	mu     sync.Mutex
 	loaded map[string]*slot // by path
@@ -35,7 +36,20 @@ type slot struct {
 
 // Embedded returns an interpreter for Serve.
 func Embedded() Interpreter {
-	return &embedded{commands: native.New(), library: shell.NewLibrary(shell.ReadFile, versionOf), loaded: map[string]*slot{}}
+	e := &embedded{commands: native.New(), loaded: map[string]*slot{}}
+	e.library = shell.NewLibrary(e.read, versionOf)
+	return e
+}
+
+// read reads a file, and takes note of what may be over in a moment: that says nothing of a script.
+func (e *embedded) read(path string) ([]byte, error) {
+	text, err := shell.ReadFile(path)
+	for _, passing := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EIO, unix.EAGAIN, unix.ESTALE} {
+		if errors.Is(err, passing) {
+			e.faults.Add(1)
+		}
+	}
+	return text, err
 }
 
 // loaded is a script that was read, with what it sources.
@@ -91,6 +105,7 @@ func (e *embedded) load(path, action string, read *shell.Script) (*loaded, error
 	if action != "" {
 		actions = []string{action}
 	}
+	faults := e.faults.Load()
 	var scripts []*shell.Script
 	var findings []shell.Finding
 	if read != nil {
@@ -100,6 +115,8 @@ func (e *embedded) load(path, action string, read *shell.Script) (*loaded, error
 	}
 	l := &loaded{e: e, sourced: map[string]*shell.Script{}}
 	switch {
+	case e.faults.Load() != faults:
+		return nil, fmt.Errorf("cannot read what it needs: %s", reason(findings))
 	case len(findings) > 0:
 		l.declined = reason(findings)
 	case len(scripts) == 0:
@@ -115,6 +132,9 @@ func (e *embedded) load(path, action string, read *shell.Script) (*loaded, error
 
 // reason says why a script is for its own shell.
 func reason(findings []shell.Finding) string {
+	if len(findings) == 0 {
+		return "a file"
+	}
 	if more := len(findings) - 1; more > 0 {
 		return fmt.Sprintf("%s, and %d more", findings[0], more)
 	}
@@ -149,12 +169,15 @@ func (l *loaded) Run(ctx context.Context, r Request, a *Answer) error {
 		its := attr
 		return shell.ExecWith(ctx, c, &its)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	err = inFiles(a, func(f Files) (int, error) {
+		defer guardFlood(cancel, f.Stdout, f.Stderr)()
 		o.Stdin, o.Stdout, o.Stderr = f.Stdin, f.Stdout, f.Stderr
 		return shell.Run(ctx, l.main, o)
 	})
 	a.Forks = int(count.Load())
-	return err
+	return errors.Join(err, ctx.Err())
 }
 
 // options are those of any run.

@@ -40,7 +40,9 @@ type host struct {
 	t       *testing.T
 	home    string
 	client  *Client
+	limits  string // what a shell says before the worker begins
 	workers atomic.Int64
+	last    atomic.Pointer[exec.Cmd]
 }
 
 func newHost(t *testing.T) *host {
@@ -56,12 +58,16 @@ func newHost(t *testing.T) *host {
 
 func (h *host) spawn() (Conn, error) {
 	return Start(func(requests, answers *os.File) (*exec.Cmd, error) {
-		cmd := exec.Command("/proc/self/exe")
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.Command("sh", "-c", h.limits+"\nexec \"$0\"", self)
 		cmd.Dir, cmd.Env, cmd.ExtraFiles = h.home, append(os.Environ(), asWorker+"=yes"), []*os.File{requests, answers}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		err := cmd.Start()
-		if err == nil {
+		if err = cmd.Start(); err == nil {
 			h.workers.Add(1)
+			h.last.Store(cmd)
 		}
 		return cmd, err
 	})
@@ -164,6 +170,123 @@ func TestForkBomb(t *testing.T) {
 	up(t, other)
 	if n := h.workers.Load(); n != 1 {
 		t.Errorf("%d workers", n)
+	}
+}
+
+// TestFlood: what prints too much is ended before the host has no memory left, and done by the shell into its log.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.put("print", "#!/bin/sh\nexec head -c 20000000 /dev/zero\n", 0o755)
+	h.put("endless", "#!/bin/sh\ncat /dev/zero\n", 0o755)
+	flood := h.add("flood", "case $1 in status) ./print ;; esac\n")
+	a := begin(t, flood)
+	<-a.Done()
+	if r := flood.gate.now(); a.Status() != 0 || r.Runs != 0 {
+		t.Errorf("status %d, %v", a.Status(), r)
+	}
+	endless := h.add("endless", "case $1 in status) ./endless ;; esac\n")
+	shadow, err := endless.Shell.Shadow(failover.Token{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-shadow.Done():
+	case <-time.After(10 * time.Second):
+		shadow.Kill(0)
+	}
+	if !shadow.Flooded() || len(shadow.Stdout()) > 2*longestOutput {
+		t.Error("it is not ended")
+	}
+	// The same in all: the status is the shell's, into the log.
+	odd := h.add("odd", "case $1 in status) [ ! -e flag ] || ./print ; true ;; esac\n")
+	odd.Shell = &flags{odd.Shell, h}
+	b := begin(t, odd)
+	<-b.Done()
+	if r := odd.gate.now(); b.Status() != 0 || !strings.Contains(r.Off, "prints more than") {
+		t.Errorf("status %d, %v", b.Status(), r)
+	}
+	if n := h.workers.Load(); n != 1 {
+		t.Errorf("%d workers", n)
+	}
+}
+
+// flags makes a file before a shadow, so that it does otherwise than the worker.
+type flags struct {
+	Shell
+	h *host
+}
+
+func (f *flags) Shadow(of failover.Token) (Shadow, error) {
+	f.h.put("flag", "", 0o600)
+	return f.Shell.Shadow(of)
+}
+
+// many adds n packages that look at their file up0, up1 and so on.
+func (h *host) many(n int) (list []*Scripts) {
+	for i := range n {
+		up := fmt.Sprintf("up%d", i)
+		h.put(up, "well\n", 0o600)
+		list = append(list, h.add(fmt.Sprintf("p%d", i), "case $1 in status) x=$(cat "+up+" | grep -c well) ; [ \"$x\" = 1 ] && read -r y < "+up+" && [ $y = well ] ;; esac\n"))
+	}
+	return list
+}
+
+// allUp asks all for their status at the same time.
+func allUp(t *testing.T, list []*Scripts) {
+	t.Helper()
+	var actions []failover.Action
+	for _, s := range list {
+		actions = append(actions, begin(t, s))
+	}
+	for i, a := range actions {
+		if <-a.Done(); a.Status() != 0 {
+			t.Errorf("status of package %d: %d; %v", i, a.Status(), list[i].gate.now())
+		}
+	}
+}
+
+// TestStopped: a worker that stands still costs each package one status by the shell, and none its trust.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	list := h.many(30)
+	allUp(t, list)
+	if err := h.last.Load().Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	allUp(t, list)
+	if took := time.Since(start); took > 2*patience {
+		t.Errorf("it takes %v", took)
+	}
+	for i, s := range list {
+		if r := s.gate.now(); r.Runs != 1 || r.Off != "" {
+			t.Errorf("package %d: %v", i, r)
+		}
+	}
+	up(t, list[0])
+	if n := h.workers.Load(); n != 2 {
+		t.Errorf("%d workers", n)
+	}
+}
+
+// TestLowLimits: a worker that has too little of something is no answer, and never a wrong one.
+func TestLowLimits(t *testing.T) {
+	for name, limits := range map[string]string{"files": "ulimit -n 24", "memory": "ulimit -v 20000"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			h.limits = limits
+			list := h.many(12)
+			allUp(t, list)
+			allUp(t, list)
+			for i, s := range list {
+				if r := s.gate.now(); r.Off != "" {
+					t.Errorf("package %d: %v", i, r)
+				}
+			}
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"os"
+	"sync/atomic"
 
 	"backtowork/internal/failover"
 	"backtowork/internal/manager"
@@ -43,18 +44,32 @@ func (o onRunner) Shadow(of failover.Token) (Shadow, error) {
 		_ = out.Close()
 		return nil, err
 	}
-	return &kept{a, out, o.Print}, nil
+	k := &kept{Action: a, out: out, print: o.Print}
+	k.stop = guardFlood(func() {
+		k.flooded.Store(true)
+		a.Drop()
+	}, out)
+	return k, nil
 }
 
 // kept is an action of which the output is kept.
 type kept struct {
 	*script.Action
-	out   *os.File
-	print func([]byte)
+	out     *os.File
+	print   func([]byte)
+	stop    func()
+	flooded atomic.Bool
+}
+
+// Flooded says that it was ended since it printed too much to be kept. It can be asked for after Done.
+func (k *kept) Flooded() bool {
+	k.stop()
+	return k.flooded.Load()
 }
 
 // Stdout is what it has printed. It can be asked for once, after Done.
 func (k *kept) Stdout() []byte {
+	k.stop()
 	defer k.out.Close()
 	text, err := contents(k.out)
 	if err != nil { // too much: no run of the worker says the same

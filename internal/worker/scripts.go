@@ -29,7 +29,8 @@ type Shell interface {
 // A Shadow is a status by the shell. Its output goes to the log as any other, after its end.
 type Shadow interface {
 	failover.Action
-	Stdout() []byte // what it has printed, after Done
+	Flooded() bool  // it was ended for what it printed, and its status says nothing; after Done
+	Stdout() []byte // what it has printed, after that
 }
 
 // Scripts runs the actions of a package: a status by the worker, where the gate lets it, and all else by the shell.
@@ -169,7 +170,13 @@ func (a *asked) both(files string, said Answer) {
 	if !a.follow(shadow) {
 		return
 	}
+	flooded := shadow.Flooded()
 	out := shadow.Stdout()
+	if flooded {
+		s.off(files, fmt.Sprintf("it prints more than %d MB", floodLimit>>20), true)
+		a.byShell()
+		return
+	}
 	agrees := func(w Answer) bool { return w.Status == a.status && bytes.Equal(w.Stdout, out) }
 	if a.status < 0 || a.ctx.Err() != nil {
 		return // the shell has not run, or was killed

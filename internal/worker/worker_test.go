@@ -74,6 +74,7 @@ func (r *shellRun) Status() int           { return r.status }
 func (r *shellRun) Err() error            { return nil }
 func (r *shellRun) Kill(time.Duration)    { r.status = 137; close(r.done) }
 func (r *shellRun) Drop()                 { r.Kill(0) }
+func (r *shellRun) Flooded() bool         { return false }
 func (r *shellRun) Stdout() []byte        { return []byte(r.out) }
 
 func (s *sh) begin() *shellRun {
