@@ -36,22 +36,19 @@ func TestBrackets(t *testing.T) {
 		t.Errorf("only %d of %d are let pass", len(lines), len(patterns))
 	}
 	dir := t.TempDir()
-	var got, want []string
-	for some := range slices.Chunk(lines, 100) { // all in one would be taken for nested too deeply
-		script := strings.Join(some, "\n")
+	for lines := range slices.Chunk(lines, 100) { // a script may not have too many brackets
+		script := strings.Join(lines, "\n")
 		if err := os.WriteFile(filepath.Join(dir, "script"), []byte(script), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, strings.Split(interpret(t, dir, script).out, "\n")...)
-		want = append(want, strings.Split(inDir(dir, nil).dash(t, "").out, "\n")...)
-		got, want = got[:len(got)-1], want[:len(want)-1]
-	}
-	if len(got) != len(want) || len(want) != 2*len(lines) {
-		t.Fatalf("%d lines, and %d of dash, of %d", len(got), len(want), 2*len(lines))
-	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("%s: %s; dash: %s", lines[i/2], got[i], want[i])
+		got, want := strings.Split(interpret(t, dir, script).out, "\n"), strings.Split(inDir(dir, nil).dash(t, "").out, "\n")
+		if len(got) != len(want) || len(want) != 2*len(lines)+1 {
+			t.Fatalf("%d lines, and %d of dash, of %d", len(got), len(want), 2*len(lines))
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Errorf("%s: %s; dash: %s", lines[i/2], got[i], want[i])
+			}
 		}
 	}
 }
