@@ -3,7 +3,6 @@ package shell
 import (
 	"context"
 	"io"
-	"maps"
 	"os"
 	"strings"
 
@@ -169,24 +168,6 @@ func (q *quick) subshell(f func()) {
 	status, steps := q.status, q.steps
 	*q = was
 	q.status, q.steps = status, steps
-}
-
-func (q *quick) store(name string, v variable) {
-	q.ownVars()
-	q.vars[name] = v
-}
-
-func (q *quick) ownVars() {
-	if q.outer.vars {
-		q.vars, q.outer.vars = maps.Clone(q.vars), false
-	}
-}
-
-func (q *quick) define(name string, f quickFunc) {
-	if q.outer.funcs {
-		q.funcs, q.outer.funcs = maps.Clone(q.funcs), false
-	}
-	q.funcs[name] = f
 }
 
 func (q *quick) stmts(list []*syntax.Stmt) {

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"maps"
 	"strings"
 	"sync"
 )
@@ -37,6 +38,26 @@ func (m *quickMemory) forget() {
 	clear(m.lists)
 	m.used = 0
 	quickMemories.Put(m)
+}
+
+// store sets a variable; a subshell has its own from then on.
+func (q *quick) store(name string, v variable) {
+	q.ownVars()
+	q.vars[name] = v
+}
+
+func (q *quick) ownVars() {
+	if q.outer.vars {
+		q.vars, q.outer.vars = maps.Clone(q.vars), false
+	}
+}
+
+// define sets a function, alike.
+func (q *quick) define(name string, f quickFunc) {
+	if q.outer.funcs {
+		q.funcs, q.outer.funcs = maps.Clone(q.funcs), false
+	}
+	q.funcs[name] = f
 }
 
 // plainSplit is split by blanks of a line of which nothing is quoted.
