@@ -176,6 +176,9 @@ func (c *Commands) look(keys []string) (belongings, error) {
 		maps.DeleteFunc(found, func(key string, _ map[int]proc) bool { return !wanted[key] })
 		return found, err
 	}
+	if len(c.seen) > 2*len(pids)+1000 { // mostly of the dead
+		clear(c.seen)
+	}
 	found := make(belongings, len(keys))
 	for pid, key := range pids {
 		p, err := readProc(pid)
