@@ -93,6 +93,14 @@ func (s *scene) tidy() {
 	if s.loose {
 		s.fail("it was started outside of the cgroup")
 	}
+	pid := s.sh("out", `exec sleep 60`) // as if it could not be started inside
+	s.must(os.WriteFile(filepath.Join(s.dir, "../../cgroup.procs"), []byte(itoa(pid)), 0))
+	if found, err := s.Found(); err != nil || len(found["out"]) != 1 || !slices.Equal(s.alive("out"), []int{pid}) {
+		s.fail("found outside: %v, %v; alive: %v", found, err, s.alive("out"))
+	}
+	if left, err := s.Kill("out"); err != nil || len(left) > 0 || lives(pid) {
+		s.fail("Kill: %v, %v", left, err)
+	}
 }
 
 func TestEldest(t *testing.T) {
