@@ -102,7 +102,11 @@ func (l *Launcher) Start(key string, e Entry, line string, env ...string) (pid i
 			defer out.Close()
 		}
 	}
-	return l.Hands.Start(key, launch)
+	if pid, err = l.Hands.Start(key, launch); errors.Is(err, syscall.ENOEXEC) { // a script without a first line is the shell's
+		launch.Argv = append([]string{"/bin/sh"}, launch.Argv...)
+		pid, err = l.Hands.Start(key, launch)
+	}
+	return pid, err
 }
 
 func (l *Launcher) launch(e Entry, line string, env []string) (script.Launch, error) {
