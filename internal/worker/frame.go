@@ -20,7 +20,8 @@ var errFrame = errors.New("what comes is no frame")
 // A frame is what is written.
 type frame []byte
 
-func newFrame() frame { return make(frame, 4, 4<<10) }
+// newFrame has room for so many bytes of text, and some numbers.
+func newFrame(text int) frame { return make(frame, 4, text+128) }
 
 func (f *frame) number(n uint64) { *f = binary.AppendUvarint(*f, n) }
 
@@ -51,7 +52,13 @@ func (f frame) done() []byte {
 }
 
 func (r *Request) frame() []byte {
-	f := newFrame()
+	size := len(r.Path) + len(r.Files) + len(r.Dir) + len(r.Cgroup)
+	for _, all := range [][]string{r.Args, r.Env} {
+		for _, s := range all {
+			size += len(s) + 2
+		}
+	}
+	f := newFrame(size)
 	f.number(r.ID)
 	f.flag(r.Cancel)
 	f.text(r.Path)
@@ -65,7 +72,7 @@ func (r *Request) frame() []byte {
 }
 
 func (a *Answer) frame() []byte {
-	f := newFrame()
+	f := newFrame(len(a.Declined) + len(a.Failed) + len(a.Stdout) + len(a.Stderr))
 	f.number(a.ID)
 	f.text(a.Declined)
 	f.text(a.Failed)
