@@ -26,7 +26,8 @@ Sets what runs package scripts that are for sh: their first line is #!/bin/sh, o
 others (bash, Perl, programs) are always run as they say. Without an argument it prints what is set.
   auto      start and stop by sh; status, and what parameters there are, by one process for all
             packages of a back-to-work, which starts no shell: where it can interpret the script and
-            its modules, and as long as sh says the same; else by sh
+            its modules, and as long as sh says the same; else by sh. Where both do it, as in the
+            first runs, what a status changes is changed twice
   embedded  start and stop without sh, too. A package that this cannot do is refused
   SHELL     all by this shell: a path, or a name that is found in PATH
 It says what auto and embedded mean for the packages there are. A back-to-work that runs goes on as it began.

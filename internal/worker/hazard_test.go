@@ -261,6 +261,45 @@ func TestStopped(t *testing.T) {
 	}
 }
 
+// TestStoppedAlone: a worker that is stopped ends with its manager all the same.
+func TestStoppedAlone(t *testing.T) {
+	t.Parallel()
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	var manager *exec.Cmd
+	client := NewClient(func() (Conn, error) {
+		return Start(func(requests, answers *os.File) (*exec.Cmd, error) {
+			self, err := os.Executable()
+			if err != nil {
+				return nil, err
+			}
+			manager = exec.Command("sh", "-c", `"$0" & echo $! > "$1"; wait`, self, pidFile)
+			manager.Env, manager.ExtraFiles = append(os.Environ(), asWorker+"=yes"), []*os.File{requests, answers}
+			return manager, manager.Start()
+		})
+	})
+	defer client.Close()
+	if a, _, err := client.Run(t.Context(), Request{Path: "nosuch", Dir: "/", Limit: time.Minute}); a.ID == 0 && a.Declined == "" {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	var pid int
+	eventually(t, "its number is known", func() bool {
+		text, _ := os.ReadFile(pidFile)
+		_, err := fmt.Sscan(string(text), &pid)
+		return err == nil
+	})
+	err := syscall.Kill(pid, syscall.SIGSTOP)
+	if err == nil {
+		err = manager.Process.Kill()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the worker ends", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || bytes.Contains(stat, []byte(") Z "))
+	})
+}
+
 // TestLowLimits: a worker that has too little of something is no answer, and never a wrong one.
 func TestLowLimits(t *testing.T) {
 	for name, limits := range map[string]string{"files": "ulimit -n 24", "memory": "ulimit -v 20000"} {

@@ -19,9 +19,11 @@ const (
 )
 
 // Limit has this process end, with a line to say, when a script makes it take too much. (Limits of the system's, as
-// setrlimit sets them, would be inherited by the programs that scripts call.)
+// setrlimit sets them, would be inherited by the programs that scripts call.) It ends with who has started it, too, even while it is stopped
+// and cannot notice.
 func Limit(say io.Writer) {
 	runtime.GOMAXPROCS(1) // runs are short: to wake a thread for each costs more than they do
+	endWithParent()
 	limit(func(why string) {
 		fmt.Fprintf(say, "back-to-work: the worker ends: %s. another is started when one is needed.\n", why)
 		os.Exit(1)

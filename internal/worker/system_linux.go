@@ -21,6 +21,8 @@ func newBuffer() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "output"), nil
 }
 
+func endWithParent() { _ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0) }
+
 // childrenIn is how programs begin in the cgroup with that directory; "" is the worker's own. None outlives the worker.
 // done is to be called when all have begun.
 func childrenIn(cgroup string) (attr syscall.SysProcAttr, done func(), err error) {
