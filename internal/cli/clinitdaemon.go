@@ -86,7 +86,8 @@ func (d *initDaemon) open() (err error) {
 		return command.WithHint(fmt.Errorf("a daemon listens on %s already: process %s", d.socket, strings.TrimSpace(string(pid))),
 			"%s -k ends it, with its processes", d.env.Name)
 	}
-	if err := d.lock.Truncate(0); err == nil {
+	err = d.lock.Truncate(0)
+	if err == nil {
 		_, err = d.lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {

@@ -123,6 +123,7 @@ func (s step) arm(after time.Duration) step {
 	s.orders = append(s.orders, order{do: doArm, after: after})
 	return s
 }
+
 func (s step) signal(stage int) step {
 	s.orders = append(s.orders, order{do: doSignal, stage: stage})
 	return s
