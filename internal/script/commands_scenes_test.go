@@ -27,7 +27,7 @@ setsid sh -c 'echo $$ >>pids; kill -STOP $$' &
 `
 	n := 7
 	if s.mode == "" {
-		script, n = script+"(env -i setsid sh -c '(echo >>pids; "+deaf+") & exit' &)\n", n+1
+		script, n = script+"(env -i setsid sh -c '(echo >>pids; "+deaf+") & exit' &)\n", n+2
 	}
 	s.sh("a", script+deaf)
 	s.sh("b", `echo $$ >>spared; exec sleep 60`)

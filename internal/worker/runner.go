@@ -61,10 +61,11 @@ type kept struct {
 	flooded atomic.Bool
 }
 
-// Flooded says that it was ended since it printed too much to be kept. It can be asked for after Done.
+// Flooded says that it printed too much to be kept, and was ended, if it had not ended before that was seen. It can be asked for after Done.
 func (k *kept) Flooded() bool {
 	k.stop()
-	return k.flooded.Load()
+	info, err := k.out.Stat()
+	return k.flooded.Load() || err == nil && info.Size() > floodLimit
 }
 
 // Stdout is what it has printed. It can be asked for once, after Done.
