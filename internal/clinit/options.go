@@ -180,36 +180,13 @@ func option[T any](p *parser, keys []key[T], o *T, of, text string) {
 	at := slices.IndexFunc(keys, func(k key[T]) bool { return k.Name == name })
 	switch {
 	case at < 0:
-		near := slices.MinFunc(keys, func(a, b key[T]) int { return cmp.Compare(changes(name, a.Name), changes(name, b.Name)) })
+		near := slices.MinFunc(keys, func(a, b key[T]) int { return cmp.Compare(command.Distance(name, a.Name), command.Distance(name, b.Name)) })
 		p.errorf("%s has the unknown option %s: the nearest known is %s, which wants %s", of, clip(name), near.Name, near.Value)
 	case !found || !keys[at].set(o, value):
 		p.errorf("option %s of %s is %s: write %s=%s", name, of, clip(value), name, keys[at].Value)
 	case name != repeatable:
 		p.repeated("option " + name + " of " + of)
 	}
-}
-
-// changes is how many letters are to be changed, added or dropped to make b of a. A name that is much too long needs
-// no exact number.
-func changes(a, b string) int {
-	a = a[:min(len(a), 40)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := before
-			if a[i] != b[j] {
-				cost++
-			}
-			before = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 func setSignal(o *Options, value string) bool {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
+
+	"backtowork/internal/command"
 )
 
 // A Read is what a package's parameters can be for.
@@ -130,7 +132,7 @@ func nearest(name string, names []string) string {
 		if strings.HasPrefix(n, "_") || strings.HasSuffix(n, "_") != strings.HasSuffix(stem, "_") || len(n) < 4 {
 			continue
 		}
-		if d := distance(stem, n); d < least {
+		if d := command.Distance(stem, n); d < least {
 			best, least = n, d
 		}
 	}
@@ -138,25 +140,4 @@ func nearest(name string, names []string) string {
 		return ""
 	}
 	return best + rest
-}
-
-// distance is how many letters are to be changed, added or dropped to make b of a (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := before
-			if a[i] != b[j] {
-				cost++
-			}
-			before = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
