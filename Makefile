@@ -8,10 +8,9 @@ build:
 	utils/build -ldflags '-s -w'
 
 # What only computes, for one goroutine at a time, is not watched by the race detector, which would make the tests of
-# lock servers a third dearer: ciphers, raft's encoding, and the disk file, whose pages the detector does not see anyway.
-# All of ours is watched, and of others' all that has goroutines: raft, net/http, crypto/tls. A process of the tests that
-# ends waits 50 ms, not a second, for races that are yet to come.
-UNWATCHED = crypto/internal/... github.com/hashicorp/go-msgpack/v2/... go.etcd.io/bbolt/...
+# lock servers much dearer: ciphers, and raft's encoding. All of ours is watched, and of others' all that has goroutines or
+# locks: raft, bbolt, net/http, crypto/tls. A process of the tests that ends waits 50 ms, not a second, for races to come.
+UNWATCHED = crypto/internal/... github.com/hashicorp/go-msgpack/v2/...
 test: # what takes longest begins first
 	GORACE=atexit_sleep_ms=50 go test -race $(UNWATCHED:%=-gcflags=%=-race=false) $(TESTFLAGS) -timeout 20m \
 	   ./test/lab ./internal/lockserver ./testscripts ./internal/sim/cluster ./internal/script ./internal/shell ./...
