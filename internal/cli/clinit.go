@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -41,7 +42,7 @@ can have.
 
 status says how each group and process stands. start, stop and restart are for one
 entry, in the level that its group has. A group of the file that has one of these names
-is meant before.
+is meant before, and so is a level "status" of this host's group.
 
 Exit status: 0 done, 1 refused or failed, 2 wrong arguments, 3 no daemon, 4 timed out.
 
@@ -72,14 +73,14 @@ var initLong = map[string]byte{"wait": 'W', "timeout": 'T', "json": 'J', "check"
 
 func runClinit(ctx context.Context, env *command.Env) error {
 	c := &initCommand{env: env, dialect: clinit.Clinit, file: "/etc/cltab"}
-	if err := c.parse("dkvc:s:W::T:JCOS"); err != nil {
+	if err := c.parse("dhkvc:s:W::T:JCOS", clinitUsage); err != nil {
 		return err
 	}
 	return c.run(ctx)
 }
 
 // parse takes the options.
-func (c *initCommand) parse(accept string) error {
+func (c *initCommand) parse(accept, usage string) error {
 	opts, operands, err := command.Options(c.env.Args, accept, initLong)
 	if err != nil {
 		return err
@@ -89,6 +90,9 @@ func (c *initCommand) parse(accept string) error {
 		switch o.Letter {
 		case 'd':
 			c.daemon = true
+		case 'h':
+			fmt.Fprint(c.env.Stdout, usage)
+			return command.Status(0)
 		case 'k':
 			c.kill = true
 		case 'v':
@@ -100,6 +104,9 @@ func (c *initCommand) parse(accept string) error {
 		case 'W':
 			if c.wait = clinit.Any; o.Value != "" {
 				c.wait = o.Value
+			}
+			if !clinit.CanBeWaitedFor(c.wait) {
+				return command.Usagef("--wait wants DONE, PASSED or FAILED, not %q", o.Value)
 			}
 		case 'T':
 			if c.timeout, err = command.Seconds(o.Value); err != nil {
@@ -120,7 +127,7 @@ func (c *initCommand) parse(accept string) error {
 
 func (c *initCommand) run(ctx context.Context) error {
 	text, err := readTable(c.file)
-	c.table, c.problems = clinit.Parse(c.file, text, c.dialect)
+	c.table, c.problems = clinit.ParseAll(c.file, text, c.dialect)
 	switch {
 	case c.check:
 		return c.checkFile(err)
@@ -148,7 +155,7 @@ func readTable(path string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, errors.New("it is no file")
+		return nil, errors.New("it is not a regular file")
 	case info.Size() > maxTable:
 		return nil, fmt.Errorf("it has more than %d MB", maxTable>>20)
 	}
@@ -192,9 +199,10 @@ func (c *initCommand) asks() (clinit.Ask, error) {
 		return clinit.Ask{}, command.Usagef("-k takes no operands")
 	case c.kill:
 		return clinit.Ask{Op: clinit.Shutdown, Wait: c.wait}, nil
-	case len(words) == 0:
+	case len(words) == 0, c.dialect == clinit.Isinit && slices.Equal(words, []string{"0", "0"}) && !c.has("0"):
 		return clinit.Ask{Op: clinit.Reread}, nil
-	case words[0] == "status" && len(words) <= 2 && !c.has("status") && (len(words) == 2 || !c.has(host)):
+	case words[0] == "status" && len(words) == 1 && !c.hasLevel(host, "status"),
+		words[0] == "status" && len(words) == 2 && !c.has("status"):
 		return clinit.Ask{Op: clinit.Look}, nil
 	case len(words) == 2 && byHand[words[0]] != "" && !c.has(words[0]):
 		return clinit.Ask{Op: byHand[words[0]], Tag: words[1]}, nil
@@ -209,13 +217,11 @@ func (c *initCommand) asks() (clinit.Ask, error) {
 }
 
 // has says whether the file has a group.
-func (c *initCommand) has(group string) bool {
-	for _, g := range c.table.Groups() {
-		if g == group {
-			return true
-		}
-	}
-	return false
+func (c *initCommand) has(group string) bool { return len(c.table.Of(group)) > 0 }
+
+// hasLevel says whether the file has a level of a group.
+func (c *initCommand) hasLevel(group, level string) bool {
+	return slices.ContainsFunc(c.table.Of(group), func(e clinit.Entry) bool { return e.In(level, c.dialect) })
 }
 
 // askLimit is how long a daemon may take to answer what needs no waiting.
@@ -241,11 +247,11 @@ func (c *initCommand) ask(ask clinit.Ask) error {
 	case err != nil:
 		return err
 	}
-	if err := c.print(ask, answer); err != nil {
-		return err
-	}
 	for _, line := range answer.Bad {
 		fmt.Fprintf(c.env.Stderr, "%s: %s\n", c.env.Name, line)
+	}
+	if err := c.print(ask, answer); err != nil {
+		return err
 	}
 	if c.verbose {
 		c.printStates()
@@ -265,6 +271,11 @@ func (c *initCommand) startsBy() string {
 
 // print prints an answer.
 func (c *initCommand) print(ask clinit.Ask, answer clinit.Answer) error {
+	if ask.Op == clinit.Look && len(c.operands) == 2 {
+		if answer.Groups = only(answer.Groups, c.operands[1]); len(answer.Groups) == 0 {
+			return command.Failed(c.env, 1, fmt.Errorf("no such group or tag: %s", c.operands[1]))
+		}
+	}
 	switch {
 	case c.json:
 		e := json.NewEncoder(c.env.Stdout)
@@ -282,37 +293,35 @@ func (c *initCommand) print(ask clinit.Ask, answer clinit.Answer) error {
 	return nil
 }
 
-// printView prints how groups and their processes stand: all, or those of one group, or one tag.
-func (c *initCommand) printView(groups []clinit.GroupView) error {
-	only := ""
-	if len(c.operands) == 2 {
-		only = c.operands[1]
+// only is the group called name, or those with an entry that is, and that alone.
+func only(groups []clinit.GroupView, name string) (list []clinit.GroupView) {
+	for _, g := range groups {
+		if g.Group != name {
+			g.Entries = slices.DeleteFunc(g.Entries, func(e clinit.EntryView) bool { return e.Tag != name })
+		}
+		if g.Group == name || len(g.Entries) > 0 {
+			list = append(list, g)
+		}
 	}
+	return list
+}
+
+// printView prints how groups and their processes stand.
+func (c *initCommand) printView(groups []clinit.GroupView) error {
 	w := tabwriter.NewWriter(c.env.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "GROUP\tLEVEL\tTAG\tMODE\tSTATE\tPID\tSINCE\tRESTARTS\tLAST EXIT\t")
-	found := only == ""
 	for _, g := range groups {
-		if only == "" || only == g.Group {
-			level := g.Level
-			if g.Target != "" {
-				level += "->" + g.Target
-			}
-			fmt.Fprintf(w, "%s\t%s\t\t\t%s\t\t\t\t\t\n", g.Group, dash(level), g.State)
-			found = true
+		level := g.Level
+		if g.Target != "" {
+			level += "->" + g.Target
 		}
+		fmt.Fprintf(w, "%s\t%s\t\t\t%s\t\t\t\t\t\n", g.Group, dash(level), g.State)
 		for _, e := range g.Entries {
-			if only != "" && only != g.Group && only != e.Tag {
-				continue
-			}
-			found = true
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", g.Group, dash(g.Level), e.Tag, e.Mode, e.State,
 				dash(pidText(e.PID)), since(e.Since), e.Restarts, exit(e.LastExit), remarks(e))
 		}
 	}
-	if err := w.Flush(); err != nil || found {
-		return err
-	}
-	return command.Failed(c.env, 1, fmt.Errorf("no such group or tag: %s", only))
+	return w.Flush()
 }
 
 func pidText(pid int) string {

@@ -70,6 +70,9 @@ func (d *initDaemon) open() (err error) {
 	if d.socket, err = filepath.Abs(d.socketPath()); err != nil {
 		return err
 	}
+	if most := len(syscall.RawSockaddrUnix{}.Path) - 1; len(d.socket) > most {
+		return fmt.Errorf("cannot listen on %s: the path of a socket has %d bytes at most", d.socket, most)
+	}
 	for _, path := range []string{d.socket, d.statusPath(), d.table.Log} {
 		if path == "" {
 			continue
@@ -77,6 +80,9 @@ func (d *initDaemon) open() (err error) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return fmt.Errorf("cannot make a directory: %w", err)
 		}
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(d.socket)); err == nil { // /run and /var/run name one daemon
+		d.socket = filepath.Join(dir, filepath.Base(d.socket))
 	}
 	if d.lock, err = os.OpenFile(d.socket+".lock", os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return fmt.Errorf("cannot lock: %w", err)
@@ -101,7 +107,7 @@ func (d *initDaemon) openLog() error {
 	d.say = journal.NewAsync(d.env.Stderr)
 	d.log = func(l journal.Line) { fmt.Fprintln(d.say, l.Text) }
 	if d.table.Log != "" {
-		f, err := os.OpenFile(d.table.Log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+		f, err := clinit.OpenLog(d.table.Log)
 		if err != nil {
 			return fmt.Errorf("cannot open the log: %w", err)
 		}
@@ -170,10 +176,9 @@ func (d *initDaemon) serve(ctx context.Context, l net.Listener, hup <-chan os.Si
 	daemon.Run(ctx)
 	l.Close() // which removes the socket
 	<-served
-	for _, path := range []string{d.statusPath(), filepath.Join(filepath.Dir(d.socket), kept)} {
-		if path != "" && d.dialect == clinit.Clinit {
-			_ = os.Remove(path)
-		}
+	_ = os.Remove(filepath.Join(filepath.Dir(d.socket), kept))
+	if path := d.statusPath(); path != "" && d.dialect == clinit.Clinit {
+		_ = os.Remove(path)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ const inDaemon = "ISINIT_DAEMON"
 
 func runIsinit(ctx context.Context, env *command.Env) error {
 	c := &initCommand{env: env, dialect: clinit.Isinit, file: "/etc/isinittab"}
-	if err := c.parse("kc:s:W::T:JCOS"); err != nil {
+	if err := c.parse("hkc:s:W::T:JCOS", isinitUsage); err != nil {
 		return err
 	}
 	c.daemon = env.Getenv(inDaemon) != ""
@@ -62,7 +62,7 @@ func (c *initCommand) startDaemon() error {
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", c.file, command.Reason(err))
 	}
-	c.table, _ = clinit.Parse(c.file, text, c.dialect)
+	c.table, _ = clinit.ParseAll(c.file, text, c.dialect)
 	socket := c.socketPath()
 	if listens(socket) {
 		return nil

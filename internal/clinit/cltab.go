@@ -101,13 +101,16 @@ const (
 // A Problem is one thing that is wrong with a file.
 type Problem struct {
 	File  string
-	Line  int
+	Line  int // 0 where it concerns the whole file
 	Level Level
 	Text  string // what is wrong with what, and what to do
 }
 
 // String is the problem as people are shown it.
 func (p Problem) String() string {
+	if p.Line == 0 { // of the whole file
+		return fmt.Sprintf("%s: %s: %s", p.File, p.Level, p.Text)
+	}
 	return fmt.Sprintf("%s:%d: %s: %s", p.File, p.Line, p.Level, p.Text)
 }
 
@@ -119,6 +122,15 @@ const (
 // Parse reads the text of a cltab or isinittab. The table is nil if there is an error among the problems, which are by
 // line.
 func Parse(file string, text []byte, d Dialect) (*Table, []Problem) {
+	table, problems := ParseAll(file, text, d)
+	if hasErrors(problems) {
+		return nil, problems
+	}
+	return table, problems
+}
+
+// ParseAll is Parse for a client, which has to find its daemon by a file that is wrong too: the table is what there is.
+func ParseAll(file string, text []byte, d Dialect) (*Table, []Problem) {
 	p := parser{
 		table: &Table{Dialect: d, GroupOptions: map[string]GroupOptions{}},
 		file:  file, tags: map[string]int{}, said: map[string]int{}, told: map[Level]int{},
@@ -130,9 +142,6 @@ func Parse(file string, text []byte, d Dialect) (*Table, []Problem) {
 	p.options()
 	p.table.Entries = slices.DeleteFunc(p.table.Entries, func(e Entry) bool { return e.Line == 0 })
 	slices.SortStableFunc(p.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
-	if p.told[Error] > 0 {
-		return nil, p.problems
-	}
 	return p.table, p.problems
 }
 

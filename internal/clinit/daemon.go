@@ -44,8 +44,8 @@ const (
 	firstLook  = time.Millisecond // pauses between two looks at what is left, doubling
 	lastLook   = 50 * time.Millisecond
 	readyPace  = 500 * time.Millisecond
-	readySign  = " ready" // of the key of a ready command: no tag has a blank in it
-	noteBefore = 40       // execs at the most between two looks at what else there is to do
+	readySign  = "\tready" // of the key of a ready command: no tag has a tab in it
+	noteBefore = 40        // execs at the most between two looks at what else there is to do
 )
 
 // A Daemon keeps the processes of a file's groups. All of it happens in Run.
@@ -220,6 +220,9 @@ func (d *Daemon) perform(g *group, effects []effect) {
 		if e.m == nil {
 			d.say(journal.Debug, "%s %s %s", g.Name, e.level, e.state)
 			d.writeStatus(shown{g, e.level, e.state})
+			if e.state == GroupConfigured && !d.inFile(g.Name) {
+				d.groups = slices.DeleteFunc(slices.Clone(d.groups), func(other *group) bool { return other == g })
+			}
 			continue
 		}
 		d.do(owned{g, e.m}, e.order)

@@ -258,7 +258,7 @@ h:c:1:respawn:stays
 h:d:1:once:stays
 `, func(w *world) {
 		w.want("ready", w.tellAndWait("g", "1"), "DONE")
-		w.want("ready", w.happened(0), "0.0 begin a; 0.0 begin a ready; 0.2 end a ready 0; 0.2 begin b")
+		w.want("ready", w.happened(0), "0.0 begin a; 0.0 begin a\tready; 0.2 end a\tready 0; 0.2 begin b")
 		w.want("never ready", w.tellAndWait("h", "1"), "FAILED")
 		if got := w.happened(0); !strings.HasSuffix(got, "5.2 begin d") {
 			t.Errorf("got %s, want d begun when c was given up", got)

@@ -205,7 +205,7 @@ func (g *group) stop(old []*member, effects []effect, now time.Time) []effect {
 	}
 	again := false
 	for _, m := range old {
-		if m.State != Stopping || m.thenGo {
+		if m.State != Stopping || m.ThenGo {
 			effects = append(effects, m.handle(g.dialect, event{kind: evStop, now: now})...)
 			again = again || m.gone()
 		}

@@ -1,6 +1,7 @@
 package clinit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -15,7 +16,6 @@ import (
 	"sync"
 	"syscall"
 
-	"backtowork/internal/command"
 	"backtowork/internal/journal"
 	"backtowork/internal/script"
 )
@@ -62,12 +62,16 @@ func (e Entry) flapping(d Dialect) string {
 // special is the characters by which a command is one for a shell, as Perl's exec has it.
 const special = "$&*(){}[]'\";\\|?<>~`\n"
 
+// shell is what runs other commands than plain words.
+const shell = "/bin/sh"
+
 // argv is what a command runs: itself, if it is plain words; else a shell. A word with = in front of a command is the
-// shell's business too.
+// shell's business too, and so are exec and the dot.
 func argv(line string) []string {
 	words := strings.Fields(line)
-	if strings.ContainsAny(line, special) || len(words) > 0 && strings.Contains(words[0], "=") {
-		return []string{"/bin/sh", "-c", line}
+	if strings.ContainsAny(line, special) || len(words) > 0 && strings.Contains(words[0], "=") ||
+		len(words) > 1 && (words[0] == "exec" || words[0] == ".") {
+		return []string{shell, "-c", line}
 	}
 	return words
 }
@@ -102,8 +106,9 @@ func (l *Launcher) Start(key string, e Entry, line string, env ...string) (pid i
 			defer out.Close()
 		}
 	}
-	if pid, err = l.Hands.Start(key, launch); errors.Is(err, syscall.ENOEXEC) { // a script without a first line is the shell's
-		launch.Argv = append([]string{"/bin/sh"}, launch.Argv...)
+	pid, err = l.Hands.Start(key, launch)
+	if errors.Is(err, syscall.ENOEXEC) { // a script that does not say what runs it
+		launch.Argv = append([]string{shell}, launch.Argv...)
 		pid, err = l.Hands.Start(key, launch)
 	}
 	return pid, err
@@ -122,14 +127,58 @@ func (l *Launcher) launch(e Entry, line string, env []string) (script.Launch, er
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(told, name)
 	})
-	launch.Env = append(append(launch.Env, env...), o.Env...)
-	path, err := exec.LookPath(launch.Argv[0])
-	if err != nil {
-		return launch, command.Reason(err)
+	launch.Env = append(launch.Env, env...)
+	var err error
+	if launch.Credential, err = o.credential(&launch.Env); err != nil {
+		return launch, err
 	}
-	launch.Argv[0] = path
-	launch.Credential, err = o.credential(&launch.Env)
+	launch.Env = lastOfEach(append(launch.Env, o.Env...))
+	launch.Argv[0], err = lookPath(launch.Argv[0], launch.Env)
 	return launch, err
+}
+
+// lastOfEach is env with one value for each variable: that which was said last. Of two, programs take this or that.
+func lastOfEach(env []string) (list []string) {
+	at := map[string]int{}
+	for _, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		if i, twice := at[name]; twice {
+			list[i] = v
+			continue
+		}
+		at[name] = len(list)
+		list = append(list, v)
+	}
+	return list
+}
+
+// lookPath is where a program is, by the PATH that it will have itself. One with a slash is where it says, as seen
+// from the directory that it will run in.
+func lookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	found := fmt.Errorf("no program %q is in its PATH", name)
+	for _, v := range env {
+		list, isPath := strings.CutPrefix(v, "PATH=")
+		if !isPath {
+			continue
+		}
+		for _, dir := range filepath.SplitList(list) {
+			path := filepath.Join(cmp.Or(dir, "."), name)
+			info, err := os.Stat(path)
+			switch {
+			case err != nil || info.IsDir():
+			case info.Mode()&0o111 == 0:
+				found = fmt.Errorf("%q: %w", path, syscall.EACCES)
+			case !strings.Contains(path, "/"):
+				return "./" + path, nil
+			default:
+				return path, nil
+			}
+		}
+	}
+	return "", found
 }
 
 // credential is who the command runs as; nil for who the daemon is.
@@ -192,7 +241,7 @@ func (l *Launcher) file(o Options) (*os.File, error) {
 		log.Look()
 		return l.files[o.Log], nil
 	}
-	f, err := os.OpenFile(o.Log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	f, err := OpenLog(o.Log)
 	if err != nil {
 		return nil, fmt.Errorf("its log: %w", err)
 	}
@@ -203,6 +252,18 @@ func (l *Launcher) file(o Options) (*os.File, error) {
 	l.files[o.Log] = f
 	l.logs[o.Log] = log
 	return f, nil
+}
+
+// OpenLog opens a log file, which is to be one: to open a pipe that nobody reads would hold up everything.
+func OpenLog(path string) (*os.File, error) {
+	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_APPEND|syscall.O_CREAT|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0o644)
+	if errors.Is(err, syscall.ENXIO) {
+		return nil, fmt.Errorf("%q is a pipe that nobody reads", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", path, err)
+	}
+	return os.NewFile(uintptr(fd), path), syscall.SetNonblock(fd, false)
 }
 
 // LookAtLogs rotates those that have become too long.
@@ -232,7 +293,7 @@ func journalStream(tag string) (*os.File, error) {
 }
 
 // logSign is of the key of a logger(1). It is not its entry's: it ends by itself when nobody writes to it any more.
-const logSign = " log"
+const logSign = "\tlog"
 
 // logger is a pipe to a logger(1), which sends to syslog what is written to it.
 func (l *Launcher) logger(tag string) (*os.File, error) {

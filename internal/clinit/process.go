@@ -33,7 +33,7 @@ type process struct {
 	rests    bool // pausing: until the timer
 	signals  int  // how many of the signals of its stop were sent
 	Held     bool // stopped by hand: not begun again until somebody says so, or its group has another level
-	thenGo   bool // stopping: to be begun again, after a restart by hand
+	ThenGo   bool // stopping: to be begun again, after a restart by hand
 	Unready  bool // it was begun, and has ended before it was ready, or was not ready in time
 }
 
@@ -182,7 +182,7 @@ func next(p process, r rules, e event) step {
 
 // begin has the command run.
 func (s step) begin(r rules, now time.Time) step {
-	s.Held, s.rests, s.thenGo = false, false, false
+	s.Held, s.rests, s.ThenGo = false, false, false
 	if r.perStart {
 		s.starts = append(within(s.starts, now), now)
 	}
@@ -237,7 +237,7 @@ func inTransition(s step, r rules, e event) step {
 	case s.State == Running:
 		return s.in(Done)
 	case e.status == unknown: // of a test that an earlier daemon has begun: only a run of ours says how it ends
-		s.thenGo = true
+		s.ThenGo = true
 		return s.in(Stopping).and(doLook)
 	case e.status == 0:
 		return s.in(Pass)
@@ -324,7 +324,7 @@ func inPausing(s step, r rules, e event) step {
 
 // stop begins the end of a process.
 func (s step) stop(r rules, e event) step {
-	s.Held, s.thenGo = e.kind == evHold, e.kind == evRestart && r.mode != Off
+	s.Held, s.ThenGo = e.kind == evHold, e.kind == evRestart && r.mode != Off
 	if s.State == Stopping {
 		return s
 	}
@@ -386,7 +386,7 @@ func inStopping(s step, r rules, e event) step {
 func (s step) stopped(r rules, now time.Time) step {
 	s.Begun, s.signals = false, 0
 	s = s.in(Configured).and(doOff)
-	if s.thenGo {
+	if s.ThenGo {
 		return s.begin(r, now)
 	}
 	return s

@@ -92,17 +92,21 @@ func (d *Daemon) resume() {
 			delete(found, key)
 		}
 	}
+	var goOn []func()
 	for _, gr := range r.Groups {
-		d.resumeGroup(gr, found)
+		goOn = append(goOn, d.resumeGroup(gr, found))
 	}
 	for tag, left := range found {
 		d.say(journal.Warning, "%s: an earlier daemon has left %s: stopping it", tag, script.InWords(left))
-		d.stopLeft(tag)
+		goOn = append(goOn, d.stopLeft(tag))
+	}
+	for _, do := range goOn { // now that it is known of each tag whether it is free
+		do()
 	}
 }
 
-// resumeGroup takes up a group as it was, and takes what is its own out of found.
-func (d *Daemon) resumeGroup(gr groupRecord, found map[string][]script.Process) {
+// resumeGroup takes up a group as it was, and takes what is its own out of found. What it returns has the group go on.
+func (d *Daemon) resumeGroup(gr groupRecord, found map[string][]script.Process) (goOn func()) {
 	g := d.group(gr.Group)
 	if g == nil { // the file has it no more
 		g = d.newGroup(gr.Group)
@@ -122,11 +126,13 @@ func (d *Daemon) resumeGroup(gr groupRecord, found map[string][]script.Process) 
 		}
 	}
 	d.say(journal.Info, "%s: going on at level %s (%s)", g.Name, g.Level, g.State)
-	var effects []effect
-	for _, do := range todo {
-		effects = append(effects, do()...)
+	return func() {
+		var effects []effect
+		for _, do := range todo {
+			effects = append(effects, do()...)
+		}
+		d.perform(g, g.advance(effects, time.Now()))
 	}
-	d.perform(g, g.advance(effects, time.Now()))
 }
 
 // takeUp makes a member what was found of it, and returns what has happened to it since.
@@ -146,12 +152,21 @@ func (d *Daemon) takeUp(m *member, pid int, left []script.Process) (e event, ok 
 	case was == Setup && len(left) == 0: // it was not begun
 		m.process = process{State: Configured, Level: m.Level, Restarts: m.Restarts}
 		return event{kind: evStart, now: e.now}, true
-	case was == Setup: // it may have been, a moment before that could be noted
+	case was == Setup, was == Configured && len(left) > 0: // it was, a moment before that could be noted
 		m.State, m.Alive = Done, false
 		return event{kind: evRestart, now: e.now}, true
 	case was == Stopping:
+		e.kind = evStop
+		if m.Held {
+			e.kind = evHold
+		}
+		if m.ThenGo {
+			e.kind = evRestart
+		}
 		m.State, m.Alive = Done, m.Alive && lives
-		return event{kind: evStop, now: e.now}, true
+		return e, true
+	case was == Failed && m.entry.Mode == Respawn && !m.Alive: // nobody else has it tried again
+		return event{kind: evTimer, now: e.now}, true
 	case was == Pausing:
 		m.State, m.Alive = Done, true
 		return event{kind: evEnded, status: unknown, now: e.now}, true
@@ -166,7 +181,7 @@ func (d *Daemon) takeUp(m *member, pid int, left []script.Process) (e event, ok 
 }
 
 // stopLeft stops what is found of a tag of which nothing is noted, before anything else is begun of it.
-func (d *Daemon) stopLeft(tag string) {
+func (d *Daemon) stopLeft(tag string) (goOn func()) {
 	name := fmt.Sprintf("(%s)", tag)
 	entry := Entry{Tag: tag, Mode: Wait}
 	for _, e := range d.table.Entries {
@@ -179,5 +194,5 @@ func (d *Daemon) stopLeft(tag string) {
 	d.groups = append(d.groups, g)
 	m := &member{process: process{State: Done, Begun: true}, entry: entry}
 	g.members = []*member{m}
-	d.perform(g, g.advance(nil, time.Now()))
+	return func() { d.perform(g, g.advance(nil, time.Now())) }
 }

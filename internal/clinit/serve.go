@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"backtowork/internal/command"
 	"backtowork/internal/journal"
 )
 
@@ -36,6 +37,11 @@ type Ask struct {
 // Any is the state to be waited for where each will do that is not a failure.
 const Any = "any"
 
+// CanBeWaitedFor says whether a Tell can wait for a state.
+func CanBeWaitedFor(state string) bool {
+	return slices.Contains([]string{Any, string(GroupDone), string(GroupPassed), string(GroupFailed)}, state)
+}
+
 // An Answer is what a daemon says to an Ask.
 type Answer struct {
 	Msg     string      `json:"msg"`
@@ -43,7 +49,7 @@ type Answer struct {
 	Refused bool        `json:"refused,omitempty"` // what was asked is not done, or did not come to pass
 	Group   string      `json:"group,omitempty"`
 	Level   string      `json:"level,omitempty"`
-	Bad     []string    `json:"bad,omitempty"` // what is wrong with the file: the last one that was right is in force
+	Bad     []string    `json:"bad,omitempty"` // what is wrong with the file: the last one that was right is in force. Warnings come with a Reread alone
 	Groups  []GroupView `json:"groups,omitempty"`
 }
 
@@ -104,7 +110,7 @@ func (d *Daemon) serve(r *request) {
 		}
 		r.reply <- Answer{Msg: "all groups halting", Event: "HALTED"}
 	case Look:
-		r.reply <- Answer{Groups: d.view(), Bad: inLines(d.bad)}
+		r.reply <- Answer{Groups: d.view(), Bad: inLines(errorsOf(d.bad))}
 	case Start, Stop, Restart:
 		d.byHand(r)
 	default:
@@ -131,8 +137,15 @@ func inLines(problems []Problem) (lines []string) {
 	return lines
 }
 
-func hasErrors(problems []Problem) bool {
-	return slices.ContainsFunc(problems, func(p Problem) bool { return p.Level == Error })
+func hasErrors(problems []Problem) bool { return len(errorsOf(problems)) > 0 }
+
+func errorsOf(problems []Problem) (list []Problem) {
+	for _, p := range problems {
+		if p.Level == Error {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // reread looks at the file, and takes it up if it is another one and right. Else what was in force stays so. A group
@@ -141,7 +154,7 @@ func (d *Daemon) reread() []Problem {
 	text, err := d.cfg.Read()
 	if err != nil {
 		d.sum = [32]byte{}
-		d.bad = []Problem{{File: d.cfg.File, Level: Error, Text: strings.TrimPrefix(err.Error(), "open "+d.cfg.File+": ")}}
+		d.bad = []Problem{{File: d.cfg.File, Level: Error, Text: "cannot read it: " + command.Reason(err).Error()}}
 		return d.bad
 	}
 	sum := sha256.Sum256(text)
@@ -211,7 +224,7 @@ func (d *Daemon) inFile(name string) bool { return slices.Contains(d.table.Group
 
 func (d *Daemon) tell(r *request) {
 	bad := d.reread()
-	a := Answer{Group: r.ask.Group, Level: r.ask.Level, Bad: inLines(bad)}
+	a := Answer{Group: r.ask.Group, Level: r.ask.Level, Bad: inLines(errorsOf(bad))}
 	g := d.group(r.ask.Group)
 	switch {
 	case g == nil || !d.inFile(g.Name):
@@ -244,7 +257,8 @@ func (d *Daemon) takeOver(g *group, table []Entry) {
 		}
 		for _, e := range table {
 			if m := other.member(e.Tag); m != nil && !m.gone() {
-				d.happened(owned{other, m}, event{kind: evHold})
+				m.late = true // and forgotten once it is gone
+				d.happened(owned{other, m}, event{kind: evStop})
 			}
 		}
 	}
@@ -265,15 +279,17 @@ func (d *Daemon) answerWaiting() {
 			return d.isDown()
 		}
 		g := d.group(r.ask.Group)
-		a := Answer{Group: r.ask.Group, Level: r.ask.Level, Event: "GROUPTOLD", Bad: inLines(d.bad)}
+		a := Answer{Group: r.ask.Group, Level: r.ask.Level, Event: "GROUPTOLD", Bad: inLines(errorsOf(d.bad))}
 		switch {
-		case g == nil || g.serial != r.serial:
+		case g == nil || g.serial != r.serial && g.Target == "":
+			a.Msg, a.Refused = "the group was halted meanwhile", true
+		case g.serial != r.serial:
 			a.Msg, a.Refused = "another level was told meanwhile", true
 		case !g.stands():
 			return false
 		default:
 			a.Msg = string(g.State)
-			a.Refused = r.ask.Wait != a.Msg && (r.ask.Wait != Any || g.State == GroupFailed)
+			a.Refused = len(a.Bad) > 0 || r.ask.Wait != a.Msg && (r.ask.Wait != Any || g.State == GroupFailed)
 		}
 		r.reply <- a
 		return true
@@ -305,7 +321,7 @@ func (d *Daemon) byHand(r *request) {
 		what.kind, msg = evHold, "stopping"
 	case Start:
 		what.kind, msg = evStart, "starting"
-		if !o.m.gone() && o.m.State != Failed && !(o.m.hasEnded() && o.m.State != Pausing) {
+		if o.m.State == Setup || o.m.Alive && o.m.State != Failed && o.m.State != Stopping {
 			refuse("%s runs", r.ask.Tag)
 			return
 		}

@@ -6,14 +6,18 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
 	askLimit   = 20 * time.Second // a client that says nothing for so long is left
-	clientsMax = 256              // at a time; more wait in the kernel
+	endLimit   = time.Second      // likewise one that does not take its answer, when the daemon ends
+	clientsMax = 256
 )
 
 // What the original's clients ask for beside a level.
@@ -28,15 +32,15 @@ const (
 
 // Serve answers clients until l is closed. A client has a goroutine of its own: none waits for another.
 func (d *Daemon) Serve(l net.Listener) error {
-	var clients sync.WaitGroup
-	defer clients.Wait()
-	room := make(chan struct{}, clientsMax)
+	c := clients{open: map[net.Conn]bool{}}
+	defer c.end()
 	for {
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return nil
 		}
 		if err != nil { // as without file descriptors
+			c.drop(0)
 			select {
 			case <-time.After(lastLook):
 				continue
@@ -44,19 +48,96 @@ func (d *Daemon) Serve(l net.Listener) error {
 				return err
 			}
 		}
-		room <- struct{}{}
-		clients.Go(func() {
-			defer func() { conn.Close(); <-room }()
-			d.client(conn)
+		c.add(conn)
+		c.all.Go(func() {
+			defer c.close(conn)
+			d.client(conn, &c)
 		})
 	}
 }
 
-// client serves one connection: one question in a frame, or IS::Init's lines.
-func (d *Daemon) client(conn net.Conn) {
+// clients are those that are connected. One that says nothing has to go when there are many of them; one that waits
+// stays, but there are not to be so many that no descriptors are left to begin processes with.
+type clients struct {
+	all sync.WaitGroup
+
+	mu    sync.Mutex
+	open  map[net.Conn]bool
+	quiet []net.Conn // have not said what they want; by age
+	over  bool
+}
+
+func (c *clients) add(conn net.Conn) {
+	c.mu.Lock()
+	c.open[conn] = true
+	c.quiet = append(c.quiet, conn)
+	c.mu.Unlock()
 	_ = conn.SetReadDeadline(time.Now().Add(askLimit))
+	c.drop(clientsMost())
+}
+
+// drop lets go of the eldest that say nothing, if there are more than most.
+func (c *clients) drop(most int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ; len(c.quiet) > most; c.quiet = c.quiet[1:] {
+		c.quiet[0].Close()
+	}
+}
+
+// heard notes that a client has said what it wants, and says whether there is room for it to wait.
+func (c *clients) heard(conn net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quiet = slices.DeleteFunc(c.quiet, func(q net.Conn) bool { return q == conn })
+	_ = conn.SetReadDeadline(time.Time{})
+	return len(c.open)-len(c.quiet) <= clientsMost()
+}
+
+// answers gives a client that does not read only so long to take its answer.
+func (c *clients) answers(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	limit := askLimit
+	if c.over {
+		limit = endLimit
+	}
+	_ = conn.SetWriteDeadline(time.Now().Add(limit))
+}
+
+func (c *clients) close(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conn.Close()
+	delete(c.open, conn)
+	c.quiet = slices.DeleteFunc(c.quiet, func(q net.Conn) bool { return q == conn })
+}
+
+// end waits until those that are to have an answer have it. The others are let go.
+func (c *clients) end() {
+	c.drop(0)
+	c.mu.Lock()
+	c.over = true
+	for conn := range c.open {
+		_ = conn.SetWriteDeadline(time.Now().Add(endLimit))
+	}
+	c.mu.Unlock()
+	c.all.Wait()
+}
+
+// clientsMost is how many may say nothing, and how many may wait.
+func clientsMost() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) > 4*clientsMax {
+		return clientsMax
+	}
+	return int(limit.Cur) / 4
+}
+
+// client serves one connection: one question in a frame, or IS::Init's lines.
+func (d *Daemon) client(conn net.Conn, c *clients) {
 	in := bufio.NewReader(conn)
-	if head, _ := in.Peek(8); !isFrame(head) {
+	if !isFrame(in) {
 		if d.cfg.Dialect == Isinit {
 			d.lines(in)
 		}
@@ -66,28 +147,36 @@ func (d *Daemon) client(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	_ = conn.SetReadDeadline(time.Time{})
-	gone := make(chan struct{})
-	go func() { // ends when the connection is closed, here or there
-		_, _ = in.ReadByte()
-		close(gone)
-	}()
 	ask, ours := asAsk(said)
+	if !c.heard(conn) && ask.Wait != "" {
+		c.answers(conn)
+		_ = writeFrame(conn, Answer{Msg: "too many clients wait already", Refused: true}.frame(ours))
+		return
+	}
+	var gone chan struct{}
+	if ask.Wait != "" { // else it may well be one that has closed its half of the connection
+		gone = make(chan struct{})
+		go func() { // ends when the connection is closed, here or there
+			_, _ = in.ReadByte()
+			close(gone)
+		}()
+	}
 	answer, ok := d.Do(ask, gone)
 	if !ok {
 		return
 	}
-	_ = conn.SetWriteDeadline(time.Now().Add(askLimit))
+	c.answers(conn)
 	_ = writeFrame(conn, answer.frame(ours))
 }
 
-func isFrame(head []byte) bool {
-	for _, c := range head {
-		if c < '0' || c > '9' {
+// isFrame says whether a frame begins here. It waits for no more than it takes to know.
+func isFrame(in *bufio.Reader) bool {
+	for i := range 8 {
+		if head, err := in.Peek(i + 1); err != nil || head[i] < '0' || head[i] > '9' {
 			return false
 		}
 	}
-	return len(head) == 8
+	return true
 }
 
 // asAsk is what a frame asks for. ours says that it comes from our own client.
