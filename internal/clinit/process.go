@@ -132,7 +132,7 @@ func (s step) in(state State) step     { s.State = state; return s }
 func (s step) ends(now time.Time) step { s.Alive, s.Died = false, now; return s }
 
 // next says what follows e for p: the whole machine of a process. An event that a state does not wait for changes
-// nothing.
+// nothing, and what has ended does not end.
 //
 //	CONFIGURED --start--> SETUP --began--> RUNNING --ended--> DONE                 wait
 //	                            --began--> TESTING --ended--> PASS, FAIL           test
@@ -142,6 +142,9 @@ func (s step) ends(now time.Time) step { s.Alive, s.Died = false, now; return s 
 //	any --stop--> STOPPING --nothing left--> CONFIGURED
 func next(p process, r rules, e event) step {
 	here := step{process: p}
+	if e.kind == evEnded && !p.Alive {
+		return here
+	}
 	switch e.kind {
 	case evStop, evHold, evRestart:
 		return here.stop(r, e)
