@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -242,8 +243,8 @@ func (c *initCommand) ask(ask clinit.Ask) error {
 		return command.Failed(c.env, 3, command.WithHint(fmt.Errorf("no daemon listens on %s", c.socketPath()), "%s starts one", c.startsBy()))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return command.Failed(c.env, 4, fmt.Errorf("timed out: the daemon goes on with it"))
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return command.Failed(c.env, 3, errors.New("the daemon has ended without an answer"))
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return command.Failed(c.env, 3, errors.New("the daemon has hung up without an answer: it has ended, or has too much to do"))
 	case err != nil:
 		return err
 	}

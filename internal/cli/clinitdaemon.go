@@ -89,16 +89,11 @@ func (d *initDaemon) open() (err error) {
 	}
 	if manager.FlockPatiently(d.lock, manager.Briefly) != nil {
 		pid, _ := os.ReadFile(d.lock.Name())
-		return command.WithHint(fmt.Errorf("a daemon listens on %s already: process %s", d.socket, strings.TrimSpace(string(pid))),
+		return command.WithHint(fmt.Errorf("a daemon listens on %s already: process %s", d.socket, dash(strings.TrimSpace(string(pid)))),
 			"%s -k ends it, with its processes", d.env.Name)
 	}
-	err = d.lock.Truncate(0)
-	if err == nil {
-		_, err = d.lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot lock: %w", err)
-	}
+	_ = d.lock.Truncate(0) // whose it is, is for people: on a full disk it is not said
+	_, _ = d.lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	return d.openLog()
 }
 

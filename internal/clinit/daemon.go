@@ -73,6 +73,8 @@ type Daemon struct {
 	over    chan struct{}
 	killed  chan struct{} // in tests: as if by SIGKILL
 	halts   bool
+
+	noStatus, noRecord string // why they could not be written last
 }
 
 // An owned is a member and its group.

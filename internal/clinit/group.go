@@ -38,8 +38,7 @@ type group struct {
 	dialect   Dialect
 	backwards bool // stops the last first, one at a time
 
-	serial int                   // counts what it was told
-	held   func(tag string) bool // another group has not let go of the tag yet
+	held func(tag string) bool // another group has not let go of the tag yet
 }
 
 // A member is a process of a group, with the entry by which it was begun.
@@ -102,7 +101,6 @@ func (g *group) wanted(tag string) (Entry, bool) {
 // tell brings the group to a level, by the entries of the file as it is now. A later one takes the place of one that
 // is under way: levels in between are not begun.
 func (g *group) tell(level string, table []Entry, now time.Time) (effects []effect) {
-	g.serial++
 	g.Target, g.table = level, table
 	for _, m := range g.members {
 		m.Held = false
@@ -140,7 +138,6 @@ func (g *group) keeps(m *member) bool {
 
 // halt stops everything.
 func (g *group) halt(now time.Time) (effects []effect) {
-	g.serial++
 	return g.advance(g.enter(GroupHalting, effects), now)
 }
 

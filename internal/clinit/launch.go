@@ -82,9 +82,8 @@ type Launcher struct {
 	Environ []string // the daemon's
 	Output  *os.File // of entries that have no log of their own: "" for the daemon's
 
-	mu    sync.Mutex
-	logs  map[string]*journal.File
-	files map[string]*os.File
+	mu   sync.Mutex
+	logs map[string]int64 // files that were begun, and how long they become
 }
 
 // told are the variables that say to a command what it is.
@@ -96,13 +95,13 @@ func (l *Launcher) Start(key string, e Entry, line string, env ...string) (pid i
 	if err != nil {
 		return 0, err
 	}
-	out, kept, err := l.output(e)
+	out, err := l.output(e)
 	if err != nil {
 		return 0, err
 	}
 	if out != nil {
 		launch.Files[1], launch.Files[2] = out, out
-		if !kept {
+		if out != l.Output {
 			defer out.Close()
 		}
 	}
@@ -217,41 +216,44 @@ func (o Options) credential(env *[]string) (*syscall.Credential, error) {
 }
 
 // output is where an entry's output goes; nil for where the daemon's goes. It is a file, or a socket of who keeps the
-// log, and not a pipe of this daemon's: the command goes on writing when that is killed. kept says that it stays open here.
-func (l *Launcher) output(e Entry) (out *os.File, kept bool, err error) {
+// log, and not a pipe of this daemon's: the command goes on writing when that is killed.
+func (l *Launcher) output(e Entry) (*os.File, error) {
 	switch e.Options.Log {
 	case "":
-		return l.Output, true, nil
+		return l.Output, nil
 	case "journal":
-		out, err = journalStream(e.Tag)
-		return out, false, err
+		return journalStream(e.Tag)
 	case "syslog":
-		out, err = l.logger(e.Tag)
-		return out, false, err
+		return l.logger(e.Tag)
 	}
-	out, err = l.file(e.Options)
-	return out, true, err
+	return l.file(e.Options)
 }
 
-// file is an entry's log file.
+// file opens an entry's log file. The daemon does not keep it open: there may be thousands.
 func (l *Launcher) file(o Options) (*os.File, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if log := l.logs[o.Log]; log != nil {
-		log.Look()
-		return l.files[o.Log], nil
-	}
+	l.rotate(o.Log, o.LogMax)
 	f, err := OpenLog(o.Log)
 	if err != nil {
 		return nil, fmt.Errorf("its log: %w", err)
 	}
-	log := journal.At(o.Log, f).AtMost(o.LogMax)
 	if l.logs == nil {
-		l.logs, l.files = map[string]*journal.File{}, map[string]*os.File{}
+		l.logs = map[string]int64{}
 	}
-	l.files[o.Log] = f
-	l.logs[o.Log] = log
+	l.logs[o.Log] = o.LogMax
 	return f, nil
+}
+
+// rotate shortens a log, if it is too long.
+func (l *Launcher) rotate(path string, most int64) {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() <= most {
+		return
+	}
+	if f, err := OpenLog(path); err == nil {
+		defer f.Close()
+		journal.At(path, f).AtMost(most).Look()
+	}
 }
 
 // OpenLog opens a log file, which is to be one: to open a pipe that nobody reads would hold up everything.
@@ -270,8 +272,8 @@ func OpenLog(path string) (*os.File, error) {
 func (l *Launcher) LookAtLogs() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, log := range l.logs {
-		log.Look()
+	for path, most := range l.logs {
+		l.rotate(path, most)
 	}
 }
 

@@ -289,9 +289,9 @@ func within(starts []time.Time, now time.Time) (kept []time.Time) {
 	return kept
 }
 
-// goOn begins a pausing process again, if nothing stands in the way.
+// goOn begins a pausing process again of which nothing is left, if it does not rest.
 func (s step) goOn(r rules, now time.Time) step {
-	if s.rests || s.Begun {
+	if s.rests {
 		return s
 	}
 	return s.beginAgain(r, now)

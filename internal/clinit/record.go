@@ -61,9 +61,7 @@ func (d *Daemon) keep() {
 	if err == nil {
 		err = d.cfg.Keep(string(text))
 	}
-	if err != nil {
-		d.say(journal.Error, "%v", err)
-	}
+	d.sayOnce(&d.noRecord, err)
 	d.kept, d.owing = time.Now(), false
 	d.keepAt.Stop()
 }

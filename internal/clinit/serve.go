@@ -55,11 +55,10 @@ type Answer struct {
 
 // A request is an Ask to be answered, or something for the daemon's loop to do.
 type request struct {
-	do     func()
-	ask    Ask
-	reply  chan Answer // has room for one
-	serial int         // of the tell that is waited for
-	gone   <-chan struct{}
+	do    func()
+	ask   Ask
+	reply chan Answer // has room for one
+	gone  <-chan struct{}
 }
 
 // Do asks the daemon, and waits for its answer, unless gone is closed before.
@@ -241,7 +240,6 @@ func (d *Daemon) tell(r *request) {
 	d.perform(g, g.tell(r.ask.Level, table, time.Now()))
 	d.keep() // before it is said: who is told that it began may rely on it
 	if r.ask.Wait != "" {
-		r.serial = g.serial
 		d.waiting = append(d.waiting, r)
 		return
 	}
@@ -281,9 +279,9 @@ func (d *Daemon) answerWaiting() {
 		g := d.group(r.ask.Group)
 		a := Answer{Group: r.ask.Group, Level: r.ask.Level, Event: "GROUPTOLD", Bad: inLines(errorsOf(d.bad))}
 		switch {
-		case g == nil || g.serial != r.serial && g.Target == "":
+		case g == nil || g.State == GroupHalting || g.State == GroupConfigured:
 			a.Msg, a.Refused = "the group was halted meanwhile", true
-		case g.serial != r.serial:
+		case g.Target != r.ask.Level:
 			a.Msg, a.Refused = "another level was told meanwhile", true
 		case !g.stands():
 			return false

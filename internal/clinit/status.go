@@ -92,9 +92,19 @@ func (d *Daemon) writeStatus(now ...shown) {
 	if d.cfg.Dialect == Isinit {
 		text = initstat(groups, rand.IntN(1<<30))
 	}
-	if err := d.cfg.Status(text); err != nil {
-		d.say(journal.Error, "%v", err)
+	d.sayOnce(&d.noStatus, d.cfg.Status(text))
+}
+
+// sayOnce says what is wrong, if it was not so before.
+func (d *Daemon) sayOnce(before *string, err error) {
+	now := ""
+	if err != nil {
+		now = err.Error()
 	}
+	if now != "" && now != *before {
+		d.say(journal.Error, "%s", now)
+	}
+	*before = now
 }
 
 // clstat is Cluster::Init's status file: a line for each group that was told a level.

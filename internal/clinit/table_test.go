@@ -125,7 +125,7 @@ func bases() []base {
 		{as(Stopping, alive, sent(1)), ever},
 		{as(Stopping, alive, sent(2)), ever},
 		{as(Stopping, alive, sent(3)), ever},
-		{as(Stopping, alive, sent(stuckAfter - 1)), []Mode{Once}},
+		{as(Stopping, alive, sent(stuckAfter-1)), []Mode{Once}},
 		{as(Stopping, begun), ever},
 		{as(Stopping, begun, sent(1)), ever},
 		{as(Stopping, begun, goes), ever},
