@@ -180,7 +180,9 @@ func option[T any](p *parser, keys []key[T], o *T, of, text string) {
 	at := slices.IndexFunc(keys, func(k key[T]) bool { return k.Name == name })
 	switch {
 	case at < 0:
-		near := slices.MinFunc(keys, func(a, b key[T]) int { return cmp.Compare(command.Distance(name, a.Name), command.Distance(name, b.Name)) })
+		near := slices.MinFunc(keys, func(a, b key[T]) int {
+			return cmp.Compare(command.Distance(name, a.Name), command.Distance(name, b.Name))
+		})
 		p.errorf("%s has the unknown option %s: the nearest known is %s, which wants %s", of, clip(name), near.Name, near.Value)
 	case !found || !keys[at].set(o, value):
 		p.errorf("option %s of %s is %s: write %s=%s", name, of, clip(value), name, keys[at].Value)
