@@ -41,6 +41,7 @@ type Config struct {
 const (
 	heartbeat  = 30 * time.Second // clstat is written again, so that it is seen that the daemon lives
 	keepPace   = 20 * time.Millisecond
+	keepShare  = 5                // the record takes no more than one part in so many of the time
 	firstLook  = time.Millisecond // pauses between two looks at what is left, doubling
 	lastLook   = 50 * time.Millisecond
 	readyPace  = 500 * time.Millisecond
@@ -50,29 +51,30 @@ const (
 
 // A Daemon keeps the processes of a file's groups. All of it happens in Run.
 type Daemon struct {
-	cfg     Config
-	table   *Table
-	bad     []Problem // of the file as it is now, which is not in force then
-	sum     [32]byte
-	groups  []*group                    // those in the file, in its order, and those that are not any more
-	execs   []owned                     // to be begun
-	signals map[syscall.Signal][]string // to be sent, by key
-	kills   []string
-	killing map[string]bool // what is being killed is not begun again before that has ended
-	looks   map[*member]*group
-	pause   time.Duration // until the next look
-	lookAt  *time.Timer
-	timers  map[*member]*time.Timer
-	fired   chan timed
-	asks    chan *request
-	waiting []*request
-	asking  map[string]asked // ready commands, by tag
-	kept    time.Time        // when the record was written
-	owing   bool             // it is not what it is to be
-	keepAt  *time.Timer
-	over    chan struct{}
-	killed  chan struct{} // in tests: as if by SIGKILL
-	halts   bool
+	cfg      Config
+	table    *Table
+	bad      []Problem // of the file as it is now, which is not in force then
+	sum      [32]byte
+	groups   []*group                    // those in the file, in its order, and those that are not any more
+	execs    []owned                     // to be begun
+	signals  map[syscall.Signal][]string // to be sent, by key
+	kills    []string
+	killing  map[string]bool // what is being killed is not begun again before that has ended
+	looks    map[*member]*group
+	pause    time.Duration // until the next look
+	lookAt   *time.Timer
+	timers   map[*member]*time.Timer
+	fired    chan timed
+	asks     chan *request
+	waiting  []*request
+	asking   map[string]asked // ready commands, by tag
+	kept     time.Time        // when the record was written
+	keepTook time.Duration    // and how long that took
+	owing    bool             // it is not what it is to be
+	keepAt   *time.Timer
+	over     chan struct{}
+	killed   chan struct{} // in tests: as if by SIGKILL
+	halts    bool
 
 	noStatus, noRecord string // why they could not be written last
 }
@@ -229,7 +231,7 @@ func (d *Daemon) perform(g *group, effects []effect) {
 		}
 		d.do(owned{g, e.m}, e.order)
 	}
-	d.keepSoon()
+	d.keepSoon(g)
 }
 
 func (d *Daemon) do(o owned, what order) {

@@ -38,6 +38,7 @@ type group struct {
 	dialect   Dialect
 	backwards bool // stops the last first, one at a time
 
+	text []byte                // its record, where nothing has happened since
 	held func(tag string) bool // another group has not let go of the tag yet
 }
 

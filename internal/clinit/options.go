@@ -22,17 +22,17 @@ type Options struct {
 	StopSignal   syscall.Signal // is sent first
 	StopTimeout  time.Duration  // from StopSignal to KILL; TERM comes at a third of it
 	Backoff      time.Duration  // the pause when it respawns too rapidly
-	Ready        string         // a shell command; later entries wait until it succeeds. "" for none
+	Ready        string         `json:",omitzero"` // a shell command; later entries wait until it succeeds. "" for none
 	ReadyTimeout time.Duration  // how long Ready may take
-	User, Group  string         // names or numbers, not looked up; "" for the daemon's
-	Cwd          string         // absolute; "" for the daemon's
-	Env          []string       // NAME=VALUE; of two with one name the later counts
-	Log          string         // an absolute path, "syslog" or "journal"; "" for none
+	User, Group  string         `json:",omitzero"` // names or numbers, not looked up; "" for the daemon's
+	Cwd          string         `json:",omitzero"` // absolute; "" for the daemon's
+	Env          []string       `json:",omitzero"` // NAME=VALUE; of two with one name the later counts
+	Log          string         `json:",omitzero"` // an absolute path, "syslog" or "journal"; "" for none
 	LogMax       int64          // bytes, at which the log file is rotated
-	Umask        *int           // nil for the daemon's
-	Nice         *int           // likewise
-	Limits       []Limit        // by name; those not named stay the daemon's
-	KeepLeftover bool           // what is left running when the command itself has ended is let be
+	Umask        *int           `json:",omitzero"` // nil for the daemon's
+	Nice         *int           `json:",omitzero"` // likewise
+	Limits       []Limit        `json:",omitzero"` // by name; those not named stay the daemon's
+	KeepLeftover bool           `json:",omitzero"` // what is left running when the command itself has ended is let be
 }
 
 // A Limit is a limit of resources: those of setrlimit.

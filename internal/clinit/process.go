@@ -23,18 +23,18 @@ const (
 // A process is all that the machine remembers of an entry.
 type process struct {
 	State    State
-	Alive    bool      // the command itself runs
-	Begun    bool      // it was begun, so something of it may be left
-	Level    string    // the group's, when it was begun
-	Restarts int       // how often it was begun again
-	Died     time.Time // when it ended last
-	Rapid    int       // Cluster::Init: deaths that followed the one before within a second, less the others
+	Alive    bool      `json:",omitzero"` // the command itself runs
+	Begun    bool      `json:",omitzero"` // it was begun, so something of it may be left
+	Level    string    `json:",omitzero"` // the group's, when it was begun
+	Restarts int       `json:",omitzero"` // how often it was begun again
+	Died     time.Time `json:",omitzero"` // when it ended last
+	Rapid    int       `json:",omitzero"` // Cluster::Init: deaths that followed the one before within a second, less the others
 	starts   []time.Time
 	rests    bool // pausing: until the timer
 	signals  int  // how many of the signals of its stop were sent
-	Held     bool // stopped by hand: not begun again until somebody says so, or its group has another level
-	ThenGo   bool // stopping: to be begun again, after a restart by hand
-	Unready  bool // it was begun, and has ended before it was ready, or was not ready in time
+	Held     bool `json:",omitzero"` // stopped by hand: not begun again until somebody says so, or its group has another level
+	ThenGo   bool `json:",omitzero"` // stopping: to be begun again, after a restart by hand
+	Unready  bool `json:",omitzero"` // it was begun, and has ended before it was ready, or was not ready in time
 }
 
 // settled says whether what is below it in its group need not wait for it.

@@ -1,6 +1,7 @@
 package clinit
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -14,8 +15,8 @@ import (
 // A record is what a daemon leaves to the one that takes its place, if it is killed: what its groups were told, and
 // what became of their entries. What runs is found by looking; the record says what that is.
 type record struct {
-	Boot   string        `json:"boot"`
-	Groups []groupRecord `json:"groups"`
+	Boot   string            `json:"boot"`
+	Groups []json.RawMessage `json:"groups"` // of groupRecord
 }
 
 type groupRecord struct {
@@ -31,39 +32,50 @@ type memberRecord struct {
 	Entry   Entry     `json:"entry"`
 	Process process   `json:"process"`
 	PID     int       `json:"pid,omitempty"`
-	Since   time.Time `json:"since"`
+	Since   time.Time `json:"since,omitzero"`
 	Late    bool      `json:"late,omitempty"`
 }
 
-// keepSoon has the record written, at most once in keepPace.
-func (d *Daemon) keepSoon() {
+// keepSoon has the record written, at most once in keepPace, and where that takes long not all the time.
+func (d *Daemon) keepSoon(g *group) {
+	g.text = nil
 	if d.owing {
 		return
 	}
 	d.owing = true
-	d.keepAt.Reset(max(0, keepPace-time.Since(d.kept)))
+	d.keepAt.Reset(max(0, max(keepPace, keepShare*d.keepTook)-time.Since(d.kept)))
 }
 
 // keep writes the record.
 func (d *Daemon) keep() {
-	r := record{Boot: d.cfg.Boot, Groups: []groupRecord{}}
+	began := time.Now()
+	var groups [][]byte
+	var err error
 	for _, g := range d.groups {
 		if g.State == GroupConfigured {
 			continue
 		}
-		gr := groupRecord{Group: g.Name, Level: g.Level, Prev: g.Prev, Target: g.Target, State: g.State}
-		for _, m := range g.members {
-			gr.Members = append(gr.Members, memberRecord{m.entry, m.process, m.pid, m.since, m.late})
+		if g.text == nil {
+			g.text, err = json.Marshal(g.record())
 		}
-		r.Groups = append(r.Groups, gr)
+		groups = append(groups, g.text)
 	}
-	text, err := json.Marshal(r)
-	if err == nil {
-		err = d.cfg.Keep(string(text))
+	if err == nil { // as a record is, without a look at all that has not changed
+		err = d.cfg.Keep(fmt.Sprintf(`{"boot":%q,"groups":[%s]}`, d.cfg.Boot, bytes.Join(groups, []byte(",\n"))))
 	}
 	d.sayOnce(&d.noRecord, err)
 	d.kept, d.owing = time.Now(), false
+	d.keepTook = d.kept.Sub(began)
 	d.keepAt.Stop()
+}
+
+// record is what is noted of a group.
+func (g *group) record() groupRecord {
+	r := groupRecord{Group: g.Name, Level: g.Level, Prev: g.Prev, Target: g.Target, State: g.State}
+	for _, m := range g.members {
+		r.Members = append(r.Members, memberRecord{m.entry, m.process, m.pid, m.since, m.late})
+	}
+	return r
 }
 
 // resume goes on with what an earlier daemon has left: what runs as it should goes on; all else is stopped.
@@ -91,7 +103,12 @@ func (d *Daemon) resume() {
 		}
 	}
 	var goOn []func()
-	for _, gr := range r.Groups {
+	for _, text := range r.Groups {
+		var gr groupRecord
+		if err := json.Unmarshal(text, &gr); err != nil {
+			d.say(journal.Warning, "cannot read what an earlier daemon has noted of a group: %v", err)
+			continue
+		}
 		goOn = append(goOn, d.resumeGroup(gr, found))
 	}
 	for tag, left := range found {
