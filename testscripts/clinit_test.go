@@ -9,13 +9,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-var initKills = flag.Int("clinit.kills", 10, "how often TestClinitKilled kills the daemon")
+var (
+	initKills  = flag.Int("clinit.kills", 10, "how often TestClinitKilled kills the daemon")
+	initGroups = flag.Int("clinit.groups", 8, "how many groups TestClinitLoad has, of ten entries each")
+)
 
 // An initHost is a directory with a cltab, and the daemon that runs there.
 type initHost struct {
@@ -153,4 +158,113 @@ func TestClinitKilled(t *testing.T) {
 		log, _ := os.ReadFile(filepath.Join(h.dir, "log"))
 		t.Logf("%s", log[max(0, len(log)-20000):])
 	}
+}
+
+// Many groups, told by many at the same time, of what ignores signals, forks, and dies at once: each comes to its level,
+// and nothing is left in the end.
+func TestClinitLoad(t *testing.T) {
+	t.Parallel()
+	var file strings.Builder
+	for g := range *initGroups {
+		for i := range 10 {
+			rest := "123:respawn:sleep 86810"
+			switch i {
+			case 0:
+				rest = "13:once:trap '' INT TERM; while : ; do sleep 1 ; done"
+			case 1:
+				rest = "12:respawn:false"
+			case 2:
+				rest = "2:once:setsid sleep 86811 & sleep 86812 & exec sleep 86813"
+			case 3:
+				rest = "12:wait:sleep 86814 & exit 0"
+			}
+			fmt.Fprintf(&file, "g%d:t%d.%d:%s\n:::opt:t%d.%d:stop_timeout=1\n", g, g, i, rest, g, i)
+		}
+	}
+	h := newInitHost(t, file.String())
+	h.begin()
+	began := time.Now()
+	const tellers = 30
+	var all sync.WaitGroup
+	for n := range tellers {
+		all.Go(func() {
+			for i := range (*initGroups*3 + tellers - 1) / tellers {
+				at := n + tellers*i
+				if out := h.ask(fmt.Sprintf("g%d", at%*initGroups), fmt.Sprint(1+at%3)); out != "level transition started" {
+					t.Errorf("a tell said %q", out)
+				}
+			}
+		})
+	}
+	all.Wait()
+	told := time.Since(began)
+	for _, level := range []string{"1", "2", "3"} {
+		for g := range *initGroups {
+			all.Go(func() {
+				if out := h.ask(fmt.Sprintf("g%d", g), level, "--wait", "--timeout=50"); out != "DONE" {
+					t.Errorf("g%d at %s: %q", g, level, out)
+				}
+			})
+			if g%tellers == tellers-1 {
+				all.Wait()
+			}
+		}
+		all.Wait()
+	}
+	began = time.Now()
+	h.ask("-k", "--wait")
+	_ = h.cmd.Wait()
+	t.Logf("%d entries: told 3 levels each in %v, halted in %v", 10**initGroups, told, time.Since(began))
+	if left := processes(h.dir); len(left) > 0 {
+		t.Errorf("left when all was halted: %v", left)
+	}
+}
+
+// What the original takes up to a second for: a switch with nothing to stop, and how soon a dead entry is begun again.
+// The median of many counts, and the bounds are for a machine that does other things too: else 50 ms and 20 ms.
+func TestClinitPace(t *testing.T) {
+	t.Parallel()
+	h := newInitHost(t, "g:a:12:respawn:sleep 86820\ng:b:3:once:true\nr:r:1:respawn:echo $$ >> pids; exec sleep 86821\n")
+	h.begin()
+	h.ask("g", "1", "--wait")
+	var switches, respawns []time.Duration
+	for i := range 31 {
+		began := time.Now()
+		h.ask("g", fmt.Sprint(1+i%2), "--wait")
+		switches = append(switches, time.Since(began))
+	}
+	h.ask("r", "1", "--wait")
+	pids := filepath.Join(h.dir, "pids")
+	last := func(n int) (pid int) {
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			text, _ := os.ReadFile(pids)
+			if lines := strings.Fields(string(text)); len(lines) >= n {
+				_, _ = fmt.Sscan(lines[n-1], &pid)
+				return pid
+			}
+			if time.Now().After(end) {
+				t.Fatalf("run %d does not begin", n)
+			}
+		}
+	}
+	for n := 1; n <= 5; n++ { // the sixth that follows soon would have to rest
+		pid := last(n)
+		began := time.Now()
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		last(n + 1)
+		respawns = append(respawns, time.Since(began))
+	}
+	for what, c := range map[string]struct {
+		times []time.Duration
+		most  time.Duration
+	}{"a switch": {switches, 500 * time.Millisecond}, "a respawn": {respawns, 300 * time.Millisecond}} {
+		slices.Sort(c.times)
+		median := c.times[len(c.times)/2]
+		t.Logf("%s takes %v (median), %v to %v", what, median, c.times[0], c.times[len(c.times)-1])
+		if median > c.most {
+			t.Errorf("%s takes %v: more than %v", what, median, c.most)
+		}
+	}
+	h.ask("-k", "--wait")
+	_ = h.cmd.Wait()
 }

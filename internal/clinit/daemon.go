@@ -126,7 +126,7 @@ func (d *Daemon) Run(ctx context.Context) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	done := ctx.Done()
-	for !(d.halts && d.isDown()) {
+	for !(d.halts && d.isDown() && len(d.kills) == 0 && len(d.killing) == 0) {
 		if len(d.execs) > 0 {
 			d.beginSome()
 		}
@@ -441,6 +441,10 @@ func (d *Daemon) askReady(tag string) {
 	if !time.Now().Before(a.until) {
 		d.stopAsking(tag)
 		d.happened(a.owned, event{kind: evNotReady})
+		return
+	}
+	if d.killing[tag+readySign] || slices.Contains(d.kills, tag+readySign) { // an earlier one
+		d.later(a, lastLook)
 		return
 	}
 	_, err := d.start(tag+readySign, a.owned, a.m.entry.Options.Ready)

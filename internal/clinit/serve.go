@@ -328,5 +328,6 @@ func (d *Daemon) byHand(r *request) {
 		}
 	}
 	d.happened(o, what)
+	d.keep()
 	r.reply <- Answer{Msg: r.ask.Tag + ": " + msg}
 }
