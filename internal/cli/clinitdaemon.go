@@ -97,10 +97,11 @@ func (d *initDaemon) open() (err error) {
 	return d.openLog()
 }
 
-// openLog has lines go to stderr, as the original's do, or with their times to the log that the file names.
+// openLog has what goes wrong said on stderr, as the original does; or all that happens, with its time, in the log that
+// the file names.
 func (d *initDaemon) openLog() error {
 	d.say = journal.NewAsync(d.env.Stderr)
-	d.log = func(l journal.Line) { fmt.Fprintln(d.say, l.Text) }
+	all, least := journal.Log(func(l journal.Line) { fmt.Fprintln(d.say, l.Text) }), journal.Warning
 	if d.table.Log != "" {
 		f, err := clinit.OpenLog(d.table.Log)
 		if err != nil {
@@ -108,14 +109,14 @@ func (d *initDaemon) openLog() error {
 		}
 		d.out = f
 		d.say = follow(journal.At(d.table.Log, f), nil)
-		d.log = journal.To(d.say)
+		all, least = journal.To(d.say), journal.Info
 	}
-	if d.env.Getenv("DEBUG") == "" && d.env.Getenv("verbose") == "" {
-		all := d.log
-		d.log = func(l journal.Line) {
-			if l.Level > journal.Debug {
-				all(l)
-			}
+	if d.env.Getenv("DEBUG") != "" || d.env.Getenv("verbose") != "" {
+		least = journal.Debug
+	}
+	d.log = func(l journal.Line) {
+		if l.Level >= least {
+			all(l)
 		}
 	}
 	return nil

@@ -222,7 +222,7 @@ func (d *Daemon) happened(o owned, e event) {
 func (d *Daemon) perform(g *group, effects []effect) {
 	for _, e := range effects {
 		if e.m == nil {
-			d.say(journal.Debug, "%s %s %s", g.Name, e.level, e.state)
+			d.say(e.state.level(), "%s %s %s", g.Name, e.level, e.state)
 			d.writeStatus(shown{g, e.level, e.state})
 			if e.state == GroupConfigured && !d.inFile(g.Name) {
 				d.groups = slices.DeleteFunc(slices.Clone(d.groups), func(other *group) bool { return other == g })

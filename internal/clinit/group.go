@@ -3,6 +3,8 @@ package clinit
 import (
 	"slices"
 	"time"
+
+	"backtowork/internal/journal"
 )
 
 // A GroupState is how a group stands: the fourth word of a line of clstat.
@@ -20,6 +22,15 @@ const (
 	GroupFailed     GroupState = "FAILED" // a test failed, or something could not be run
 	GroupHalting    GroupState = "HALTING"
 )
+
+// level is how much it matters, in the log, that a group has come to a state.
+func (s GroupState) level() journal.Level {
+	switch s {
+	case GroupDone, GroupPassed, GroupFailed, GroupConfigured:
+		return journal.Info
+	}
+	return journal.Debug
+}
 
 // A group is all that the machine remembers of a group: a pure thing, without a clock or processes. What is to be
 // done is what its methods return.
