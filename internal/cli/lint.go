@@ -87,13 +87,7 @@ func serviceLint(ctx context.Context, env *command.Env, args []string) error {
 	if asJSON {
 		err = json.NewEncoder(env.Stdout).Encode(found)
 	} else {
-		said := map[string]bool{} // a module of two packages is looked at twice
-		for _, f := range found {
-			if line := f.String(); !said[line] {
-				said[line] = true
-				fmt.Fprintln(env.Stdout, line)
-			}
-		}
+		printFindings(env, found)
 	}
 	if err = errors.Join(append(faults, err)...); err != nil {
 		return err
@@ -102,6 +96,17 @@ func serviceLint(ctx context.Context, env *command.Env, args []string) error {
 		return command.Status(1)
 	}
 	return nil
+}
+
+// printFindings prints each once: a module of two packages is looked at twice.
+func printFindings(env *command.Env, found []lint.Finding) {
+	said := map[string]bool{}
+	for _, f := range found {
+		if line := f.String(); !said[line] {
+			said[line] = true
+			fmt.Fprintln(env.Stdout, line)
+		}
+	}
 }
 
 // numberOfShellcheck is a rule that is not ours.
