@@ -177,6 +177,16 @@ func (r *run) whole(args []string) error {
 	return nil
 }
 
+// inPipe is how long what is written to a pipe counts as written though its reader has gone: both sides of a pipeline begin
+// at once in dash, and its pipe takes what is written before the reader, a process, has ended. Here that is a goroutine.
+const inPipe = 5 * time.Millisecond
+
+// tookIt says whether dash's pipe would have taken what was written.
+func (r *run) tookIt(w io.Writer) bool {
+	first, _ := r.left.LoadOrStore(w, time.Now())
+	return time.Since(first.(time.Time)) < inPipe
+}
+
 // print writes to stdout. Whose reader has gone is ended, as by SIGPIPE.
 func (r *run) print(ctx context.Context, hc interp.HandlerContext, text string) error {
 	if text == "" {
@@ -185,6 +195,8 @@ func (r *run) print(ctx context.Context, hc interp.HandlerContext, text string) 
 	_, err := io.WriteString(r.writer(hc.Stdout), text)
 	switch {
 	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EPIPE) && r.tookIt(hc.Stdout):
 		return nil
 	case errors.Is(err, syscall.EPIPE):
 		return hc.Builtin(ctx, []string{"exit", "141"})

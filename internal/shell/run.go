@@ -77,7 +77,8 @@ type run struct {
 	ahead  map[*os.File]*lookahead
 	calls  int
 
-	caught int // how much $( ) has taken in
+	caught int      // how much $( ) has taken in
+	left   sync.Map // pipes of which the reader has gone: when that was seen
 
 	trapSet, trapRan bool
 }
