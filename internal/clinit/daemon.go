@@ -91,13 +91,6 @@ type timed struct {
 	timer *time.Timer
 }
 
-// An asked is a ready command.
-type asked struct {
-	owned
-	until time.Time
-	runs  bool
-}
-
 // New is a daemon for the file, which must be right. It goes on with what an earlier one has left.
 func New(cfg Config) (*Daemon, []Problem) {
 	d := &Daemon{
@@ -298,77 +291,6 @@ func (d *Daemon) disarm(o owned) {
 	d.stopAsking(o.m.entry.Tag)
 }
 
-// send sends the signals that are to be sent: one look at what runs serves for all.
-func (d *Daemon) send() {
-	for sig, keys := range d.signals {
-		if err := d.cfg.Hands.Signal(sig, keys...); err != nil {
-			d.say(journal.Error, "cannot signal all of %s: %v", strings.Join(keys, ", "), err)
-		}
-		delete(d.signals, sig)
-	}
-	keys := slices.DeleteFunc(d.kills, func(key string) bool { return d.killing[key] })
-	d.kills = nil
-	if len(keys) == 0 {
-		return
-	}
-	for _, key := range keys {
-		d.killing[key] = true
-	}
-	go func() {
-		_, _ = d.cfg.Hands.Kill(keys...) // what is left then is killed again
-		d.post(func() {
-			for _, key := range keys {
-				delete(d.killing, key)
-			}
-			d.lookAt.Reset(0)
-		})
-	}()
-}
-
-// post has the loop do something.
-func (d *Daemon) post(do func()) {
-	select {
-	case d.asks <- &request{do: do}:
-	case <-d.over:
-	}
-}
-
-// look looks what is left of those that have ended.
-func (d *Daemon) look() {
-	looks := map[*member]*group{}
-	var tags []string
-	for m, g := range d.looks {
-		if !d.killing[m.entry.Tag] {
-			looks[m] = g
-			tags = append(tags, m.entry.Tag)
-		}
-	}
-	if len(tags) == 0 {
-		return
-	}
-	alive, err := d.cfg.Hands.Alive(tags...)
-	if err != nil {
-		d.say(journal.Error, "cannot tell what is left running: %v", err)
-	}
-	for m, g := range looks {
-		left, seen := alive[m.entry.Tag]
-		switch {
-		case err != nil && !seen, d.looks[m] == nil: // not known, or not asked any more
-		case len(left) == 0:
-			delete(d.looks, m)
-			m.left = 0
-			d.happened(owned{g, m}, event{kind: evGone})
-		default:
-			m.left = len(left)
-			d.happened(owned{g, m}, event{kind: evLeft})
-		}
-	}
-	d.pause = min(max(2*d.pause, firstLook), lastLook)
-	if len(d.looks) > 0 {
-		d.lookAt.Reset(d.pause)
-	}
-}
-
 // beginSome begins what is to be begun, a few at a time: others want something too.
 func (d *Daemon) beginSome() {
 	for range noteBefore {
@@ -430,76 +352,6 @@ func inWords(status int) string {
 		return fmt.Sprintf("was ended by signal %d", status-128)
 	}
 	return fmt.Sprintf("has ended with %d", status)
-}
-
-// askReady runs the ready command of a tag, if it does not run.
-func (d *Daemon) askReady(tag string) {
-	a, ok := d.asking[tag]
-	if !ok || a.runs {
-		return
-	}
-	if !time.Now().Before(a.until) {
-		d.stopAsking(tag)
-		d.happened(a.owned, event{kind: evNotReady})
-		return
-	}
-	if d.killing[tag+readySign] || slices.Contains(d.kills, tag+readySign) { // an earlier one
-		d.later(a, lastLook)
-		return
-	}
-	_, err := d.start(tag+readySign, a.owned, a.m.entry.Options.Ready)
-	if err != nil {
-		a.m.trouble = "its ready command: " + err.Error()
-		d.stopAsking(tag)
-		d.happened(a.owned, event{kind: evNotReady})
-		return
-	}
-	a.runs = true
-	d.asking[tag] = a
-	d.later(a, time.Until(a.until))
-}
-
-// later has the ready command of a asked again, or given up.
-func (d *Daemon) later(a asked, after time.Duration) {
-	time.AfterFunc(after, func() { d.post(func() { d.readyLate(a.m.entry.Tag, a.m) }) })
-}
-
-func (d *Daemon) readyLate(tag string, m *member) {
-	a, ok := d.asking[tag]
-	switch {
-	case !ok || a.m != m:
-	case !a.runs:
-		d.askReady(tag)
-	case !time.Now().Before(a.until):
-		d.stopAsking(tag)
-		d.happened(a.owned, event{kind: evNotReady})
-	}
-}
-
-func (d *Daemon) readyEnded(tag string, status int) {
-	a, ok := d.asking[tag]
-	if !ok {
-		return
-	}
-	a.runs = false
-	d.asking[tag] = a
-	switch {
-	case status == 0:
-		d.stopAsking(tag)
-		d.happened(a.owned, event{kind: evReady})
-	default:
-		d.later(a, min(readyPace, time.Until(a.until)))
-	}
-}
-
-// stopAsking ends the ready command of a tag, with all that it has started.
-func (d *Daemon) stopAsking(tag string) {
-	if a, ok := d.asking[tag]; ok {
-		delete(d.asking, tag)
-		if a.runs {
-			d.kills = append(d.kills, tag+readySign)
-		}
-	}
 }
 
 func (d *Daemon) say(level journal.Level, format string, args ...any) {

@@ -180,23 +180,46 @@ func (c *Commands) look(keys []string) (belongings, error) {
 		clear(c.seen)
 	}
 	found := make(belongings, len(keys))
+	for range looks {
+		ended, err := c.lookAt(pids, found)
+		if err != nil || len(ended) == 0 {
+			return found, err
+		}
+		// All that was listed has ended meanwhile; so what it forked before is not in the list.
+		if pids, err = c.inCgroups(ended); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// lookAt adds to found what of pids is alive. Those of whose processes none is, any more, have ended; c.looking is held.
+func (c *Commands) lookAt(pids map[int]string, found belongings) (ended []string, err error) {
+	gone := make(map[string]bool)
+	beside := make(map[string]bool)
 	for pid, key := range pids {
 		p, err := readProc(pid)
 		if exhausted(err) {
 			return nil, fmt.Errorf("cannot read process %d: %w", pid, err)
 		}
 		if err != nil || p.zombie {
+			gone[key] = true
 			continue
 		}
 		s, err := c.sight(p)
 		if err != nil {
 			return nil, err
 		}
-		if !s.aside {
+		if beside[key] = beside[key] || s.aside; !s.aside {
 			found.add(key, p)
 		}
 	}
-	return found, nil
+	for key := range gone {
+		if len(found[key]) == 0 && !beside[key] {
+			ended = append(ended, key)
+		}
+	}
+	return ended, nil
 }
 
 // inCgroups is the processes in the cgroups of keys, of all if there are none, with their keys.

@@ -279,7 +279,7 @@ func (s *scene) prepared() {
 // A manager that a command has started is not the command's, nor is what that starts.
 func (s *scene) aside() {
 	s.sh("a", `echo $$ >>pids
-setsid env -u CLINIT_DAEMON -u CLINIT_ENTRY BTW_ASIDE=back-to-work sh -c 'echo $$ >>beside; env -u BTW_ASIDE setsid sleep 60 & echo $! >>beside; wait' &
+setsid env -u CLINIT_DAEMON -u CLINIT_ENTRY BTW_ASIDE=back-to-work sh -c 'echo $$ >>beside; env -u BTW_ASIDE setsid sh -c "echo \$\$ >>beside; exec sleep 60" & wait' &
 setsid env BTW_ASIDE=x sh -c 'echo $$ >>pids; exec sleep 60' &
 exec sleep 60`)
 	pids, beside := s.noted("pids", 2), s.noted("beside", 2)
