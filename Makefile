@@ -59,4 +59,8 @@ bench-thousand:
 	go build -o bin/bench ./cmd/bench
 	exec unshare --net sh -c 'ip link set lo up && exec bin/bench many "$$@"' sh $(BENCHFLAGS)
 
-.PHONY: build test lint man install uninstall demo simulate simulate-cluster chaos bench bench-thousand
+# clinit beside supervisord and runit (apt-get install supervisor runit), as root: BENCHFLAGS='-n 100 -rounds 1'
+bench-clinit: build
+	go build -o bin/bench ./cmd/bench && exec bin/bench clinit $(BENCHFLAGS)
+
+.PHONY: build test lint man install uninstall demo simulate simulate-cluster chaos bench bench-thousand bench-clinit

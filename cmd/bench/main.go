@@ -19,6 +19,7 @@ import (
 
 const usage = `Usage: bench [-quick] [-dir DIRECTORY]
        bench many [-n PACKAGES] [-window TIME] [-only TEXT] [-dir DIRECTORY]
+       bench clinit [-n ENTRIES,...] [-rounds N] [-window TIME] [-load=false] [-dir DIRECTORY]
 
 Measures three nodes on the loopback: their trees, and so the state of the lock
 servers, are made in a directory inside DIRECTORY, and are gone afterwards. In
@@ -28,6 +29,9 @@ unpacked there. -quick leaves etcd out, and is done in less than a minute.
 many measures a node with a thousand packages in one process, and a hundred in as
 many, by the shell and by the worker (-only worker: those of which the title has
 that text). It needs root, and port 4114: make bench-thousand.
+
+clinit measures clinit with 10, 100 and 2000 entries, in turns with supervisord and
+runit where they are installed, and with many clients at a time: make bench-clinit.
 
 Example: go run ./cmd/bench -dir /var/tmp
 `
@@ -58,6 +62,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	if len(args) > 0 && args[0] == manyCommand {
 		return measureMany(ctx, args[1:])
+	}
+	if len(args) > 0 && args[0] == initCommand {
+		return measureInit(ctx, args[1:])
 	}
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }

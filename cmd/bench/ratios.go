@@ -51,21 +51,27 @@ func figures() []figure {
 // compare prints what was measured of the contestants; the first is ours. It prints the median of
 // the rounds, and, if there are others, the median, lowest and highest ratio.
 func compare(to io.Writer, all []*contestant, measured [][]values) error {
-	w := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
-	row := []string{fmt.Sprintf("median of %d rounds", len(measured[0]))}
+	var names []string
 	for _, c := range all {
-		row = append(row, c.name)
+		names = append(names, c.name)
 	}
-	if len(all) > 1 {
-		row = append(row, "btw / best of etcd", "goal")
+	return compareBy(to, figures(), names, "btw / best of etcd", measured)
+}
+
+// compareBy is compare, by some figures.
+func compareBy(to io.Writer, figures []figure, names []string, ratio string, measured [][]values) error {
+	w := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
+	row := append([]string{fmt.Sprintf("median of %d rounds", len(measured[0]))}, names...)
+	if len(names) > 1 {
+		row = append(row, ratio, "goal")
 	}
 	fmt.Fprintln(w, strings.Join(row, "\t"))
-	for _, f := range figures() {
+	for _, f := range figures {
 		row := []string{f.name}
-		for i := range all {
+		for i := range names {
 			row = append(row, number(median(f.of(measured[i]))))
 		}
-		if len(all) > 1 {
+		if len(names) > 1 {
 			row = append(row, f.verdict(f.ratios(measured))...)
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))

@@ -276,18 +276,6 @@ func childrensTime() time.Duration {
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }
 
-// threadsTime is the processor time of a process's threads: of what takes less than a tick, other times say nothing.
-func threadsTime(pid int) (sum time.Duration) {
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	for _, path := range threads {
-		text, _ := os.ReadFile(path)
-		var ran time.Duration
-		_, _ = fmt.Sscan(string(text), &ran)
-		sum += ran
-	}
-	return sum
-}
-
 // lastProcess is the last number that a process, or thread, was given here.
 func lastProcess() int {
 	text, _ := os.ReadFile("/proc/sys/kernel/ns_last_pid") // 0 where the kernel has none
