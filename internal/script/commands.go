@@ -214,6 +214,9 @@ func (c *Commands) exec(key string, attr *os.ProcAttr, start starter) (*os.Proce
 		return start(attr)
 	}
 	_ = os.Remove(c.cgroup(key)) // what is left of an earlier one, and empty
+	if proc, err := c.execFresh(key, attr, start); err == nil || !refused(err) {
+		return proc, err
+	}
 	g, err := openCgroup(c.cgroup(key))
 	if err == nil {
 		defer g.shut()
@@ -241,6 +244,26 @@ func (c *Commands) exec(key string, attr *os.ProcAttr, start starter) (*os.Proce
 		_ = g.add(proc.Pid)
 	}
 	return proc, nil
+}
+
+// execFresh is exec for a key that has no cgroup, as most: it is made, and nothing in it need be looked at.
+func (c *Commands) execFresh(key string, attr *os.ProcAttr, start starter) (*os.Process, error) {
+	path := c.cgroup(key)
+	if os.Mkdir(path, 0o755) != nil {
+		return nil, syscall.ENOSYS
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, syscall.ENOSYS
+	}
+	defer dir.Close()
+	into := *attr
+	into.Sys = (&cgroup{path: path}).inside(*attr.Sys, dir)
+	proc, err := start(&into)
+	if err != nil {
+		_ = os.Remove(path)
+	}
+	return proc, err
 }
 
 // Close ends the keeping, not the commands. Cgroups in which nothing runs are removed.
