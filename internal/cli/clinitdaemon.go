@@ -150,7 +150,7 @@ func (d *initDaemon) serve(ctx context.Context, l net.Listener, hup <-chan os.Si
 		Dialect: d.dialect, File: d.file, Hands: d.hands, Start: launcher.Start, Log: d.log, Boot: boot, Kept: earlier,
 		Read:   func() ([]byte, error) { return readTable(d.file) },
 		Keep:   func(text string) error { return files.Write(kept, text) },
-		Status: d.writeStatus,
+		Status: d.writeStatus, Rest: giveBack,
 	})
 	if daemon == nil {
 		return errors.New(problems[0].String())

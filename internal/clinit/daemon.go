@@ -36,10 +36,12 @@ type Config struct {
 	Keep    func(text string) error // writes the record of what it does, for who takes its place
 	Kept    string                  // the record of who was there before; "" for none
 	Boot    string                  // names the time since the host was booted
+	Rest    func()                  // gives back memory; may be nil
 }
 
 const (
 	heartbeat  = 30 * time.Second // clstat is written again, so that it is seen that the daemon lives
+	restAfter  = 3 * time.Second  // what was needed for what has happened is given back
 	keepPace   = 20 * time.Millisecond
 	keepShare  = 5                // the record takes no more than one part in so many of the time
 	firstLook  = time.Millisecond // pauses between two looks at what is left, doubling
@@ -72,6 +74,8 @@ type Daemon struct {
 	keepTook time.Duration    // and how long that took
 	owing    bool             // it is not what it is to be
 	keepAt   *time.Timer
+	promised []func()    // answers that rely on the record: they come once it is written
+	quiet    *time.Timer // since nothing has happened
 	over     chan struct{}
 	killed   chan struct{} // in tests: as if by SIGKILL
 	halts    bool
@@ -96,7 +100,7 @@ func New(cfg Config) (*Daemon, []Problem) {
 	d := &Daemon{
 		cfg: cfg, looks: map[*member]*group{}, timers: map[*member]*time.Timer{}, fired: make(chan timed),
 		signals: map[syscall.Signal][]string{}, killing: map[string]bool{}, asks: make(chan *request), asking: map[string]asked{}, over: make(chan struct{}), killed: make(chan struct{}),
-		lookAt: stoppedTimer(), keepAt: stoppedTimer(),
+		lookAt: stoppedTimer(), keepAt: stoppedTimer(), quiet: stoppedTimer(),
 	}
 	_ = d.reread()
 	if d.table == nil {
@@ -141,11 +145,13 @@ func (d *Daemon) Run(ctx context.Context) {
 				d.happened(t.owned, event{kind: evTimer})
 			}
 		case r := <-d.asks:
-			d.serve(r)
+			d.serveAll(r)
 		case <-d.lookAt.C:
 			d.look()
 		case <-d.keepAt.C:
 			d.keep()
+		case <-d.quiet.C:
+			d.rest()
 		case <-beat.C:
 			d.writeStatus()
 		case <-d.killed:
@@ -225,6 +231,7 @@ func (d *Daemon) perform(g *group, effects []effect) {
 		d.do(owned{g, e.m}, e.order)
 	}
 	d.keepSoon(g)
+	d.quiet.Reset(restAfter)
 }
 
 func (d *Daemon) do(o owned, what order) {

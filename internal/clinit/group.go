@@ -56,9 +56,11 @@ type group struct {
 // A member is a process of a group, with the entry by which it was begun.
 type member struct {
 	process
-	entry Entry
-	late  bool // of an earlier level: it has ended, and what it has left goes when the new level stands
-	stale bool // it was late, and its level has come back: what it has left goes before it is begun again
+	entry  Entry
+	late   bool // of an earlier level: it has ended, and what it has left goes when the new level stands
+	stale  bool // it was late, and its level has come back: what it has left goes before it is begun again
+	wanted bool // the level that the group was told has its tag
+	same   bool // and its entry is one that would be begun as this was
 	// What the daemon knows of it.
 	pid     int
 	since   time.Time // begun
@@ -101,24 +103,43 @@ func (g *group) member(tag string) *member {
 	return g.members[i]
 }
 
-// wanted is the entry of the tag, if the level that the group was told has it.
-func (g *group) wanted(tag string) (Entry, bool) {
-	i := slices.IndexFunc(g.table, func(e Entry) bool { return e.Tag == tag })
-	if i < 0 || g.table[i].Mode == Off || !g.table[i].In(g.Target, g.dialect) {
-		return Entry{}, false
+// byTag is the members by their tags.
+func (g *group) byTag() map[string]*member {
+	members := make(map[string]*member, len(g.members))
+	for _, m := range slices.Backward(g.members) { // of two the first counts
+		members[m.entry.Tag] = m
 	}
-	return g.table[i], true
+	return members
+}
+
+// wanted says whether the level that the group was told has the entry.
+func (g *group) wanted(e *Entry) bool { return e.Mode != Off && e.In(g.Target, g.dialect) }
+
+// choose says of each member whether it is an entry of the level that the group was told, and is begun as that would be.
+func (g *group) choose() {
+	table := make(map[string]*Entry, len(g.table))
+	for i := range slices.Backward(g.table) {
+		table[g.table[i].Tag] = &g.table[i]
+	}
+	for _, m := range g.members {
+		e := table[m.entry.Tag]
+		m.wanted = e != nil && g.wanted(e)
+		m.same = m.wanted && e.startsAs(m.entry)
+	}
 }
 
 // tell brings the group to a level, by the entries of the file as it is now. A later one takes the place of one that
 // is under way: levels in between are not begun.
 func (g *group) tell(level string, table []Entry, now time.Time) (effects []effect) {
 	g.Target, g.table = level, table
+	g.choose()
 	for _, m := range g.members {
 		m.Held = false
-		_, wanted := g.wanted(m.entry.Tag)
-		m.stale = wanted && (m.late || m.stale)
-		m.late = !wanted && (m.late || m.hasEnded() && g.hasNew())
+		m.stale = m.wanted && (m.late || m.stale)
+	}
+	hasNew := g.hasNew()
+	for _, m := range g.members {
+		m.late = !m.wanted && (m.late || m.hasEnded() && hasNew)
 	}
 	if g.State == GroupConfigured && len(g.members) == 0 {
 		return g.advance(g.begin(effects), now)
@@ -133,19 +154,18 @@ func (m *member) hasEnded() bool {
 
 // hasNew says whether anything is to be begun.
 func (g *group) hasNew() bool {
-	return slices.ContainsFunc(g.table, func(e Entry) bool {
-		_, wanted := g.wanted(e.Tag)
-		return wanted && !g.keeps(g.member(e.Tag))
-	})
+	members := g.byTag()
+	for i := range g.table {
+		if e := &g.table[i]; g.wanted(e) && !members[e.Tag].keeps() {
+			return true
+		}
+	}
+	return false
 }
 
 // keeps says whether a member goes on, as it is, in the level that the group was told.
-func (g *group) keeps(m *member) bool {
-	if m == nil {
-		return false
-	}
-	e, wanted := g.wanted(m.entry.Tag)
-	return wanted && !m.stale && e.startsAs(m.entry) && !(m.State == Failed && !m.Alive)
+func (m *member) keeps() bool {
+	return m != nil && m.same && !m.stale && !(m.State == Failed && !m.Alive)
 }
 
 // halt stops everything.
@@ -187,7 +207,7 @@ func (g *group) advance(effects []effect, now time.Time) []effect {
 func (g *group) stopOld(effects []effect, now time.Time) []effect {
 	var old []*member
 	for _, m := range g.members {
-		if !m.gone() && !m.late && !g.keeps(m) {
+		if !m.gone() && !m.late && !m.keeps() {
 			old = append(old, m)
 		}
 	}
@@ -232,15 +252,16 @@ func (g *group) begin(effects []effect) []effect {
 	}
 	g.Level = g.Target
 	var members []*member
+	before := g.byTag()
 	for _, e := range g.table {
-		if _, wanted := g.wanted(e.Tag); !wanted {
+		if !g.wanted(&e) {
 			continue
 		}
-		m := g.member(e.Tag)
+		m := before[e.Tag]
 		if m == nil {
 			m = &member{process: process{State: Configured}}
 		}
-		m.entry, m.stale = e, false
+		m.entry, m.wanted, m.same, m.stale = e, true, true, false
 		members = append(members, m)
 	}
 	for _, m := range g.members {

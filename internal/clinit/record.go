@@ -140,6 +140,7 @@ func (d *Daemon) resumeGroup(gr groupRecord, found map[string][]script.Process) 
 			todo = append(todo, func() []effect { return m.handle(g.dialect, e) })
 		}
 	}
+	g.choose()
 	d.say(journal.Info, "%s: going on at level %s (%s)", g.Name, g.Level, g.State)
 	return func() {
 		var effects []effect

@@ -86,6 +86,39 @@ func (d *Daemon) Do(a Ask, gone <-chan struct{}) (Answer, bool) {
 	}
 }
 
+const togetherAtMost = 64 // requests
+
+// serveAll serves a request, and those that wait behind it: one record is written for all.
+func (d *Daemon) serveAll(r *request) {
+	d.serve(r)
+	for more := 1; more < togetherAtMost; more++ {
+		select {
+		case r := <-d.asks:
+			d.serve(r)
+			continue
+		default:
+		}
+		break
+	}
+	if len(d.promised) > 0 {
+		d.keep()
+		for _, reply := range d.promised {
+			reply()
+		}
+		d.promised = nil
+	}
+}
+
+// rest gives back what is not needed while nothing happens.
+func (d *Daemon) rest() {
+	for _, g := range d.groups {
+		g.text = nil
+	}
+	if d.cfg.Rest != nil {
+		d.cfg.Rest()
+	}
+}
+
 // serve does what somebody wants.
 func (d *Daemon) serve(r *request) {
 	if r.do != nil {
@@ -238,13 +271,14 @@ func (d *Daemon) tell(r *request) {
 	table := d.table.Of(g.Name)
 	d.takeOver(g, table)
 	d.perform(g, g.tell(r.ask.Level, table, time.Now()))
-	d.keep() // before it is said: who is told that it began may rely on it
-	if r.ask.Wait != "" {
-		d.waiting = append(d.waiting, r)
-		return
-	}
 	a.Msg, a.Event, a.Refused = "level transition started", "GROUPTOLD", hasErrors(bad)
-	r.reply <- a
+	d.promised = append(d.promised, func() { // who is told that it began may rely on it
+		if r.ask.Wait != "" {
+			d.waiting = append(d.waiting, r)
+		} else {
+			r.reply <- a
+		}
+	})
 }
 
 // takeOver stops processes of tags that were moved here from another group.
