@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ type initSide struct {
 	start                 func(ctx context.Context) error
 	same, half, none, all func() [][]string // commands
 	stop                  func() [][]string
-	stopSignal            syscall.Signal // instead
+	stopSignal            syscall.Signal // of the daemons, where no command stops them
 	children              bool           // of the daemons supervise, too
 }
 
@@ -107,7 +108,7 @@ func (s *initSide) daemon(ctx context.Context, args ...string) error {
 	}
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Cancel = func() error { return cmd.Process.Signal(cmp.Or(s.stopSignal, syscall.SIGTERM)) }
 	if cmd.SysProcAttr, err = apart(0); err != nil {
 		return err
 	}
