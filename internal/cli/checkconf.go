@@ -284,7 +284,7 @@ func (s *site) killable(name string, p failover.Params) bool {
 		return true // not known
 	}
 	defer func() { _ = runner.Close() }()
-	runner.SetUnits(p.KillUnits)
+	runner.SetUnits(p.Units())
 	left, err := runner.Alive()
 	return len(left) > 0 || err != nil
 }

@@ -2,9 +2,9 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/signal"
@@ -33,6 +33,7 @@ type initDaemon struct {
 	log    journal.Log
 	out    *os.File // of entries without a log; nil for this process's
 	hands  *script.Commands
+	beaten time.Time // when its beat was written
 }
 
 // runDaemon keeps the processes of the file's groups until ctx is over, or somebody has it stop.
@@ -53,8 +54,7 @@ func (c *initCommand) runDaemon(ctx context.Context) (err error) {
 	}
 	defer d.lock.Close()
 	defer d.say.Close()
-	name := fmt.Sprintf("clinit-%x", sha256.Sum256([]byte(d.socket)))[:23]
-	if d.hands, err = script.NewCommands(script.CommandsConfig{Name: name}); err != nil {
+	if d.hands, err = script.NewCommands(script.CommandsConfig{Name: script.DaemonName(d.socket)}); err != nil {
 		return err
 	}
 	defer d.hands.Close()
@@ -151,6 +151,13 @@ func (d *initDaemon) serve(ctx context.Context, l net.Listener, hup <-chan os.Si
 		Read:   func() ([]byte, error) { return readTable(d.file) },
 		Keep:   func(text string) error { return files.Write(kept, text) },
 		Status: d.writeStatus, Rest: giveBack,
+		Halted: func(group string) string {
+			file := script.HaltFile(d.socket, group)
+			if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+				return ""
+			}
+			return file
+		},
 	})
 	if daemon == nil {
 		return errors.New(problems[0].String())
@@ -173,14 +180,24 @@ func (d *initDaemon) serve(ctx context.Context, l net.Listener, hup <-chan os.Si
 	l.Close() // which removes the socket
 	<-served
 	_ = os.Remove(filepath.Join(filepath.Dir(d.socket), kept))
+	_ = os.Remove(d.socket + beat)
 	if path := d.statusPath(); path != "" && d.dialect == clinit.Clinit {
 		_ = os.Remove(path)
 	}
 	return nil
 }
 
+// beat is of the file beside the socket that says that the daemon lives: the seconds since the host was booted, as
+// /proc/uptime has them, and the daemon's process. What a shell can read without a program.
+const beat = ".beat"
+
 // writeStatus replaces clstat, or initstat.
 func (d *initDaemon) writeStatus(text string) error {
+	if uptime, _ := os.ReadFile("/proc/uptime"); len(uptime) > 0 && time.Since(d.beaten) > time.Second {
+		d.beaten = time.Now()
+		seconds, _, _ := strings.Cut(string(uptime), ".")
+		_ = notes.In(filepath.Dir(d.socket)).Write(filepath.Base(d.socket)+beat, fmt.Sprintf("%s %d\n", seconds, os.Getpid()))
+	}
 	path := d.statusPath()
 	if path == "" {
 		return nil

@@ -36,7 +36,7 @@ func (s *site) missingModules(name string) (lines []string) {
 // firstParams are the parameters without which the shipped modules do nothing.
 var firstParams = map[string][]string{
 	"vip": {"vip_ip_0"}, "fs": {"fs_dev_0", "fs_dir_0"}, "drbd": {"drbd_res_0"}, "nfs": {"nfs_dir_0"},
-	"pr": {"pr_disk_0"}, "virtualization": {"guest_0", "vmid_0"},
+	"pr": {"pr_disk_0"}, "virtualization": {"guest_0", "vmid_0"}, "clinit": {"clinit_group_0"},
 }
 
 // moduleDoubts says which modules the package sources without their parameters, and that one of them makes

@@ -209,7 +209,7 @@ func (s *site) lookHere(ctx context.Context, name string) error {
 	if err != nil {
 		return manager.AboutPackage(name, err)
 	}
-	runner.SetUnits(params.KillUnits)
+	runner.SetUnits(params.Units())
 	left, err := runner.Alive()
 	if err != nil {
 		return err

@@ -32,11 +32,12 @@ type Config struct {
 	Hands   Hands                                                                         // of its processes
 	Start   func(key string, e Entry, command string, env ...string) (pid int, err error) // begins a command of an entry
 	Log     journal.Log
-	Status  func(text string) error // writes clstat, replaced whole
-	Keep    func(text string) error // writes the record of what it does, for who takes its place
-	Kept    string                  // the record of who was there before; "" for none
-	Boot    string                  // names the time since the host was booted
-	Rest    func()                  // gives back memory; may be nil
+	Status  func(text string) error   // writes clstat, replaced whole
+	Keep    func(text string) error   // writes the record of what it does, for who takes its place
+	Kept    string                    // the record of who was there before; "" for none
+	Halted  func(group string) string // the file that says that a group is not to run, since its package was killed; "" for none
+	Boot    string                    // names the time since the host was booted
+	Rest    func()                    // gives back memory; may be nil
 }
 
 const (
@@ -153,6 +154,9 @@ func (d *Daemon) Run(ctx context.Context) {
 		case <-d.quiet.C:
 			d.rest()
 		case <-beat.C:
+			for _, g := range slices.Clone(d.groups) {
+				d.obey(g)
+			}
 			d.writeStatus()
 		case <-d.killed:
 			return
@@ -312,6 +316,9 @@ func (d *Daemon) beginSome() {
 
 // begin runs a command. That it cannot be run concerns its entry and no other.
 func (d *Daemon) begin(o owned) {
+	if d.obey(o.g) {
+		return
+	}
 	e := o.m.entry
 	o.m.since, o.m.trouble = time.Now(), ""
 	pid, err := d.start(e.Tag, o, e.Command)
@@ -348,6 +355,7 @@ func (d *Daemon) ended(e script.Ended) {
 		d.say(journal.Info, "%s: %s %s", o.g.Name, e.Key, inWords(e.Status))
 	}
 	d.happened(o, event{kind: evEnded, status: e.Status})
+	d.obey(o.g) // before anything is begun again
 }
 
 // inWords is how a command has ended.

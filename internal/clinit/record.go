@@ -128,6 +128,9 @@ func (d *Daemon) resumeGroup(gr groupRecord, found map[string][]script.Process) 
 		d.groups = append(d.groups, g)
 		gr.State = GroupHalting
 	}
+	if d.halted(g) != "" {
+		gr.State = GroupHalting
+	}
 	g.Level, g.Prev, g.Target, g.State = gr.Level, gr.Prev, gr.Target, gr.State
 	g.table = d.table.Of(g.Name)
 	var todo []func() []effect

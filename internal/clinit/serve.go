@@ -268,6 +268,11 @@ func (d *Daemon) tell(r *request) {
 		r.reply <- a
 		return
 	}
+	if file := d.halted(g); file != "" {
+		a.Msg, a.Event, a.Refused = fmt.Sprintf("the group is halted: its package was killed here, and starts it when it may (rm %s ends that)", file), "GROUP_NOK", true
+		r.reply <- a
+		return
+	}
 	table := d.table.Of(g.Name)
 	d.takeOver(g, table)
 	d.perform(g, g.tell(r.ask.Level, table, time.Now()))

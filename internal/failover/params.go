@@ -35,6 +35,8 @@ type Params struct {
 	FenceTimeout  time.Duration // how long a fence may take
 
 	KillUnits []string // systemd units that belong to the package; they must have Restart=no
+	Groups    []string `json:",omitempty"` // groups of clinit that are the package's
+	Socket    string   `json:",omitempty"` // of their daemon
 	VIPs      []string // its addresses, those that are addresses
 	Mounts    []string // its mount points; known only with ForceUmount
 	Sources   []string `json:",omitempty"` // what is mounted there, as its script says it; likewise

@@ -101,6 +101,15 @@ var rows = []param{
 		doc: "units of systemd that belong to the package, and are killed with it; they must have Restart=no",
 	},
 	{
+		name: "clinit_group_", binding: true, kind: list("the name of a group of clinit", isGroup, func(p *Params) *[]string { return &p.Groups }),
+		doc: "groups of clinit that the package consists of (modules/clinit.all): their processes are killed with it",
+	},
+	{
+		name: "clinit_socket", binding: true, kind: path(func(p *Params) *string { return &p.Socket }), told: hasGroups,
+		asked: func(a answers) bool { return a["clinit_group_0"] != "" },
+		doc:   "where the daemon of clinit listens, if its file says :::socket: (/var/run/clinit/clinit.s)",
+	},
+	{
 		name: "vip_ip_", kind: addresses, warn: noAddress,
 		doc: "addresses of the package: taken away when stop leaves them",
 	},
@@ -287,6 +296,33 @@ func isUnit(text string) bool {
 
 // isSource takes all: what is none is the module's to refuse.
 func isSource(string) bool { return true }
+
+// isGroup takes what cltab can have as a group, and a file's name.
+func isGroup(text string) bool {
+	return text != "." && text != ".." && !strings.ContainsFunc(text, func(r rune) bool {
+		return r == '/' || r == ':' || unicode.IsSpace(r) || !unicode.IsPrint(r)
+	})
+}
+
+// path is one that is absolute.
+func path(at func(*Params) *string) kind {
+	return kind{
+		func(p *Params, text string) string {
+			if *at(p) = text; !strings.HasPrefix(text, "/") || !isUnit(strings.ReplaceAll(text[1:], "/", "x")+"x") {
+				return "an absolute path"
+			}
+			return ""
+		},
+		func(p *Params) []string {
+			if *at(p) == "" {
+				return nil
+			}
+			return []string{*at(p)}
+		},
+	}
+}
+
+func hasGroups(p Params) bool { return len(p.Groups) > 0 }
 
 func hasFence(p Params) bool { return p.Fence != "" }
 

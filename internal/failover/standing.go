@@ -1,6 +1,9 @@
 package failover
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // A Standing is what a start may have set up that is no process in the package's cgroup. It is taken
 // away by the parameters that it was set up with, whatever the script says later.
@@ -11,12 +14,12 @@ type Standing struct {
 	// Sources is what is mounted there. It is empty where that is not said of each: nobody knows then whose a mount is.
 	Sources []string `json:"sources,omitempty"`
 
-	Units []string `json:"units,omitempty"` // of systemd
+	Units []string `json:"units,omitempty"` // of systemd, and groups of clinit
 }
 
 // Standing is what a start by these parameters may set up.
 func (p Params) Standing() Standing {
-	s := Standing{VIPs: p.VIPs, Units: p.KillUnits}
+	s := Standing{VIPs: p.VIPs, Units: p.Units()}
 	if p.ForceUmount {
 		s.Mounts = p.Mounts
 		if len(p.Sources) >= len(p.Mounts) {
@@ -24,6 +27,15 @@ func (p Params) Standing() Standing {
 		}
 	}
 	return s
+}
+
+// Units are those of systemd, and the groups of clinit, whose processes are the package's, as Scripts take them.
+func (p Params) Units() []string {
+	units := slices.Clone(p.KillUnits)
+	for _, group := range p.Groups {
+		units = append(units, cmp.Or(p.Socket, "/var/run/clinit/clinit.s")+":"+group)
+	}
+	return units
 }
 
 // And is what is in either of the two.

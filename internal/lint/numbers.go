@@ -12,7 +12,7 @@ import (
 var numbered = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*_)([0-9]+)$`)
 
 // leading are the parameters that say to a module whether there is a next one; others of that number may be left out.
-var leading = []string{"vip_ip_", "fs_dev_", "fs_dir_", "drbd_res_", "nfs_dir_", "pr_disk_"}
+var leading = []string{"vip_ip_", "fs_dev_", "fs_dir_", "drbd_res_", "nfs_dir_", "pr_disk_", "clinit_group_"}
 
 func parameterGaps(s *script, at finder) {
 	if s.kind != Package || s.file == nil {

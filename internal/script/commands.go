@@ -222,6 +222,7 @@ func (c *Commands) exec(key string, attr *os.ProcAttr, start starter) (*os.Proce
 		defer g.shut()
 		var proc *os.Process
 		plain := attr.Sys
+		nameGroup(c.cgroup(key), attr.Env)
 		if proc, err = g.exec(attr, start); err == nil || !refused(err) {
 			if err != nil {
 				removeEmpty(c.cgroup(key))

@@ -2,6 +2,7 @@ package script
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -24,6 +25,7 @@ type target struct {
 	marks   [][]byte       // a process with all of these in its environment belongs
 	leaders []int          // these processes belong, and all of their groups
 	known   map[int]uint64 // seen before: start times, by pid
+	groups  []initGroup    // what has the marks of one of these belongs too
 }
 
 // findAll looks for all that belongs to the package.
@@ -42,8 +44,18 @@ func (r *Runner) findAll() (map[int]proc, error) {
 		t.leaders = append(t.leaders, a.pid)
 	}
 	units := r.units
+	t.groups = r.groups
 	r.mu.Unlock()
 	t.pids = append(t.pids, unitPIDs(units)...)
+	for _, g := range t.groups {
+		for _, dir := range g.cgroups() {
+			pids, err := pidsAt(dir)
+			if err != nil {
+				return nil, err
+			}
+			t.pids = append(t.pids, pids...)
+		}
+	}
 	return r.find(t)
 }
 
@@ -104,7 +116,7 @@ func (r *Runner) find(t target) (map[int]proc, error) {
 		if _, ok := found[pid]; ok || p.zombie {
 			continue
 		}
-		ok, err := marked(pid, t.marks)
+		ok, err := t.owns(pid)
 		if err != nil {
 			return nil, err
 		}
@@ -250,10 +262,12 @@ func (r *Runner) KillAll(grace time.Duration) ([]Process, error) {
 			t.act.killAll()
 			t.svc.killAll()
 		}
+		r.killGroups()
 	}
 	defer r.killAt(grace, actions, killAll)()
+	_ = r.haltGroups()
 	left, err := sweep(actions, grace, r.sure(r.findAll), killAll)
-	return list(left), err
+	return list(left), errors.Join(err, r.haltGroups()) // again: a start that is dead now may have removed the note
 }
 
 // killAt kills after grace what can be killed without looking, unless stop was called before. A
@@ -284,7 +298,7 @@ func (r *Runner) killAt(grace time.Duration, actions []*Action, killAll func()) 
 // known by its environment, which cannot be seen in the moment of an exec; and its parent may have
 // been killed in that moment.
 func (r *Runner) sure(look func() (map[int]proc, error)) func() (map[int]proc, error) {
-	if r.tree != nil {
+	if r.tree != nil && len(r.initGroups()) == 0 {
 		return look
 	}
 	return func() (map[int]proc, error) {

@@ -121,6 +121,19 @@ func environ(pid int) ([]byte, error) {
 	return append(append([]byte{0}, data...), 0), nil
 }
 
+// owns says whether process pid has the marks of t, or of one of its groups.
+func (t target) owns(pid int) (bool, error) {
+	if len(t.groups) == 0 {
+		return marked(pid, t.marks)
+	}
+	ok, err := marked(pid, t.marks)
+	if ok || err != nil {
+		return ok, err
+	}
+	env, err := environ(pid)
+	return ofGroup(env, t.groups), err
+}
+
 // command is the command line of process pid, on one short line.
 func command(pid int) string {
 	data, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")

@@ -82,6 +82,7 @@ type Runner struct {
 	running map[*Action]struct{} // those whose leader is not reaped
 	seen    map[int]uint64       // start times, by pid, of what belonged at the last look
 	units   []string             // of systemd, that belong to the package too
+	groups  []initGroup          // of clinit, likewise
 
 	complaint string // why no script can be run, as the log says
 	doubted   bool   // the log could not be written

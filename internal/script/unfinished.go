@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -71,11 +70,12 @@ func isDir(path string) bool {
 }
 
 // SetUnits says which units of systemd belong to the package: their processes were started by
-// systemd, and are neither in the package's cgroup nor do they descend from its script.
+// systemd, and are neither in the package's cgroup nor do they descend from its script. Likewise groups of clinit, as
+// InitGroup says them.
 func (r *Runner) SetUnits(names []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.units = slices.Clone(names)
+	r.units, r.groups = splitUnits(names)
 }
 
 // unitDepth is how deep units stand in the tree: system.slice/a.slice/b.slice/NAME.service.
