@@ -18,6 +18,7 @@ import (
 )
 
 const startUsage = `Usage: service start [--stay] P [Q ...]
+       service start [--stay] --hactl
 
 Runs packages on this node in the background, in one process: it waits for their locks, starts
 them, watches them, and stops them. service start has ended when that process has begun, or
@@ -30,31 +31,58 @@ scripts print in log/P.log.
           back-to-work here, and at TERM, INT or HUP do what service stop does. What runs
           already is not started again. The exit status is 1 where they were not ended in
           good order, but killed
+  --hactl the packages are the resource groups of clinit that conf/hactl names, a line each:
+          GROUP LEVEL. Where there is no packages/GROUP it is made, as a link to hactl. A group
+          whose entries of level test do not pass here is named, and does not stand by
 
 Example: ./service start dummy
 `
 
 func serviceStart(ctx context.Context, env *command.Env, args []string) error {
-	opts, packages, err := command.Options(args, "s", map[string]byte{"stay": 's'})
+	opts, packages, err := command.Options(args, "sH", map[string]byte{"stay": 's', "hactl": 'H'})
 	if err != nil {
 		return err
 	}
-	if len(packages) == 0 {
+	stays := slices.ContainsFunc(opts, func(o command.Option) bool { return o.Letter == 's' })
+	byFile := slices.ContainsFunc(opts, func(o command.Option) bool { return o.Letter == 'H' })
+	switch {
+	case byFile && len(packages) > 0:
+		return command.Usagef("--hactl takes no packages: conf/hactl names them")
+	case !byFile && len(packages) == 0:
 		return errNoPackage
 	}
 	s, err := openSite(env)
 	if err != nil {
 		return err
 	}
+	if !byFile {
+		return s.startPackages(ctx, packages, stays)
+	}
+	groups, err := s.hactl()
+	if err != nil {
+		return err
+	}
+	may, unfit := s.eligible(ctx, groups)
+	if len(may) == 0 {
+		return unfit
+	}
+	if err := s.startPackages(ctx, may, stays); err != nil {
+		return err
+	}
+	return unfit
+}
+
+// startPackages starts packages, and stays if asked for.
+func (s *site) startPackages(ctx context.Context, packages []string, stays bool) error {
+	env := s.env
 	if err := s.checkPackages(packages); err != nil { // before anything is written
 		return err
 	}
-	stays := len(opts) > 0
 	if stays && !slices.ContainsFunc(packages, s.isIdle) {
 		fmt.Fprintf(env.Stdout, "back-to-work runs already for %s.\n", strings.Join(packages, ", "))
 		return s.stay(ctx, packages)
 	}
-	err = s.startManager(packages...)
+	err := s.startManager(packages...)
 	if err != nil && !errors.As(err, new(partError)) {
 		return err
 	}

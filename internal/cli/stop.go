@@ -19,15 +19,34 @@ import (
 )
 
 const stopUsage = `Usage: service stop P [Q ...]
+       service stop --hactl
 
 Halts packages on this node, and waits until that is done, with a dot a second. Another node
 that runs back-to-work for them takes over. Ctrl-C ends the waiting, and not the halting. What
 was left by a back-to-work that is dead is halted too.
 
+  --hactl  the packages are the resource groups of clinit that conf/hactl names
+
 Example: ./service stop dummy
 `
 
-func serviceStop(ctx context.Context, env *command.Env, packages []string) error {
+func serviceStop(ctx context.Context, env *command.Env, args []string) error {
+	opts, packages, err := command.Options(args, "H", map[string]byte{"hactl": 'H'})
+	if err != nil {
+		return err
+	}
+	if len(opts) > 0 {
+		if len(packages) > 0 {
+			return command.Usagef("--hactl takes no packages: conf/hactl names them")
+		}
+		s, err := openSite(env)
+		if err != nil {
+			return err
+		}
+		if packages, err = s.hactl(); err != nil {
+			return err
+		}
+	}
 	s, err := openSiteOf(env, packages)
 	if err != nil {
 		return err
