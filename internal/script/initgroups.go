@@ -63,6 +63,20 @@ func (g initGroup) cgroups() (dirs []string) {
 	return dirs
 }
 
+// groupPIDs is every process in the cgroups of groups.
+func groupPIDs(groups []initGroup) (pids []int, err error) {
+	for _, g := range groups {
+		for _, dir := range g.cgroups() {
+			more, err := pidsAt(dir)
+			if err != nil {
+				return nil, err
+			}
+			pids = append(pids, more...)
+		}
+	}
+	return pids, nil
+}
+
 // haltLimit is how long the note that a group is halted may take. It is in memory, in /run, unless somebody has moved it.
 const haltLimit = 200 * time.Millisecond
 

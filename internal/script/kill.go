@@ -46,16 +46,11 @@ func (r *Runner) findAll() (map[int]proc, error) {
 	units := r.units
 	t.groups = r.groups
 	r.mu.Unlock()
-	t.pids = append(t.pids, unitPIDs(units)...)
-	for _, g := range t.groups {
-		for _, dir := range g.cgroups() {
-			pids, err := pidsAt(dir)
-			if err != nil {
-				return nil, err
-			}
-			t.pids = append(t.pids, pids...)
-		}
+	inGroups, err := groupPIDs(t.groups)
+	if err != nil {
+		return nil, err
 	}
+	t.pids = append(append(t.pids, unitPIDs(units)...), inGroups...)
 	return r.find(t)
 }
 
@@ -177,14 +172,6 @@ func (r *Runner) Alive() ([]Process, error) {
 	}
 	expected.reapOrphans()
 	return list(found), nil
-}
-
-func list(found map[int]proc) []Process {
-	var l []Process
-	for _, pid := range slices.Sorted(maps.Keys(found)) {
-		l = append(l, Process{PID: pid, Command: command(pid)})
-	}
-	return l
 }
 
 // Kill ends everything of this action: it sends SIGTERM, and after grace SIGKILL to what is left.
@@ -408,5 +395,3 @@ func terminate(actions []*Action, grace time.Duration, look func() (map[int]proc
 		pause(min(wait, rest))
 	}
 }
-
-func pause(d time.Duration) { <-time.After(d) }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"golang.org/x/sys/unix"
@@ -161,4 +163,14 @@ func InWords(of []Process) string {
 		words = append(words, fmt.Sprintf("%s (pid %d)", p.Command, p.PID))
 	}
 	return strings.Join(words, ", ")
+}
+
+func pause(d time.Duration) { <-time.After(d) }
+
+func list(found map[int]proc) []Process {
+	var l []Process
+	for _, pid := range slices.Sorted(maps.Keys(found)) {
+		l = append(l, Process{PID: pid, Command: command(pid)})
+	}
+	return l
 }
