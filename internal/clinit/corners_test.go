@@ -167,17 +167,22 @@ func TestResumeCorners(t *testing.T) {
 	inWorld(t, "g:w:1:wait:for 1s\ng:b:1:once:noint\nh:bad:1:respawn:bad\nh:r:1:respawn:noint\nh:s:1:respawn:noint\n", func(w *world) {
 		w.tell("g", "1")
 		w.tellAndWait("h", "1")
+		w.mu.Lock()
 		kept := w.kept // b is still to be begun
+		w.mu.Unlock()
 		time.Sleep(2 * time.Second)
 		w.kill()
 		w.kept = kept
 		w.start()
 		w.want("it is stopped before it is begun again", w.tellAndWait("g", "1"), "DONE")
+		synctest.Wait()
 		if len(w.twice) > 0 {
 			t.Errorf("begun while it ran: %q", w.twice)
 		}
 
 		tried := func() (n int) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			for _, line := range w.said {
 				if strings.Contains(line, "cannot run bad") {
 					n++

@@ -103,7 +103,10 @@ func TestFlap(t *testing.T) {
 		if n := strings.Count(w.happened(0), "begin b"); n < 129 {
 			t.Errorf("what lives for a second was begun %d times in 130 s", n)
 		}
-		w.want("said", w.said[len(w.said)-1], "a respawning too rapidly: sleeping 60 seconds")
+		w.mu.Lock()
+		lastSaid := w.said[len(w.said)-1]
+		w.mu.Unlock()
+		w.want("said", lastSaid, "a respawning too rapidly: sleeping 60 seconds")
 		w.want("state", string(w.process("a").State), "PAUSING")
 		from := w.count()
 		w.tellAndWait("g", "9")
