@@ -343,7 +343,7 @@ func (d *Daemon) start(key string, o owned, command string) (int, error) {
 // ended takes up that a command has ended.
 func (d *Daemon) ended(e script.Ended) {
 	if tag, isReady := strings.CutSuffix(e.Key, readySign); isReady {
-		d.readyEnded(tag, e.Status)
+		d.readyEnded(tag, e.PID, e.Status)
 		return
 	}
 	o, found := d.find(e.Key)

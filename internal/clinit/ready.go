@@ -9,13 +9,13 @@ import (
 type asked struct {
 	owned
 	until time.Time
-	runs  bool
+	pid   int // 0 while it does not run
 }
 
 // askReady runs the ready command of a tag, if it does not run.
 func (d *Daemon) askReady(tag string) {
 	a, ok := d.asking[tag]
-	if !ok || a.runs {
+	if !ok || a.pid != 0 {
 		return
 	}
 	if !time.Now().Before(a.until) {
@@ -27,14 +27,14 @@ func (d *Daemon) askReady(tag string) {
 		d.later(a, lastLook)
 		return
 	}
-	_, err := d.start(tag+readySign, a.owned, a.m.entry.Options.Ready)
+	pid, err := d.start(tag+readySign, a.owned, a.m.entry.Options.Ready)
 	if err != nil {
 		a.m.trouble = "its ready command: " + err.Error()
 		d.stopAsking(tag)
 		d.happened(a.owned, event{kind: evNotReady})
 		return
 	}
-	a.runs = true
+	a.pid = pid
 	d.asking[tag] = a
 	d.later(a, time.Until(a.until))
 }
@@ -48,7 +48,7 @@ func (d *Daemon) readyLate(tag string, m *member) {
 	a, ok := d.asking[tag]
 	switch {
 	case !ok || a.m != m:
-	case !a.runs:
+	case a.pid == 0:
 		d.askReady(tag)
 	case !time.Now().Before(a.until):
 		d.stopAsking(tag)
@@ -56,12 +56,12 @@ func (d *Daemon) readyLate(tag string, m *member) {
 	}
 }
 
-func (d *Daemon) readyEnded(tag string, status int) {
+func (d *Daemon) readyEnded(tag string, pid, status int) {
 	a, ok := d.asking[tag]
-	if !ok {
+	if !ok || a.pid != pid { // one that was given up
 		return
 	}
-	a.runs = false
+	a.pid = 0
 	d.asking[tag] = a
 	switch {
 	case status == 0:
@@ -76,7 +76,7 @@ func (d *Daemon) readyEnded(tag string, status int) {
 func (d *Daemon) stopAsking(tag string) {
 	if a, ok := d.asking[tag]; ok {
 		delete(d.asking, tag)
-		if a.runs {
+		if a.pid != 0 {
 			d.kills = append(d.kills, tag+readySign)
 		}
 	}
