@@ -20,10 +20,7 @@ const groupXattr = "clinit_group"
 // neither in the package's cgroup nor marked with its session.
 type initGroup struct{ socket, name string }
 
-// InitGroup is a group of clinit as SetUnits takes it: no unit has a slash in its name.
-func InitGroup(socket, group string) string { return socket + ":" + group }
-
-// splitUnits takes the groups of clinit out of names.
+// splitUnits takes the groups of clinit, which are SOCKET:GROUP, out of names: no unit has a slash in its name.
 func splitUnits(names []string) (units []string, groups []initGroup) {
 	for _, name := range names {
 		i := strings.LastIndexByte(name, ':')

@@ -71,7 +71,7 @@ func isDir(path string) bool {
 
 // SetUnits says which units of systemd belong to the package: their processes were started by
 // systemd, and are neither in the package's cgroup nor do they descend from its script. Likewise groups of clinit, as
-// InitGroup says them.
+// SOCKET:GROUP.
 func (r *Runner) SetUnits(names []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
