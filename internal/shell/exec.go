@@ -179,7 +179,7 @@ func (r *run) whole(args []string) error {
 
 // inPipe is how long what is written to a pipe counts as written though its reader has gone: both sides of a pipeline begin
 // at once in dash, and its pipe takes what is written before the reader, a process, has ended. Here that is a goroutine.
-const inPipe = 5 * time.Millisecond
+const inPipe = 30 * time.Millisecond
 
 // tookIt says whether dash's pipe would have taken what was written.
 func (r *run) tookIt(w io.Writer) bool {
