@@ -13,10 +13,10 @@ import (
 
 // groupsTable is the one cltab of all hosts: two groups, which note when they run, and what a host must have for them.
 const groupsTable = `# group:tag:levels:mode:command
-web:w1:1:respawn:run=$(date +%s.%N) ; while : ; do date "+$run %s.%N" ; sleep 0.02 ; done >> /opt/web.run
-web:wt:test:test:test ! -e /opt/unfit
-db:d1:1:respawn:run=$(date +%s.%N) ; while : ; do date "+$run %s.%N" ; sleep 0.02 ; done >> /opt/db.run
-db:dt:test:test:test ! -e /opt/unfit
+site:w1:1:respawn:run=$(date +%s.%N) ; while : ; do date "+$run %s.%N" ; sleep 0.02 ; done >> /opt/site.run
+site:wt:test:test:test ! -e /opt/unfit
+data:d1:1:respawn:run=$(date +%s.%N) ; while : ; do date "+$run %s.%N" ; sleep 0.02 ; done >> /opt/data.run
+data:dt:test:test:test ! -e /opt/unfit
 `
 
 // Three hosts with one cltab, and two groups of clinit that move between them. A host that does not pass the level test
@@ -24,8 +24,8 @@ db:dt:test:test:test ! -e /opt/unfit
 func TestGroupsOfClinit(t *testing.T) {
 	needHosts(t)
 	t.Parallel()
-	l := threeNodes(t, buildTree(t), "web", "db")
-	groups := []string{"web", "db"}
+	l := threeNodes(t, buildTree(t), "site", "data")
+	groups := []string{"site", "data"}
 	for _, host := range l.hosts {
 		home := filepath.Join(l.dir, host, labHome)
 		must(t, os.WriteFile(filepath.Join(l.dir, host, "opt/cltab"), []byte(groupsTable), 0o644))
@@ -49,7 +49,7 @@ func TestGroupsOfClinit(t *testing.T) {
 		}
 	}
 
-	first := l.groupOn("web", time.Second)
+	first := l.groupOn("site", time.Second)
 	l.crash(first)
 	second := l.others(first)[0] // h1 or h2
 	for _, group := range groups {
@@ -63,11 +63,11 @@ func TestGroupsOfClinit(t *testing.T) {
 	must(t, os.WriteFile(unfit, nil, 0o644))
 	l.dex(second, "./service", "stop", "--hactl")
 	l.await(10*time.Second, "h3 does not pass the test under the lock", func() bool {
-		log, _ := os.ReadFile(filepath.Join(l.dir, "h3", labHome, "log/web.log"))
+		log, _ := os.ReadFile(filepath.Join(l.dir, "h3", labHome, "log/site.log"))
 		return bytes.Contains(log, []byte("level test is not PASSED"))
 	})
-	if _, err := os.Stat(filepath.Join(l.dir, "h3/opt/web.run")); err == nil {
-		t.Error("web ran on h3, which did not pass the test")
+	if _, err := os.Stat(filepath.Join(l.dir, "h3/opt/site.run")); err == nil {
+		t.Error("site ran on h3, which did not pass the test")
 	}
 	must(t, os.Remove(unfit))
 	for _, group := range groups {

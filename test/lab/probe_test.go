@@ -72,7 +72,7 @@ exit 0
 `
 
 // The packages that note when they run, in /opt/PACKAGE.run.
-var noting = []string{"probe", "beat", "web", "db"}
+var noting = []string{"probe", "beat", "site", "data"}
 
 // runsOf is when a package ran, on all hosts.
 func (l *lab) runsOf(pkg string, pause time.Duration) []lives.Run {

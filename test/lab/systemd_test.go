@@ -81,12 +81,15 @@ func TestSystemd(t *testing.T) {
 	home := filepath.Join(l.dir, "h1", labHome)
 	must(t, os.Chmod(home+"/packages/u", 0o755))
 	must(t, os.Symlink("btw", home+"/bin/dex-server"))
+	if _, err := os.Lstat(home + "/clinit"); err != nil {
+		must(t, os.Symlink("bin/btw", home+"/clinit"))
+	}
 	command(t, nil, "cp", "-r", l.repo+"/utils/systemd", filepath.Join(l.dir, "h1/opt/units"))
 	l.boots()
 	on := func(args ...string) string {
 		return l.lab(append([]string{"exec", "h1", "sh", labHome + "/utils/on"}, args...)...)
 	}
-	if said := on("systemd-analyze", "verify", "--man=no", "dex-server.service", "service@u.service"); said != "" {
+	if said := on("systemd-analyze", "verify", "--man=no", "dex-server.service", "service@u.service", "clinit.service"); said != "" {
 		t.Errorf("systemd finds in the units: %s", said)
 	}
 	for unit, of := range map[string]string{"dex-server": "dex-server.service", "service@u": "system-service.slice/service@u.service"} {
@@ -99,6 +102,7 @@ func TestSystemd(t *testing.T) {
 	b.reloaded()
 	b.serverStopped()
 	b.stopFails()
+	b.groups()
 	b.poweredOff()
 }
 
@@ -179,6 +183,25 @@ func (b *booted) stopFails() {
 	b.is("service@u", "inactive", "start; stop, led by h1; stop, led by h1; ")
 	b.on("systemctl", "start", "service@u")
 	b.await(10*time.Second, "the package runs again", func() bool { return strings.Contains(b.on("./service", "status"), "pkg_state=running") })
+}
+
+// The daemon of clinit may be killed: its processes are none of its unit's, and the next one goes on with them. A stop of
+// the unit stops them.
+func (b *booted) groups() {
+	b.on("sh", "-c", "echo 'g:a:1:respawn:sleep 1000' > /etc/cltab ; systemctl start clinit")
+	b.await(10*time.Second, "clinit is told", func() bool { return b.on("sh", "-c", "./clinit g 1 --wait || :") == "DONE" })
+	entry := func() string { return b.on("sh", "-c", "./clinit status a | awk '$3 == \"a\" { print $6 }'") }
+	pid, daemon := entry(), b.mainOf("clinit")
+	b.on("systemctl", "kill", "--signal=KILL", "clinit")
+	b.await(20*time.Second, "another daemon", func() bool { now := b.mainOf("clinit"); return now != daemon && now != "0" })
+	b.await(10*time.Second, "it answers", func() bool { return b.on("sh", "-c", "./clinit g 1 --wait || :") == "DONE" })
+	if now := entry(); now != pid || pid == "" {
+		b.t.Errorf("the entry was process %q, and is %q", pid, now)
+	}
+	b.on("systemctl", "stop", "clinit")
+	if said := b.on("sh", "-c", "kill -0 "+pid+" 2>&1 || :"); !strings.Contains(said, "No such process") {
+		b.t.Errorf("when clinit has stopped, kill -0 of its process says %q", said)
+	}
 }
 
 // On the way down the package is stopped while the lock server is there.
