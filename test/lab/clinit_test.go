@@ -29,7 +29,7 @@ func TestGroupsOfClinit(t *testing.T) {
 	for _, host := range l.hosts {
 		home := filepath.Join(l.dir, host, labHome)
 		must(t, os.WriteFile(filepath.Join(l.dir, host, "opt/cltab"), []byte(groupsTable), 0o644))
-		must(t, os.WriteFile(filepath.Join(home, "conf/hactl"), []byte("# group level\n\nweb 1\ndb 1\n"), 0o644))
+		must(t, os.WriteFile(filepath.Join(home, "conf/hactl"), []byte("# group level\n\nsite 1\ndata 1\n"), 0o644))
 		script, err := os.ReadFile(filepath.Join(home, "packages/hactl"))
 		must(t, err)
 		script = bytes.Replace(quicken(script), []byte("clinit_tab=/etc/cltab"), []byte("pace=1 clinit_tab=/opt/cltab"), 1)
