@@ -258,6 +258,7 @@ func (c *Commands) execFresh(key string, attr *os.ProcAttr, start starter) (*os.
 		return nil, syscall.ENOSYS
 	}
 	defer dir.Close()
+	nameGroup(path, attr.Env)
 	into := *attr
 	into.Sys = (&cgroup{path: path}).inside(*attr.Sys, dir)
 	proc, err := start(&into)
