@@ -3,6 +3,7 @@ package lockserver
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"backtowork/internal/lock"
@@ -28,7 +29,8 @@ func fenceSparesStandBy(t *testing.T, c *testCluster, name string) {
 	w, b, self := wish("p"), &switchboard{took: time.Second}, &switchboard{took: time.Second}
 	w.Times = slowStop
 	mustAcquire(t, x, w)
-	x.stop() // without a release
+	x.stop()        // without a release
+	synctest.Wait() // until its files say that it had the lock
 	again, ended := c.sessionOf(name, c.client("x"), dir), make(chan struct{})
 	ctx, giveUp := context.WithCancel(t.Context())
 	go func() {

@@ -64,7 +64,7 @@ func (h *host) spawn() (Conn, error) {
 		}
 		cmd := exec.Command("sh", "-c", h.limits+"\nexec \"$0\"", self)
 		cmd.Dir, cmd.Env, cmd.ExtraFiles = h.home, append(os.Environ(), asWorker+"=yes"), []*os.File{requests, answers}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // the kernel may hang up a group one of which is stopped
 		if err = cmd.Start(); err == nil {
 			h.workers.Add(1)
 			h.last.Store(cmd)
