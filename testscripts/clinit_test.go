@@ -35,7 +35,7 @@ func newInitHost(t *testing.T, cltab string) *initHost {
 	h.write("cltab", ":::socket:s\n:::clstat:clstat\n:::log:log\n"+cltab)
 	h.write("entry.sh", `tag=$1
 exec 9>> $tag.lock
-flock -n -E 99 9 # it may as well be ended by a stop
+flock -w 0.5 -E 99 9 # what was killed may hold its lock for a moment longer; and this may as well be ended by a stop
 [ $? -ne 99 ] || echo $tag >> twice
 case $2 in
 stays) exec sleep 86800 ;;

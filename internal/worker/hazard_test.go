@@ -274,6 +274,7 @@ func TestStoppedAlone(t *testing.T) {
 			}
 			manager = exec.Command("sh", "-c", `"$0" & echo $! > "$1"; wait`, self, pidFile)
 			manager.Env, manager.ExtraFiles = append(os.Environ(), asWorker+"=yes"), []*os.File{requests, answers}
+			manager.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			return manager, manager.Start()
 		})
 	})
