@@ -193,14 +193,21 @@ const beat = ".beat"
 
 // writeStatus replaces clstat, or initstat.
 func (d *initDaemon) writeStatus(text string) error {
-	if uptime, _ := os.ReadFile("/proc/uptime"); len(uptime) > 0 && time.Since(d.beaten) > time.Second {
-		d.beaten = time.Now()
-		seconds, _, _ := strings.Cut(string(uptime), ".")
-		_ = notes.In(filepath.Dir(d.socket)).Write(filepath.Base(d.socket)+beat, fmt.Sprintf("%s %d\n", seconds, os.Getpid()))
+	if time.Since(d.beaten) > time.Second {
+		d.beat()
 	}
 	path := d.statusPath()
 	if path == "" {
 		return nil
 	}
 	return notes.In(filepath.Dir(path)).Write(filepath.Base(path), text)
+}
+
+// beat writes that the daemon lives.
+func (d *initDaemon) beat() {
+	if uptime, _ := os.ReadFile("/proc/uptime"); len(uptime) > 0 {
+		d.beaten = time.Now()
+		seconds, _, _ := strings.Cut(string(uptime), ".")
+		_ = notes.In(filepath.Dir(d.socket)).Write(filepath.Base(d.socket)+beat, fmt.Sprintf("%s %d\n", seconds, os.Getpid()))
+	}
 }

@@ -40,15 +40,8 @@ func runIsinit(ctx context.Context, env *command.Env) error {
 	if err := c.parse("hkc:s:W::T:JCOS", isinitUsage); err != nil {
 		return err
 	}
-	c.daemon = env.Getenv(inDaemon) != ""
-	if c.daemon {
+	if c.daemon = env.Getenv(inDaemon) != ""; c.daemon {
 		os.Unsetenv(inDaemon)
-		return c.run(ctx)
-	}
-	if !c.kill && !c.check {
-		if err := c.startDaemon(); err != nil {
-			return err
-		}
 	}
 	return c.run(ctx)
 }
@@ -58,11 +51,6 @@ const daemonLimit = 10 * time.Second
 
 // startDaemon starts the daemon, if none listens, and waits until it does.
 func (c *initCommand) startDaemon() error {
-	text, err := readTable(c.file)
-	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", c.file, command.Reason(err))
-	}
-	c.table, _ = clinit.ParseAll(c.file, text, c.dialect)
 	socket := c.socketPath()
 	if listens(socket) {
 		return nil

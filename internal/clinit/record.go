@@ -2,6 +2,7 @@ package clinit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -56,7 +57,8 @@ func (d *Daemon) keep() {
 			continue
 		}
 		if g.text == nil {
-			g.text, err = json.Marshal(g.record())
+			text, wrong := json.Marshal(g.record())
+			g.text, err = text, cmp.Or(err, wrong)
 		}
 		groups = append(groups, g.text)
 	}

@@ -133,7 +133,12 @@ func (d *Daemon) serve(r *request) {
 	case Tell:
 		d.tell(r)
 	case Reread:
-		d.answer(r, Answer{Msg: "the file is in force", Event: "GROUP_NOK"})
+		bad := d.reread()
+		a := Answer{Msg: "the file is in force", Event: "GROUP_NOK", Bad: inLines(bad)}
+		if hasErrors(bad) {
+			a.Msg, a.Refused = "the file is not in force; the last one that was right is", true
+		}
+		r.reply <- a
 	case Shutdown:
 		d.haltAll()
 		if r.ask.Wait != "" {
@@ -148,18 +153,6 @@ func (d *Daemon) serve(r *request) {
 	default:
 		r.reply <- Answer{Msg: fmt.Sprintf("cannot do %q: this daemon does not know it", r.ask.Op), Refused: true}
 	}
-}
-
-// answer answers r, with what is wrong with the file, if it is.
-func (d *Daemon) answer(r *request, a Answer) {
-	bad := d.reread()
-	if a.Bad = inLines(bad); hasErrors(bad) {
-		a.Refused = true
-		if r.ask.Op == Reread {
-			a.Msg = "the file is not in force; the last one that was right is"
-		}
-	}
-	r.reply <- a
 }
 
 func inLines(problems []Problem) (lines []string) {
